@@ -1,0 +1,3 @@
+from dominoes.commands import main
+
+main()

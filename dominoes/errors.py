@@ -1,0 +1,36 @@
+"""The errors that a user can cause.
+
+Each message is one sentence or two: what was met, what was expected, what to do. `commands` prints it and exits with 2.
+"""
+
+
+class DominoesError(Exception):
+    """Base of every error that bad input can raise; anything else that escapes is a defect of this package."""
+
+
+class SpecError(DominoesError):
+    """A field of a spec is missing, unknown, out of range or contradicts another."""
+
+
+class SourceError(DominoesError):
+    """Pictures cannot be found, read or used."""
+
+
+class DatasetError(DominoesError):
+    """A dataset folder is missing, unfinished, newer than this package, or not what it says."""
+
+
+class CurvesError(DominoesError):
+    """A table of learning curves breaks its contract."""
+
+
+class OutputError(DominoesError):
+    """A result cannot be written where it was asked for; what was there before is untouched."""
+
+
+class DeviceError(DominoesError):
+    """The device that was asked for is not there."""
+
+
+class RunError(DominoesError):
+    """A run folder cannot be used: it belongs to another process, or to other data."""

@@ -1,0 +1,122 @@
+"""Files and folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dominoes.errors import OutputError
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write(path: Path, content: bytes | str) -> None:
+    """Write a file under a temporary name, flush it to disk, then rename it: the old content or the new, never a part.
+
+    Raises OutputError (disk full, no permission, no such folder); the old file then stands as it was.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; what is written there replaces `path` when the block ends well.
+
+    The temporary name keeps the suffix, because writers such as matplotlib choose the format by it.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        _flush(temporary)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path, *, force: bool = False, ours: str | None = None) -> Iterator[Path]:
+    """Yield a temporary folder that becomes `path` when the block ends well, and vanishes when it does not.
+
+    Args:
+        path: where the folder shall stand. It may be absent or empty; anything else is refused unless `force`.
+        force: replace what stands there. The old folder is moved aside first and removed last.
+        ours: name of a file by which a folder of this kind is known. `force` replaces no folder without it,
+            so that a slip of the finger does not remove a home folder.
+
+    Raises OutputError.
+    """
+    path = Path(path)
+    if path.is_file() or path.is_symlink():
+        raise OutputError(f"{path} is a file, a folder was expected; pass another --out")
+    occupied = path.is_dir() and any(path.iterdir())
+    if occupied and not force:
+        raise OutputError(f"{path} is not empty; pass another --out, or --force to replace it")
+    if occupied and ours is not None and not (path / ours).exists():
+        raise OutputError(f"{path} holds files of another kind (no {ours} in it), --force does not replace it; pass another --out")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".partial-{path.name}-", dir=path.parent))
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _flush(file)
+        temporary.chmod(0o777 & ~_umask())
+        _swap(temporary, path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _swap(new: Path, path: Path) -> None:
+    """Put `new` in the place of `path`; if that fails, the old folder is put back."""
+    old = new.with_name(new.name + "-old")
+    if path.exists():
+        path.rename(old)
+    try:
+        new.rename(path)
+    except OSError:
+        if old.exists():
+            old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _flush(file: Path) -> None:
+    with open(file, "rb") as handle:
+        os.fsync(handle.fileno())
+
+
+def _umask() -> int:
+    # The process's mask can only be read by setting it; temporary files are made private, results are not.
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    reason = error.strerror or str(error)
+    return OutputError(f"{path} cannot be written ({reason}); nothing was changed, pass another --out or free the disk")
