@@ -1,0 +1,392 @@
+"""From a spec and a stock to exact integer counts.
+
+The real-valued targets follow from the spec alone (kind independent of the label, wrong halves independent of the kind and of
+the other half). Whether they fit into the stock is decided in exact fractions, by conditions that are necessary and sufficient
+(`stock.limits`). Then all counts are rounded at once, by one small integer program in which every count and every margin may only be
+its target rounded down or up.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property, lru_cache
+from math import ceil, floor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dominoes.conflict import explain
+from dominoes.errors import DominoesError, SpecError
+from dominoes.shares import Shares, exact, resolve
+from dominoes.spec import KINDS, SIDES, DominoSpec
+from dominoes.stock import Stock, capacity, label_shares
+
+Counts = NDArray[np.int64]
+
+_PARTS = ("absent", "right", "wrong")
+# A state is the top's part, then the bottom's; its number is 3 · top + bottom.
+STATES = tuple(f"{top}/{bottom}" for top in _PARTS for bottom in _PARTS)
+# By side, the states in which the half is right, and wrong.
+RIGHT = {"top": (3, 4, 5), "bottom": (1, 4, 7)}
+WRONG = {"top": (6, 7, 8), "bottom": (2, 5, 8)}
+OF_KIND = {"top": (3, 6), "bottom": (1, 2), "both": (4, 5, 7, 8), "empty": (0,)}
+# Targets of a spread that gives way to the stock come from an iteration; this covers its error.
+_SLACK = 1e-6
+
+
+class CompositionError(DominoesError):
+    """A composition breaks a rule of the solver."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Real-valued targets of the counts, rounded down (`low`) and up (`high`), and of their margins.
+
+    Counts stand in one vector: K×9 cells (label, state), then K×K wrong halves (label, class shown) of the top and of the bottom.
+    """
+
+    low: Counts
+    high: Counts
+    margin_low: Counts
+    margin_high: Counts
+
+
+@lru_cache(maxsize=32)
+def margins(classes: int) -> tuple[tuple[str, NDArray[np.intp]], ...]:
+    """Every margin that the rounding keeps: a name, and the places of its counts in the vector of `Targets`."""
+    cells, wrong = places(classes)
+    groups = {f"kind {kind}": states for kind, states in OF_KIND.items()}
+    for side in SIDES:
+        groups[f"{side} shown"] = RIGHT[side] + WRONG[side]
+        groups[f"{side} right"] = RIGHT[side]
+        groups[f"{side} wrong"] = WRONG[side]
+    found = [(f"state {name}", cells[:, state]) for state, name in enumerate(STATES)]
+    found += [(name, cells[:, states].ravel()) for name, states in groups.items()]
+    for label in range(classes):
+        found.append((f"label {label}", cells[label]))
+        found += [(f"label {label}, {name}", cells[label, states]) for name, states in groups.items() if len(states) > 1]
+        found += [(f"{side} showing class {label}", _showing(side, label, cells, wrong[side])) for side in SIDES]
+    return tuple(found)
+
+
+def places(classes: int) -> tuple[NDArray[np.intp], dict[str, NDArray[np.intp]]]:
+    """Where the vector of `Targets` holds the cells (K×9) and each side's wrong halves (K×K)."""
+    index = np.arange(classes * (9 + 2 * classes))
+    cells = index[: classes * 9].reshape(classes, 9)
+    top, bottom = index[classes * 9 :].reshape(2, classes, classes)
+    return cells, {"top": top, "bottom": bottom}
+
+
+def _showing(side: str, shown: int, cells: NDArray[np.intp], wrong: NDArray[np.intp]) -> NDArray[np.intp]:
+    return np.concatenate([cells[shown, RIGHT[side]], np.delete(wrong[:, shown], shown)])
+
+
+def targets(spec: DominoSpec, stock: Stock, n: int) -> Targets:
+    """Targets of every count and margin of a feasible request for n dominoes."""
+    shares, classes = resolve(spec), stock.classes
+    labels = label_shares(spec, stock, shares)
+    states = _state_shares(shares, *map(exact, spec.reliability))
+    values = [n * share * state for share in labels for state in states]
+    slack = [Fraction(0)] * len(values)
+    wrong = {side: [n * share * sum(states[state] for state in WRONG[side]) for share in labels] for side in SIDES}
+    right = {side: [n * share * sum(states[state] for state in RIGHT[side]) for share in labels] for side in SIDES}
+    spread: dict[str, tuple[list[Fraction], Fraction]] = {}
+    for sides, counts in stock.pools:
+        room = [spec.reuse * count - sum((right[side][label] for side in sides), Fraction(0)) for label, count in enumerate(counts)]
+        demand = [sum((wrong[side][label] for side in sides), Fraction(0)) for label in range(classes)]
+        spread |= dict.fromkeys(sides, _weights(demand, room))
+    for side in SIDES:
+        weights, error = spread[side]
+        for label in range(classes):
+            others = sum(weights) - weights[label]
+            for shown in range(classes):
+                possible = shown != label and wrong[side][label] > 0
+                values.append(wrong[side][label] * weights[shown] / others if possible else Fraction(0))
+                slack.append(error if possible else Fraction(0))
+    low, high = _round(values, slack)
+    sums = [sum((values[place] for place in index), Fraction(0)) for _, index in margins(classes)]
+    # The error of a spread passes from column to column but never makes a margin of the cells inexact.
+    margin_slack = [max((slack[place] for place in index), default=Fraction(0)) for _, index in margins(classes)]
+    return Targets(low, high, *_round(sums, margin_slack))
+
+
+def _state_shares(shares: Shares, top: Fraction, bottom: Fraction) -> list[Fraction]:
+    """Shares of the nine states, given the reliabilities."""
+    top_only, bottom_only, both, empty = shares.kinds
+    tops, bottoms = (top, 1 - top), (bottom, 1 - bottom)
+    states = [empty, *(bottom_only * share for share in bottoms)]
+    for share in tops:
+        states += [top_only * share, *(both * share * other for other in bottoms)]
+    return states
+
+
+def _weights(demand: list[Fraction], room: list[Fraction]) -> tuple[list[Fraction], Fraction]:
+    """How wrong halves spread over the classes they show: weights, and an upper bound of the error that these leave.
+
+    All weights are 1, an even spread, where that fits. Else the spread of least relative entropy to the even one among those that
+    fit: the weight of a class that runs out is lowered for all labels by one factor, all other classes stay alike.
+
+    Args:
+        demand: wrong halves by label.
+        room: pictures of each class that right halves leave.
+    """
+    classes = len(demand)
+    even = [Fraction(1)] * classes
+    total = sum(demand)
+    if not total or all((total - mine) / (classes - 1) <= space for mine, space in zip(demand, room, strict=True)):
+        return even, Fraction(0)
+    wanted, space = np.array(demand, dtype=float), np.array(room, dtype=float)
+    weights = np.ones(classes)
+    excess = np.inf
+    for _ in range(20_000):
+        others = weights.sum() - weights
+        rate = np.divide(wanted, others, out=np.zeros(classes), where=others > 0)
+        open_to = rate.sum() - rate
+        excess = float(np.max(weights * open_to - space))
+        if excess < 1e-9:
+            break
+        weights = np.minimum(weights, np.divide(space, open_to, out=np.ones(classes), where=open_to > 0))
+    return [Fraction(weight) for weight in weights], Fraction(max(_SLACK, classes * excess))
+
+
+def _round(values: list[Fraction], slack: list[Fraction]) -> tuple[Counts, Counts]:
+    low = [max(0, floor(value - extra)) for value, extra in zip(values, slack, strict=True)]
+    high = [ceil(value + extra) for value, extra in zip(values, slack, strict=True)]
+    return np.array(low, dtype=np.int64), np.array(high, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The solver's answer: exact counts, verified.
+
+    Attributes:
+        spec: the request, as it was made.
+        stock: the pictures of each class that it drew on.
+        n: number of dominoes.
+        states: K×9 counts by label and state, states in the order of `STATES`.
+        shown: by side, K×K counts of shown halves by label and class shown; the diagonal holds the right halves.
+    """
+
+    spec: DominoSpec
+    stock: Stock
+    n: int
+    states: Counts
+    shown: Mapping[str, Counts] = field(repr=False)
+
+    @property
+    def labels(self) -> list[int]:
+        """Dominoes of each label."""
+        return [int(count) for count in self.states.sum(1)]
+
+    @cached_property
+    def kinds(self) -> dict[str, int]:
+        """Dominoes of each kind."""
+        return {kind: int(self.states[:, OF_KIND[kind]].sum()) for kind in KINDS}
+
+    def used(self, side: str) -> list[int]:
+        """Halves of this side that show each class."""
+        return [int(count) for count in self.shown[side].sum(0)]
+
+    def left(self, side: str) -> list[int]:
+        """Pictures of each class, times reuse, that stay unused in the stock of this side (shared sides: by both)."""
+        sides = next(sides for sides, _ in self.stock.pools if side in sides)
+        used = np.sum([self.used(other) for other in sides], axis=0)
+        return [self.spec.reuse * count - int(use) for count, use in zip(self.stock.of(side), used, strict=True)]
+
+    def right(self, side: str) -> int:
+        """Right halves of this side."""
+        return int(self.states[:, RIGHT[side]].sum())
+
+    def wrong(self, side: str) -> int:
+        """Wrong halves of this side."""
+        return int(self.states[:, WRONG[side]].sum())
+
+    @property
+    def realised(self) -> dict[str, Any]:
+        """The parameters as the counts have them; None where one is not defined (a ratio to nothing)."""
+        counts = {side: self.right(side) + self.wrong(side) for side in SIDES}
+        return {
+            "n": self.n,
+            "prevalence": [counts[side] / self.n for side in SIDES],
+            "both": self.kinds["both"] / self.n,
+            "empty": self.kinds["empty"] / self.n,
+            "ratio": counts["top"] / counts["bottom"] if counts["bottom"] else None,
+            "reliability": [self.right(side) / counts[side] if counts[side] else None for side in SIDES],
+        }
+
+    @property
+    def requested(self) -> dict[str, Any]:
+        """The parameters as asked for, the implied ones computed."""
+        shares = resolve(self.spec)
+        return {
+            "n": self.spec.n,
+            "prevalence": [float(shares.top), float(shares.bottom)],
+            "both": float(shares.both),
+            "empty": float(shares.empty),
+            "ratio": None if shares.ratio is None else float(shares.ratio),
+            "reliability": list(self.spec.reliability),
+        }
+
+    def problems(self) -> list[str]:
+        """Every rule that the counts break, one sentence each; empty for what `solve` returns."""
+        classes = self.stock.classes
+        if self.states.shape != (classes, 9) or any(self.shown[side].shape != (classes, classes) for side in SIDES):
+            return [f"expected {classes}×9 states and {classes}×{classes} classes shown"]
+        if self.n < 1 or self.spec.n not in ("max", self.n):
+            return [f"n is {self.n}, asked was {self.spec.n}"]
+        found = []
+        vector = np.concatenate([self.states.ravel(), *(self.shown[side].ravel() for side in SIDES)])
+        if vector.min() < 0:
+            found.append("a count is negative")
+        if vector[: classes * 9].sum() != self.n:
+            found.append(f"the states add up to {vector[: classes * 9].sum()}, n is {self.n}")
+        wrong = {side: self.shown[side] - np.diag(np.diag(self.shown[side])) for side in SIDES}
+        vector = np.concatenate([self.states.ravel(), *(wrong[side].ravel() for side in SIDES)])
+        goal = targets(self.spec, self.stock, self.n)
+        cells, flows = places(classes)
+        names = {int(cells[label, state]): f"label {label}, {name}" for label in range(classes) for state, name in enumerate(STATES)}
+        for side in SIDES:
+            for label in range(classes):
+                right, off = self.states[label, RIGHT[side]].sum(), self.states[label, WRONG[side]].sum()
+                if self.shown[side][label, label] != right or wrong[side][label].sum() != off:
+                    found.append(f"label {label}: the {side} halves by class shown do not add up to {right} right and {off} wrong")
+                names |= {int(flows[side][label, shown]): f"label {label}, {side} showing {shown}" for shown in range(classes)}
+        for place in np.flatnonzero((vector < goal.low) | (vector > goal.high)):
+            found.append(f"{names[int(place)]}: {vector[place]}, expected {_range(goal.low[place], goal.high[place])}")
+        for number, (name, index) in enumerate(margins(classes)):
+            low, high, count = goal.margin_low[number], goal.margin_high[number], vector[index].sum()
+            if not low <= count <= high:
+                found.append(f"{name}: {count}, expected {_range(low, high)}")
+        for side in SIDES:
+            found += [f"{side} class {j}: {-left} pictures more than the stock has" for j, left in enumerate(self.left(side)) if left < 0]
+        return found
+
+    def check(self) -> Composition:
+        """Return self if every rule of the solver holds, else raise CompositionError that names each broken one."""
+        found = self.problems()
+        if found:
+            raise CompositionError("; ".join(found))
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract of `composition.json` and `dominoes solve --json`."""
+        return {
+            "n": self.n,
+            "kinds": self.kinds,
+            "labels": self.labels,
+            "states": {name: self.states[:, state].tolist() for state, name in enumerate(STATES)},
+            "shown": {side: self.shown[side].tolist() for side in SIDES},
+            "stock": {
+                side: {
+                    "source": getattr(self.spec, side),
+                    "split": self.spec.split.value,
+                    "pictures": list(self.stock.of(side)),
+                    "used": self.used(side),
+                    "left": self.left(side),
+                }
+                for side in SIDES
+            },
+            "requested": self.requested,
+            "realised": self.realised,
+        }
+
+    def dumps(self) -> str:
+        """`to_json` as indented text, equal for equal compositions."""
+        return json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n"
+
+
+def _range(low: int, high: int) -> str:
+    return f"{low}" if low == high else f"{low} or {high}" if high == low + 1 else f"{low} to {high}"
+
+
+def from_json(values: Mapping[str, Any], spec: DominoSpec) -> Composition:
+    """Read a composition back. Raises CompositionError if it is malformed; `check` says whether its counts are right."""
+    try:
+        states = np.array([values["states"][name] for name in STATES], dtype=np.int64).T
+        shown = {side: np.array(values["shown"][side], dtype=np.int64) for side in SIDES}
+        top, bottom = (tuple(map(int, values["stock"][side]["pictures"])) for side in SIDES)
+        stock = Stock(top, bottom, shared=spec.top == spec.bottom)
+        return Composition(spec, stock, int(values["n"]), states, shown)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CompositionError(f"the composition lacks or garbles {error}; solve the spec again") from error
+
+
+def solve(spec: DominoSpec, stock: Stock) -> Composition:
+    """The exact composition of a dataset.
+
+    Every cell (label × state) and every margin is its real-valued target rounded down or up, n is exact, and no class is used
+    more often than its stock times `reuse`. Wrong halves are spread evenly over the other classes, and give way only where the
+    stock binds. The same spec and stock give the same counts.
+
+    Raises:
+        SpecError: the fields that fix the shares are too few or contradict each other; a wrong half is asked for with one class.
+        Infeasible: no dataset is as asked; with the conflict and the nearest feasible values.
+    """
+    stock = Stock(stock.top, stock.bottom, shared=spec.top == spec.bottom)
+    shares = resolve(spec)
+    for side, share, reliability in zip(SIDES, (shares.top, shares.bottom), spec.reliability, strict=True):
+        if stock.classes == 1 and share > 0 and reliability < 1:
+            raise SpecError(
+                f"reliability {reliability:g} of the {side} half needs another class to be wrong with, there is one class; use 1"
+            )
+    most = capacity(spec, stock)
+    if most is None and spec.n == "max":
+        raise SpecError("n max has no limit where no half is ever shown (prevalence 0 0); give n a number")
+    n = most if spec.n == "max" else spec.n
+    if not isinstance(n, int) or n < 1 or (most is not None and n > most):
+        raise explain(spec, stock)
+    return _rounded(spec, stock, n).check()
+
+
+def _rounded(spec: DominoSpec, stock: Stock, n: int) -> Composition:
+    """Round all targets at once, as a feasibility problem in what each count takes above its rounded-down target."""
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import csr_array
+
+    classes = stock.classes
+    goal = targets(spec, stock, n)
+    cells, flows = places(classes)
+    rows: list[NDArray[np.intp]] = [cells.ravel()]
+    signs: list[NDArray[np.float64]] = [np.ones(cells.size)]
+    low, high = [n], [n]
+    for number, (_, index) in enumerate(margins(classes)):
+        rows.append(index)
+        signs.append(np.ones(len(index)))
+        low.append(int(goal.margin_low[number]))
+        high.append(int(goal.margin_high[number]))
+    for side in SIDES:
+        for label in range(classes):
+            wrong = cells[label, WRONG[side]]
+            rows.append(np.concatenate([wrong, flows[side][label]]))
+            signs.append(np.concatenate([np.ones(len(wrong)), -np.ones(classes)]))
+            low.append(0)
+            high.append(0)
+    for sides, pictures in stock.pools:
+        for showing, count in enumerate(pictures):
+            index = np.concatenate([_showing(side, showing, cells, flows[side]) for side in sides])
+            rows.append(index)
+            signs.append(np.ones(len(index)))
+            low.append(0)
+            high.append(spec.reuse * count)
+    starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+    matrix = csr_array((np.concatenate(signs), np.concatenate(rows), starts), shape=(len(rows), len(goal.low)))
+    matrix.sum_duplicates()  # a double that is right on both sides takes two pictures of a shared stock
+    base = matrix @ goal.low
+    answer = milp(
+        np.zeros(len(goal.low)),
+        integrality=np.ones(len(goal.low), dtype=np.int64),
+        bounds=Bounds(0, goal.high - goal.low),
+        constraints=LinearConstraint(matrix, np.array(low) - base, np.array(high) - base),
+    )
+    if answer.status != 0:
+        raise CompositionError(f"no rounding of {spec.canonical()} was found ({answer.message}); please report this spec")
+    vector = goal.low + np.rint(answer.x).astype(np.int64)
+    states = vector[cells]
+    shown = {side: vector[flows[side]] + np.diag(states[:, RIGHT[side]].sum(1)) for side in SIDES}
+    for table in (states, *shown.values()):
+        table.flags.writeable = False
+    return Composition(spec, stock, n, states, shown)

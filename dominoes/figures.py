@@ -1,0 +1,127 @@
+"""The data of each figure, and its drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import log
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dominoes import files
+from dominoes.dataset import Dominoes
+from dominoes.decoding import SIZE
+from dominoes.errors import CurvesError, OutputError
+
+# Okabe and Ito's palette: the same colour for a kind everywhere, distinct for colour-blind readers and in print.
+COLOURS = {"top": "#0072B2", "bottom": "#D55E00", "both": "#009E73", "conflict": "#CC79A7", "empty": "#7F7F7F"}
+_FORMATS = (".png", ".svg", ".pdf")
+_PER_ROW = 10
+
+
+def one_sided(table: pd.DataFrame) -> pd.DataFrame:
+    """The one-sided curves over seeds: columns split, kind, metric, step, mean, low, high, seeds; low and high are the extreme seeds.
+
+    Args:
+        table: curves (`curves.CURVES`) of runs that differ in nothing but the seed.
+
+    Raises CurvesError if there is no one-sided curve.
+    """
+    sides = table[table["kind"].isin(["top", "bottom"])]
+    if sides.empty:
+        raise CurvesError("there are no one-sided curves (kinds top and bottom) to draw; measure runs with 'dominoes train'")
+    long = sides.melt(["split", "kind", "step", "run"], ["loss", "accuracy"], "metric")
+    groups = long.groupby(["split", "kind", "metric", "step"], sort=True)["value"]
+    return groups.agg(mean="mean", low="min", high="max", seeds="size").reset_index()
+
+
+def draw_one_sided(tables: Mapping[str, pd.DataFrame], path: Path, *, classes: int) -> None:
+    """Loss and accuracy on one-sided dominoes over steps, a row of two panels for each table, as PNG, SVG or PDF.
+
+    Args:
+        tables: by title, curves of runs that differ in nothing but the seed.
+        path: file to write; the suffix chooses the format.
+        classes: K, for the lines of chance.
+    """
+    _known_format(path)
+    figure = Figure(figsize=(10, 0.6 + 3.4 * len(tables)), layout="constrained")
+    grid = figure.subplots(len(tables), 2, squeeze=False)
+    for (title, table), axes in zip(tables.items(), grid, strict=True):
+        data = one_sided(table)
+        for metric, chance, axis in zip(("loss", "accuracy"), (log(classes), 1 / classes), axes, strict=True):
+            _draw_metric(axis, data[data["metric"] == metric], chance)
+            axis.set_ylabel("cross-entropy (nats)" if metric == "loss" else "accuracy")
+        axes[0].set_ylim(bottom=0)
+        axes[1].set_ylim(0, 1.02)
+        seeds = data["seeds"].max()
+        band = f"mean and range of {seeds} seeds" if seeds > 1 else "one seed"
+        axes[0].set_title(title, loc="left", fontsize="medium")
+        axes[1].set_title(band, loc="right", fontsize="small", color="#555555")
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
+def _draw_metric(axis: Axes, data: pd.DataFrame, chance: float) -> None:
+    for (kind, split), curve in data.sort_values("kind", ascending=False).groupby(["kind", "split"], sort=False):
+        style = "-" if split == "test" else ":"
+        axis.plot(curve["step"], curve["mean"], style, color=COLOURS[str(kind)], label=f"{kind} only, {split}")
+        axis.fill_between(curve["step"], curve["low"], curve["high"], color=COLOURS[str(kind)], alpha=0.15, linewidth=0)
+    axis.axhline(chance, color="#999999", linewidth=0.8, linestyle="--", label="chance")
+    # Linear up to step 1, so that step 0 is on the axis.
+    axis.set_xscale("symlog", linthresh=1, linscale=0.3)
+    axis.set_xlim(left=0)
+    axis.set_xlabel("training step")
+    axis.grid(color="#EEEEEE")
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def preview_groups(dominoes: Dominoes) -> dict[str, np.ndarray]:
+    """Rows of the dataset by kind, right and wrong halves apart; only those that occur."""
+    deal = dominoes.deal
+    right = {side: deal.shown[side] == deal.label for side in ("top", "bottom")}
+    found: dict[str, np.ndarray] = {}
+    for kind in ("top", "bottom"):
+        rows = deal.of_kind(kind)
+        found[f"{kind}: right"], found[f"{kind}: wrong"] = rows[right[kind][rows]], rows[~right[kind][rows]]
+    rows = deal.of_kind("both")
+    for name, top, bottom in (("right", 1, 1), ("bottom wrong", 1, 0), ("top wrong", 0, 1), ("wrong", 0, 0)):
+        found[f"both: {name}"] = rows[(right["top"][rows] == top) & (right["bottom"][rows] == bottom)]
+    found["empty"] = deal.of_kind("empty")
+    return {name: rows for name, rows in found.items() if len(rows)}
+
+
+def draw_preview(dominoes: Dominoes, path: Path) -> None:
+    """A grid of the first dominoes of each group of `preview_groups`, each with its label above it."""
+    _known_format(path)
+    groups = preview_groups(dominoes)
+    gap, title = 6, 12
+    height, width = 2 * SIZE + gap + title, SIZE + gap
+    canvas = np.full((height * len(groups), width * _PER_ROW, 3), 255, dtype=np.uint8)
+    figure = Figure(figsize=(0.52 * _PER_ROW + 1.6, 0.98 * len(groups) + 0.1))
+    axis = figure.add_axes((1.5 / figure.get_figwidth(), 0, 1 - 1.5 / figure.get_figwidth(), 1))
+    for number, (name, rows) in enumerate(groups.items()):
+        shown = dominoes.compose(rows[:_PER_ROW]).permute(0, 2, 3, 1).numpy()
+        for column, (row, picture) in enumerate(zip(rows, shown, strict=False)):
+            y, x = number * height + title, column * width
+            canvas[y : y + 2 * SIZE, x : x + SIZE] = picture
+            label = dominoes.classes[int(dominoes.targets[row])]
+            axis.text(x + SIZE / 2, y - 3, _shorten(label), ha="center", va="bottom", fontsize=6)
+        axis.text(-4, number * height + title + SIZE, f"{name}\n{len(rows)}", ha="right", va="center", fontsize=8)
+    axis.imshow(canvas, interpolation="nearest", aspect="equal")
+    axis.set_axis_off()
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=200)
+
+
+def _shorten(label: str, most: int = 12) -> str:
+    return label if len(label) <= most else label[: most - 1] + "…"
+
+
+def _known_format(path: Path) -> None:
+    if path.suffix.lower() not in _FORMATS:
+        raise OutputError(f"{path}: a figure is written as {', '.join(_FORMATS)}, got '{path.suffix}'; pass --out with one of these")

@@ -1,0 +1,103 @@
+"""Networks for 3×64×32 pictures: plain modules, and one table from name to constructor.
+
+A constructor takes the number of classes. A class attribute `channels_last = True` says that the network computes faster, and as
+reproducibly, with pictures stored channels last on a CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from dominoes.spec import Model
+
+
+class Detector(nn.Module):
+    """One convolution (32 filters 3×3), max-pooling, 128 hidden units: the smallest network that learns both halves."""
+
+    channels_last = True
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 32, 3)
+        self.hidden = nn.Linear(32 * 31 * 15, 128)
+        self.out = nn.Linear(128, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # ReLU after pooling is the same function as before it, on a quarter of the values.
+        x = torch.relu(nn.functional.max_pool2d(self.conv(x), 2))
+        return self.out(torch.relu(self.hidden(x.flatten(1))))  # type: ignore[no-any-return]
+
+
+class MLP(nn.Module):
+    """Two hidden layers of 256 units on the flattened picture: no notion of place."""
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(), nn.Linear(3 * 64 * 32, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, classes)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)  # type: ignore[no-any-return]
+
+
+class _Block(nn.Module):
+    """Basic residual block of He et al. 2015 (arXiv 1512.03385), with a 1×1 convolution where the shape changes."""
+
+    def __init__(self, before: int, after: int, stride: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(after)
+        self.conv2 = nn.Conv2d(after, after, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(after)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or before != after:
+            self.shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.norm1(self.conv1(x)))
+        return torch.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
+
+
+class _Mean(nn.Module):
+    """Mean over the picture; unlike adaptive pooling its gradient on CUDA is deterministic."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3), keepdim=True)
+
+
+class ResNet8(nn.Module):
+    """Small residual network: 16, 32, 64 channels, two blocks each, batch normalisation."""
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+        self.blocks = nn.Sequential(
+            _Block(16, 16, 1), _Block(16, 16, 1), _Block(16, 32, 2), _Block(32, 32, 1), _Block(32, 64, 2), _Block(64, 64, 1), _Mean()
+        )
+        self.out = nn.Linear(64, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.blocks(self.stem(x)).flatten(1))  # type: ignore[no-any-return]
+
+
+def resnet18(classes: int) -> nn.Module:
+    """torchvision's ResNet-18 with the stem that is usual for 32-pixel pictures (3×3, no pooling) and a deterministic mean."""
+    from torchvision.models import resnet18 as published
+
+    network: nn.Module = published(num_classes=classes)
+    network.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+    network.maxpool = nn.Identity()
+    network.avgpool = _Mean()
+    return network
+
+
+MODELS: dict[Model, Callable[[int], nn.Module]] = {
+    Model.DETECTOR: Detector,
+    Model.MLP: MLP,
+    Model.RESNET8: ResNet8,
+    Model.RESNET18: resnet18,
+}

@@ -1,0 +1,224 @@
+"""A source's name or path becomes uint8 pictures, labels and a digest.
+
+Pictures are decoded once and kept in a cache, keyed by the digest of the files they came from, from where every process maps the
+same memory. A picture is C×32×32 with C = 1 or 3; 28×28 is padded with 0. Nothing here normalises.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dominoes import decoding, files
+from dominoes.errors import OutputError, SourceError
+from dominoes.spec import DominoSpec, Split
+from dominoes.stock import Stock
+
+# A change of how pictures are decoded or stored must not meet an old cache.
+_CACHE_FORMAT = "1"
+
+_DIGIT_NAMES = tuple("0123456789")
+NAMES: dict[str, tuple[str, ...]] = {
+    "mnist": _DIGIT_NAMES,
+    "fashion-mnist": ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    "kmnist": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+    "svhn": _DIGIT_NAMES,
+    "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    "digits": _DIGIT_NAMES,
+    "textures": tuple(f"{angle}° {pitch}" for pitch in ("coarse", "fine") for angle in (0, 36, 72, 108, 144)),
+}
+
+# Pictures of each class, so that `solve` needs no data.
+STOCKS: dict[str, dict[Split, tuple[int, ...]]] = {
+    "mnist": {
+        Split.TRAIN: (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
+        Split.TEST: (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
+    },
+    "fashion-mnist": {Split.TRAIN: (6000,) * 10, Split.TEST: (1000,) * 10},
+    "kmnist": {Split.TRAIN: (6000,) * 10, Split.TEST: (1000,) * 10},
+    "svhn": {
+        Split.TRAIN: (4948, 13861, 10585, 8497, 7458, 6882, 5727, 5595, 5045, 4659),
+        Split.TEST: (1744, 5099, 4149, 2882, 2523, 2384, 1977, 2019, 1660, 1595),
+    },
+    "cifar10": {Split.TRAIN: (5000,) * 10, Split.TEST: (1000,) * 10},
+    "digits": {
+        Split.TRAIN: (143, 146, 142, 147, 145, 146, 145, 144, 140, 144),
+        Split.TEST: (35, 36, 35, 36, 36, 36, 36, 35, 34, 36),
+    },
+    "textures": {Split.TRAIN: (200,) * 10, Split.TEST: (50,) * 10},
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Pictures of one source and split.
+
+    Attributes:
+        name: as the spec has it.
+        split: train or test.
+        pictures: N×C×32×32 uint8, C = 1 or 3; mapped from the cache, copied on write.
+        labels: N class numbers from 0.
+        classes: names of the K classes.
+        digest: SHA-256 of pixels and labels.
+    """
+
+    name: str
+    split: Split
+    pictures: decoding.Pictures
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    digest: str
+
+    @property
+    def stock(self) -> tuple[int, ...]:
+        """Pictures of each class."""
+        return tuple(np.bincount(self.labels, minlength=len(self.classes)).tolist())
+
+
+def digest(pictures: decoding.Pictures, labels: NDArray[np.int64]) -> str:
+    """SHA-256 of shape, pixels and labels, in hex."""
+    state = hashlib.sha256(repr(pictures.shape).encode())
+    for start in range(0, len(pictures), 4096):
+        state.update(np.ascontiguousarray(pictures[start : start + 4096]).data)
+    state.update(np.ascontiguousarray(labels, dtype="<i8").data)
+    return state.hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where downloads and decoded pictures are kept: the platform's cache folder for dominoes."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("dominoes", appauthor=False)
+
+
+def stock(spec: DominoSpec, *, data: Path | None = None) -> Stock:
+    """The stock of a spec's two sources: for named ones from a table, for paths from their pictures. Raises SourceError."""
+    known = [STOCKS[name][spec.split] if name in STOCKS else load(name, spec.split, data=data).stock for name in (spec.top, spec.bottom)]
+    return Stock(known[0], known[1])
+
+
+def load(name: str, split: Split, *, data: Path | None = None, download: bool = False) -> Source:
+    """Pictures, labels and digest of a source.
+
+    Args:
+        name: `mnist`, `fashion-mnist`, `kmnist`, `svhn`, `cifar10`, `digits`, `textures`; or the path of a folder or file in
+            Hugging Face Parquet layout, of a Keras-style .npz, or of an ImageFolder (train/CLASS/*.png, test/CLASS/*.png).
+        split: which of the source's splits.
+        data: folder to look in for named sources, before DOMINOES_DATA and the cache folder.
+        download: let torchvision download (and checksum) a named source that is in none of these.
+
+    Raises SourceError: no such source, no data, unreadable or unusable pictures. It names the file and the row.
+    """
+    if name == "digits":
+        return _cached(name, split, f"digits {version('scikit-learn')}", lambda: decoding.digits(split))
+    if name == "textures":
+        return _cached(name, split, "textures", lambda: decoding.textures(split))
+    if name in STOCKS:
+        found, read = _named(name, split, data, download)
+    elif Path(name).exists():
+        found, read = decoding.reader(Path(name), split)
+    else:
+        near = get_close_matches(name, STOCKS, n=1)
+        hint = f"did you mean {near[0]}?" if near else "pass a name or an existing path"
+        raise SourceError(f"there is no source {name}; the names are {', '.join(STOCKS)}; {hint}")
+    key = " ".join(f"{file.name} {files.sha256(file)}" for file in found)
+    return _cached(name, split, key, read)
+
+
+def _named(name: str, split: Split, data: Path | None, download: bool) -> tuple[list[Path], Callable[[], decoding.Decoded]]:
+    roots = _roots(data)
+    for root in roots:
+        parquet = decoding.parquet_files(root / name, split)
+        if parquet:
+            return parquet, lambda files=parquet: decoding.read_parquet(files, NAMES[name])
+        for place in (root, root / name):
+            raw = decoding.torchvision_files(name, split, place)
+            if raw:
+                return raw, lambda place=place: decoding.read_torchvision(name, split, place)
+    if download:
+        decoding.download(name, split, roots[0])
+        return _named(name, split, data, False)
+    looked = ", ".join(str(root) for root in roots)
+    raise SourceError(
+        f"no {split.value} pictures of {name} in {looked}; pass --data DIR (or set DOMINOES_DATA) with {name}/{split.value}.parquet or "
+        "torchvision's files in it, or add --download to fetch them"
+    )
+
+
+def _roots(data: Path | None) -> list[Path]:
+    roots = [Path(data)] if data is not None else []
+    if data is not None and not Path(data).is_dir():
+        raise SourceError(f"{data} is not a folder; pass --data a folder that holds the sources")
+    if os.environ.get("DOMINOES_DATA"):
+        roots.append(Path(os.environ["DOMINOES_DATA"]))
+    return [*roots, cache_folder() / "data"]
+
+
+def _cached(name: str, split: Split, key: str, read: Callable[[], decoding.Decoded]) -> Source:
+    """Open the cache's entry for these files, made first if it is missing."""
+    code = hashlib.sha256(f"{_CACHE_FORMAT} {split.value} {key}".encode()).hexdigest()[:24]
+    folder = cache_folder() / "decoded" / code
+    if not folder.is_dir():
+        _fill(folder, name, split, read())
+    try:
+        pictures = np.load(folder / "pictures.npy", mmap_mode="c")
+        labels = np.load(folder / "labels.npy")
+        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SourceError(f"the cache of {name} in {folder} is damaged ({error}); remove this folder and run again") from error
+    return Source(name, split, pictures, labels, tuple(about["classes"]), about["digest"])
+
+
+def _fill(folder: Path, name: str, split: Split, content: decoding.Decoded) -> None:
+    pictures, labels, names = content
+    names = _class_names(name, split, labels, names)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
+    except OSError as error:
+        raise _no_cache(folder, error) from error
+    try:
+        np.save(temporary / "pictures.npy", pictures)
+        np.save(temporary / "labels.npy", labels)
+        about = {"source": name, "split": split.value, "classes": list(names), "digest": digest(pictures, labels)}
+        (temporary / "about.json").write_text(json.dumps(about), encoding="utf-8")
+        try:
+            temporary.rename(folder)
+        except OSError:
+            # Another process was first; its entry has the same content.
+            if not folder.is_dir():
+                raise
+    except OSError as error:
+        raise _no_cache(folder, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _no_cache(folder: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"the cache folder {folder.parent} cannot be written ({error.strerror}); free the disk, or set XDG_CACHE_HOME to a folder that can"
+    )
+
+
+def _class_names(name: str, split: Split, labels: NDArray[np.int64], names: Sequence[str] | None) -> tuple[str, ...]:
+    if not len(labels):
+        raise SourceError(f"{name}: the {split.value} split holds no pictures; expected at least one of each class")
+    classes = len(names) if names else int(labels.max()) + 1
+    for wrong in np.flatnonzero((labels < 0) | (labels >= classes)):
+        raise SourceError(f"{name}: picture {wrong} of the {split.value} split has label {labels[wrong]}; expected 0 to {classes - 1}")
+    counts = np.bincount(labels, minlength=classes)
+    for empty in map(int, np.flatnonzero(counts == 0)):
+        called = f"class {names[empty]}" if names else f"class {empty}"
+        raise SourceError(f"{name}: {called} has no {split.value} pictures; expected at least one of each of {classes} classes")
+    return tuple(names) if names else tuple(map(str, range(classes)))

@@ -1,0 +1,226 @@
+"""What the researcher asks for: frozen specs, their canonical JSON, run ids and named seeds."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from dominoes.errors import SpecError
+
+SIDES = ("top", "bottom")
+KINDS = ("top", "bottom", "both", "empty")
+PROBES = ("top", "bottom", "both", "conflict", "empty")
+
+
+class Labels(StrEnum):
+    """How labels are distributed: every class alike, or each class as often as the stocks have it."""
+
+    BALANCED = "balanced"
+    STOCK = "stock"
+
+
+class Split(StrEnum):
+    """The sources' split that is dealt."""
+
+    TRAIN = "train"
+    TEST = "test"
+
+
+class Model(StrEnum):
+    """Names of the networks in `models`."""
+
+    DETECTOR = "detector"
+    MLP = "mlp"
+    RESNET8 = "resnet8"
+    RESNET18 = "resnet18"
+
+
+class Optimizer(StrEnum):
+    """Names of the optimisers in `training`."""
+
+    SGD = "sgd"
+    ADAM = "adam"
+
+
+def _number(value: object) -> object:
+    # YAML's `yes` and JSON's `true` are 1 to Python; in a number's place they are a slip.
+    if isinstance(value, bool):
+        raise ValueError("expected a number")
+    return value
+
+
+def _count_or_max(value: object) -> object:
+    if value == "max":
+        return value
+    try:
+        count = int(value) if isinstance(value, str) else value
+    except ValueError:
+        count = None
+    if isinstance(count, float) and count.is_integer():
+        count = int(count)
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ValueError("expected a whole number of at least 1, or max")
+    return count
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+Whole = Annotated[int, BeforeValidator(_number)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def canonical(self) -> str:
+        """JSON with every field, sorted keys and no spaces: equal specs are equal bytes."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+
+class DominoSpec(_Spec):
+    """A dataset of dominoes, in the researcher's parameters.
+
+    Attributes:
+        n: number of dominoes, or `max`, the most that the stock allows.
+        prevalence: (A, C), shares of the dominoes in which the top, the bottom half is shown; None leaves one open.
+        both: D, share that shows both halves. If it is neither given nor implied, the halves are shown independently: D = A·C.
+        empty: E, share that shows neither: E = 1 − A − C + D.
+        ratio: R = A / C.
+        reliability: for each side, the share of shown halves whose class is the label's.
+        labels: distribution of the labels.
+        reuse: how often one picture may be used at most.
+        top: source of the top half: a name, or a path (see `sources`).
+        bottom: source of the bottom half.
+        split: the sources' split that is dealt.
+        seed: of the deal and the pairing.
+
+    Any three independent ones of A, C, D, E and R fix the rest (`shares.resolve`).
+    """
+
+    n: Annotated[int | str, BeforeValidator(_count_or_max)] = "max"
+    prevalence: tuple[Share | None, Share | None] = (None, None)
+    both: Share | None = None
+    empty: Share | None = None
+    ratio: Annotated[Number, Field(ge=0)] | None = None
+    reliability: tuple[Share, Share] = (1.0, 1.0)
+    labels: Labels = Labels.BALANCED
+    reuse: Annotated[Whole, Field(ge=1)] = 1
+    top: Annotated[str, Field(min_length=1)] = "mnist"
+    bottom: Annotated[str, Field(min_length=1)] = "cifar10"
+    split: Split = Split.TRAIN
+    seed: Whole = 0
+
+
+class TrainSpec(_Spec):
+    """How a network is trained and measured.
+
+    Attributes:
+        model: the network.
+        epochs: passes over the dataset.
+        batch: dominoes a step; the last step of an epoch takes what is left.
+        optimizer: sgd or adam.
+        lr: learning rate, constant.
+        momentum: of SGD; Adam takes it as its first-moment decay β₁.
+        weight_decay: L2 penalty, as PyTorch's optimisers apply it.
+        measurements: points of the geometric grid of steps at which everything is measured (step 0 comes on top).
+        probe: dominoes of each kind in the test probes, and at most in the sample of training dominoes.
+        probe_seed: seed of the probes; runs that share it are measured on the same dominoes.
+    """
+
+    model: Model = Model.DETECTOR
+    epochs: Annotated[Whole, Field(ge=1)] = 5
+    batch: Annotated[Whole, Field(ge=1)] = 64
+    optimizer: Optimizer = Optimizer.SGD
+    lr: Annotated[Number, Field(gt=0)] = 0.01
+    momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[Number, Field(ge=0)] = 0.0
+    measurements: Annotated[Whole, Field(ge=1)] = 60
+    probe: Annotated[Whole, Field(ge=1)] = 1000
+    probe_seed: Whole = 0
+
+
+class RunSpec(_Spec):
+    """One training: dataset, training, seed (of initialisation and order). Its id names its folder."""
+
+    dataset: DominoSpec
+    train: TrainSpec
+    seed: Whole = 0
+
+    @property
+    def id(self) -> str:
+        """First 12 hex digits of the SHA-256 of the canonical JSON."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()[:12]
+
+
+Spec = TypeVar("Spec", bound=_Spec)
+
+
+def stream(seed: int, *names: str) -> int:
+    """A 63-bit seed for the random stream of that name, so that no two uses of one seed share random numbers."""
+    digest = hashlib.sha256("/".join((str(seed), *names)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def parse(form: type[Spec], values: Mapping[str, Any], *, where: str = "") -> Spec:
+    """Check `values` and return the frozen spec. Raises SpecError that names the first wrong field, its value and its range."""
+    try:
+        return form.model_validate(dict(values))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise SpecError((f"{where}: " if where else "") + _sentence(form, dict(problem))) from error
+
+
+def _sentence(form: type[BaseModel], problem: dict[str, Any]) -> str:
+    path = [str(part) for part in problem["loc"] if not str(part).startswith("function-")]
+    for part in path[:-1]:
+        inner = form.model_fields[part].annotation if part in form.model_fields else None
+        form = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else form
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(path[-1], form.model_fields, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"the fields are {', '.join(form.model_fields)}"
+        return f"there is no field {'.'.join(path)}; {hint}"
+    name = ".".join(path)
+    if len(path) > 1 and path[-2] in ("prevalence", "reliability") and path[-1] in "01":
+        name = f"{'.'.join(path[:-1])} of the {SIDES[int(path[-1])]} half"
+    expected = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    expected = expected.replace("Field required", "expected a value")
+    if path[-1] in ("prevalence", "reliability"):
+        expected = "expected two numbers, TOP BOTTOM"
+    got = problem["input"]
+    return f"{name}: {expected}, got {got if isinstance(got, int | float) else repr(got)}"
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice, where YAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"the field {key} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """A YAML (or JSON) file that holds a mapping. Raises SpecError that names the file."""
+    try:
+        values = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
+    except OSError as error:
+        raise SpecError(f"{path} cannot be read ({error.strerror}); expected a YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise SpecError(f"{path}: expected fields with values (such as 'n: 1000'), got {type(values).__name__}")
+    return values
+
+
+def dump(spec: _Spec) -> str:
+    """The spec as YAML, fields in their own order; `read_mapping` and `parse` give it back."""
+    return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, default_flow_style=None)
