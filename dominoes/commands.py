@@ -386,8 +386,8 @@ def _demo_text(dealt: Dealt, table: Any, out: Path) -> str:
         f"dataset   {out / 'dataset'}: {dealt.composition.n} dominoes, digits over textures ({kinds})",
         f"curves    {out / 'curves.csv'}: {table['run'].nunique()} runs, {table['step'].nunique()} measurements up to step {last}",
         f"figure    {out / 'curves.png'}: loss and accuracy on one-sided dominoes",
-        f"learned   the {first} half reached half of its best test accuracy by step {half[first]}, the {second} half by step {half[second]}; "
-        f"in the end {ends}",
-        f"conflicts shown two classes, the networks answer the top's in {agree.iloc[0]:.0%} of the cases, the bottom's in {agree.iloc[1]:.0%}",
+        f"learned   half of its best test accuracy: the {first} half by step {half[first]}, "
+        f"the {second} half by step {half[second]}; at the end {ends}",
+        f"conflicts of two classes: the networks answer the top's in {agree.iloc[0]:.0%} of the cases, the bottom's in {agree.iloc[1]:.0%}",
     ]
     return "\n".join(lines)

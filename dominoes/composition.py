@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dominoes.conflict import explain
+from dominoes.conflict import explain, indivisible
 from dominoes.errors import DominoesError, SpecError
 from dominoes.shares import Shares, exact, resolve
 from dominoes.spec import KINDS, SIDES, DominoSpec
@@ -34,6 +34,7 @@ STATES = tuple(f"{top}/{bottom}" for top in _PARTS for bottom in _PARTS)
 RIGHT = {"top": (3, 4, 5), "bottom": (1, 4, 7)}
 WRONG = {"top": (6, 7, 8), "bottom": (2, 5, 8)}
 OF_KIND = {"top": (3, 6), "bottom": (1, 2), "both": (4, 5, 7, 8), "empty": (0,)}
+_SHOWING = " showing class "
 # Targets of a spread that gives way to the stock come from an iteration; this covers its error.
 _SLACK = 1e-6
 
@@ -69,7 +70,7 @@ def margins(classes: int) -> tuple[tuple[str, NDArray[np.intp]], ...]:
     for label in range(classes):
         found.append((f"label {label}", cells[label]))
         found += [(f"label {label}, {name}", cells[label, states]) for name, states in groups.items() if len(states) > 1]
-        found += [(f"{side} showing class {label}", _showing(side, label, cells, wrong[side])) for side in SIDES]
+        found += [(f"{side}{_SHOWING}{label}", _showing(side, label, cells, wrong[side])) for side in SIDES]
     return tuple(found)
 
 
@@ -85,6 +86,7 @@ def _showing(side: str, shown: int, cells: NDArray[np.intp], wrong: NDArray[np.i
     return np.concatenate([cells[shown, RIGHT[side]], np.delete(wrong[:, shown], shown)])
 
 
+@lru_cache(maxsize=32)
 def targets(spec: DominoSpec, stock: Stock, n: int) -> Targets:
     """Targets of every count and margin of a feasible request for n dominoes."""
     shares, classes = resolve(spec), stock.classes
@@ -95,10 +97,14 @@ def targets(spec: DominoSpec, stock: Stock, n: int) -> Targets:
     wrong = {side: [n * share * sum(states[state] for state in WRONG[side]) for share in labels] for side in SIDES}
     right = {side: [n * share * sum(states[state] for state in RIGHT[side]) for share in labels] for side in SIDES}
     spread: dict[str, tuple[list[Fraction], Fraction]] = {}
+    full: dict[str, int] = {}
     for sides, counts in stock.pools:
         room = [spec.reuse * count - sum((right[side][label] for side in sides), Fraction(0)) for label, count in enumerate(counts)]
         demand = [sum((wrong[side][label] for side in sides), Fraction(0)) for label in range(classes)]
-        spread |= dict.fromkeys(sides, _weights(demand, room))
+        weights, error = _weights(demand, room)
+        spread |= dict.fromkeys(sides, (weights, error))
+        if len(sides) == 1:
+            full |= {f"{sides[0]}{_SHOWING}{j}": spec.reuse * count for j, count in enumerate(counts) if weights[j] < 1}
     for side in SIDES:
         weights, error = spread[side]
         for label in range(classes):
@@ -109,8 +115,11 @@ def targets(spec: DominoSpec, stock: Stock, n: int) -> Targets:
                 slack.append(error if possible else Fraction(0))
     low, high = _round(values, slack)
     sums = [sum((values[place] for place in index), Fraction(0)) for _, index in margins(classes)]
-    # The error of a spread passes from column to column but never makes a margin of the cells inexact.
     margin_slack = [max((slack[place] for place in index), default=Fraction(0)) for _, index in margins(classes)]
+    # A class that runs out is used up: this target is known without error.
+    for number, (name, _) in enumerate(margins(classes)):
+        if name in full:
+            sums[number], margin_slack[number] = Fraction(full[name]), Fraction(0)
     return Targets(low, high, *_round(sums, margin_slack))
 
 
@@ -142,7 +151,7 @@ def _weights(demand: list[Fraction], room: list[Fraction]) -> tuple[list[Fractio
     wanted, space = np.array(demand, dtype=float), np.array(room, dtype=float)
     weights = np.ones(classes)
     excess = np.inf
-    for _ in range(20_000):
+    for _ in range(2_000):
         others = weights.sum() - weights
         rate = np.divide(wanted, others, out=np.zeros(classes), where=others > 0)
         open_to = rate.sum() - rate
@@ -255,12 +264,19 @@ class Composition:
                 if self.shown[side][label, label] != right or wrong[side][label].sum() != off:
                     found.append(f"label {label}: the {side} halves by class shown do not add up to {right} right and {off} wrong")
                 names |= {int(flows[side][label, shown]): f"label {label}, {side} showing {shown}" for shown in range(classes)}
+        # What may give way if nothing stricter has an answer, by what has to be without one.
+        given_way: dict[int, list[str]] = {1: [], 2: []}
         for place in np.flatnonzero((vector < goal.low) | (vector > goal.high)):
-            found.append(f"{names[int(place)]}: {vector[place]}, expected {_range(goal.low[place], goal.high[place])}")
+            problem = f"{names[int(place)]}: {vector[place]}, expected {_range(goal.low[place], goal.high[place])}"
+            (found if place < classes * 9 or goal.high[place] == 0 else given_way[2]).append(problem)
         for number, (name, index) in enumerate(margins(classes)):
             low, high, count = goal.margin_low[number], goal.margin_high[number], vector[index].sum()
             if not low <= count <= high:
-                found.append(f"{name}: {count}, expected {_range(low, high)}")
+                group = found if _SHOWING not in name else given_way[1 if low - 1 <= count <= high + 1 else 2]
+                group.append(f"{name}: {count}, expected {_range(low, high)}")
+        for level, problems in given_way.items():
+            if problems and any(_search(goal, self.spec, self.stock, self.n, give) is not None for give in _GIVE[:level]):
+                found += problems
         for side in SIDES:
             found += [f"{side} class {j}: {-left} pictures more than the stock has" for j, left in enumerate(self.left(side)) if left < 0]
         return found
@@ -320,7 +336,9 @@ def solve(spec: DominoSpec, stock: Stock) -> Composition:
 
     Every cell (label × state) and every margin is its real-valued target rounded down or up, n is exact, and no class is used
     more often than its stock times `reuse`. Wrong halves are spread evenly over the other classes, and give way only where the
-    stock binds. The same spec and stock give the same counts.
+    stock binds. (If no counts keep all of this, the number of halves that show a class may be off by one; and in a stock of a few
+    pictures, if even that is impossible, wrong halves are spread as evenly as whole numbers allow.) The same spec and stock give
+    the same counts.
 
     Raises:
         SpecError: the fields that fix the shares are too few or contradict each other; a wrong half is asked for with one class.
@@ -339,54 +357,96 @@ def solve(spec: DominoSpec, stock: Stock) -> Composition:
     n = most if spec.n == "max" else spec.n
     if not isinstance(n, int) or n < 1 or (most is not None and n > most):
         raise explain(spec, stock)
-    return _rounded(spec, stock, n).check()
+    found = _rounded(spec, stock, n)
+    if found is None:
+        # The real-valued request fits a stock of a few pictures, but no whole numbers do.
+        fewer = next((smaller for number in range(n - 1, 0, -1) if (smaller := _rounded(spec, stock, number))), None)
+        if fewer is None or spec.n != "max":
+            raise indivisible(spec, stock, fewer.n if fewer else None)
+        found = fewer
+    return found.check()
 
 
-def _rounded(spec: DominoSpec, stock: Stock, n: int) -> Composition:
-    """Round all targets at once, as a feasibility problem in what each count takes above its rounded-down target."""
-    from scipy.optimize import Bounds, LinearConstraint, milp
-    from scipy.sparse import csr_array
-
-    classes = stock.classes
+def _rounded(spec: DominoSpec, stock: Stock, n: int) -> Composition | None:
+    """Round all targets at once, as strictly as any counts allow; None if none do."""
     goal = targets(spec, stock, n)
-    cells, flows = places(classes)
-    rows: list[NDArray[np.intp]] = [cells.ravel()]
-    signs: list[NDArray[np.float64]] = [np.ones(cells.size)]
-    low, high = [n], [n]
-    for number, (_, index) in enumerate(margins(classes)):
-        rows.append(index)
-        signs.append(np.ones(len(index)))
-        low.append(int(goal.margin_low[number]))
-        high.append(int(goal.margin_high[number]))
-    for side in SIDES:
-        for label in range(classes):
-            wrong = cells[label, WRONG[side]]
-            rows.append(np.concatenate([wrong, flows[side][label]]))
-            signs.append(np.concatenate([np.ones(len(wrong)), -np.ones(classes)]))
-            low.append(0)
-            high.append(0)
-    for sides, pictures in stock.pools:
-        for showing, count in enumerate(pictures):
-            index = np.concatenate([_showing(side, showing, cells, flows[side]) for side in sides])
-            rows.append(index)
-            signs.append(np.ones(len(index)))
-            low.append(0)
-            high.append(spec.reuse * count)
-    starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
-    matrix = csr_array((np.concatenate(signs), np.concatenate(rows), starts), shape=(len(rows), len(goal.low)))
-    matrix.sum_duplicates()  # a double that is right on both sides takes two pictures of a shared stock
-    base = matrix @ goal.low
-    answer = milp(
-        np.zeros(len(goal.low)),
-        integrality=np.ones(len(goal.low), dtype=np.int64),
-        bounds=Bounds(0, goal.high - goal.low),
-        constraints=LinearConstraint(matrix, np.array(low) - base, np.array(high) - base),
-    )
-    if answer.status != 0:
-        raise CompositionError(f"no rounding of {spec.canonical()} was found ({answer.message}); please report this spec")
-    vector = goal.low + np.rint(answer.x).astype(np.int64)
+    vector = next((found for give in _GIVE if (found := _search(goal, spec, stock, n, give)) is not None), None)
+    if vector is None:
+        return None
+    cells, flows = places(stock.classes)
     states = vector[cells]
     shown = {side: vector[flows[side]] + np.diag(states[:, RIGHT[side]].sum(1)) for side in SIDES}
     for table in (states, *shown.values()):
         table.flags.writeable = False
     return Composition(spec, stock, n, states, shown)
+
+
+# What may give way, by how much, where no counts keep every margin. Such requests exist: with as many dominoes as classes, a
+# single wrong half leaves one class without a picture; and a stock of a few pictures may force a wrong half's class.
+_GIVE = ("nothing", "classes shown by one", "spread of wrong halves")
+
+
+def _search(goal: Targets, spec: DominoSpec, stock: Stock, n: int, give: str = "nothing") -> Counts | None:
+    """Counts that keep every margin, as a feasibility problem in what each count takes above its rounded-down target.
+
+    What may give way has a variable of its own, by how much it does; their sum is made smallest. None if there are no such counts.
+    """
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import csr_array
+
+    classes, counts = stock.classes, len(goal.low)
+    cells, flows = places(classes)
+    rows: list[NDArray[np.intp]] = [cells.ravel()]
+    signs: list[NDArray[np.float64]] = [np.ones(cells.size)]
+    low, high = [n], [n]
+
+    def add(index: NDArray[np.intp], least: int, most: int, sign: NDArray[np.float64] | None = None) -> None:
+        rows.append(index)
+        signs.append(np.ones(len(index)) if sign is None else sign)
+        low.append(least)
+        high.append(most)
+
+    off = counts
+
+    def elastic(index: NDArray[np.intp], least: int, most: int) -> None:
+        nonlocal off
+        sign = np.ones(len(index) + 1)
+        add(np.append(index, off), least, 3 * n, sign.copy())
+        sign[-1] = -1
+        add(np.append(index, off), -n, most, sign)
+        off += 1
+
+    floor_, width = goal.low.copy(), goal.high - goal.low
+    if give == _GIVE[2]:
+        wrong_halves = np.concatenate([flows[side].ravel() for side in SIDES])
+        for place in wrong_halves[goal.high[wrong_halves] > 0]:
+            elastic(np.array([place]), int(goal.low[place]), int(goal.high[place]))
+            floor_[place], width[place] = 0, n
+    for number, (name, index) in enumerate(margins(classes)):
+        least, most = int(goal.margin_low[number]), int(goal.margin_high[number])
+        if give != "nothing" and _SHOWING in name:
+            elastic(index, least, most)
+        else:
+            add(index, least, most)
+    for side in SIDES:
+        for label in range(classes):
+            wrong = cells[label, WRONG[side]]
+            add(np.concatenate([wrong, flows[side][label]]), 0, 0, np.repeat([1.0, -1.0], [len(wrong), classes]))
+    for sides, pictures in stock.pools:
+        for showing, count in enumerate(pictures):
+            add(np.concatenate([_showing(side, showing, cells, flows[side]) for side in sides]), 0, spec.reuse * count)
+    starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+    matrix = csr_array((np.concatenate(signs), np.concatenate(rows), starts), shape=(len(rows), off))
+    matrix.sum_duplicates()  # a double that is right on both sides takes two pictures of a shared stock
+    base = np.concatenate([floor_, np.zeros(off - counts, dtype=np.int64)])
+    width = np.concatenate([width, np.full(off - counts, 1 if give == _GIVE[1] else n, dtype=np.int64)])
+    fixed = matrix @ base
+    answer = milp(
+        np.repeat([0.0, 1.0], [counts, off - counts]),
+        integrality=np.ones(off, dtype=np.int64),
+        bounds=Bounds(0, width),
+        constraints=LinearConstraint(matrix, np.array(low) - fixed, np.array(high) - fixed),
+    )
+    if answer.status != 0:
+        return None
+    return floor_ + np.rint(answer.x[:counts]).astype(np.int64)

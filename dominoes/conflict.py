@@ -68,6 +68,14 @@ def explain(spec: DominoSpec, stock: Stock) -> Infeasible:
     return Infeasible(message, tuple(rule.words for rule in conflict), nearest)
 
 
+def indivisible(spec: DominoSpec, stock: Stock, fewer: int | None) -> Infeasible:
+    """The explanation where shares of a domino would fit into the stock, but whole dominoes do not. `fewer`: the next n that does."""
+    conflict = (f"n {spec.n}", f"each {spec.split.value} picture used at most {spec.reuse} times")
+    remedy = f"Feasible with n at most {fewer}, or a larger stock" if fewer else "A larger stock is needed"
+    lack = f"n = {spec.n}: no whole numbers of dominoes fit into a stock of {sum(stock.top)} and {sum(stock.bottom)} pictures"
+    return Infeasible(f"{lack}. In conflict: {', '.join(conflict)}. {remedy}", conflict, {"n": fewer})
+
+
 def _rules(spec: DominoSpec, stock: Stock) -> list[Rule]:
     shares = resolve(spec)
     found = []

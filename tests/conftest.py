@@ -1,0 +1,43 @@
+"""Where the tests find real pictures, and a cache folder of their own."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dominoes import deal
+from dominoes.deal import Dealt
+from dominoes.spec import DominoSpec
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache folder that only this session uses, in this process and in those it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder / "dominoes"
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder with all of MNIST and CIFAR-10."""
+    folder = Path(os.environ.get("DOMINOES_DATA") or ROOT.parent / "shared" / "data")
+    if not (folder / "mnist" / "train.parquet").is_file():
+        pytest.skip(f"no real pictures in {folder}; set DOMINOES_DATA to a folder with mnist/train.parquet and cifar10/train.parquet")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_ambient_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests say where their data is; what the shell has set is not used by accident."""
+    monkeypatch.delenv("DOMINOES_DATA", raising=False)
+
+
+@pytest.fixture(scope="session")
+def small() -> Dealt:
+    """300 dominoes of the embedded sources with all nine states."""
+    return deal.make(DominoSpec(n=300, prevalence=(0.7, 0.6), reliability=(0.8, 0.7), top="digits", bottom="textures", seed=3))
