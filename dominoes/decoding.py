@@ -171,7 +171,7 @@ def read_npz(path: Path, split: Split) -> Decoded:
     """Pictures and labels of a Keras-style .npz: x_train, y_train, x_test, y_test."""
     keys = f"x_{split.value}", f"y_{split.value}"
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             missing = [key for key in keys if key not in archive.files]
             if missing:
                 raise SourceError(f"{path} holds {', '.join(archive.files) or 'nothing'}; expected {' and '.join(keys)}")
@@ -306,4 +306,5 @@ def textures(split: Split) -> Decoded:
     first, second = rng.uniform(0, 255, (2, count, 3, 1, 1))
     colour = (first + second) / 2 + (first - second) / 2 * wave[:, None]
     noisy = colour + rng.normal(0, 40, colour.shape)
-    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8), labels.astype(np.int64), None
+    names = [f"texture {label}" for label in range(10)]
+    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8), labels.astype(np.int64), names

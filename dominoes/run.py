@@ -161,8 +161,8 @@ def _finished(folder: Path, digests: Mapping[str, str]) -> Outcome:
         raise RunError(f"{folder} is marked {DONE} but its environment.json is damaged; remove the folder to run it again") from error
     for part, now in digests.items():
         if known.get(part) != now:
-            what = "deal of dominoes" if part == "deal" else f"pictures of the {part} half"
-            raise RunError(f"{folder} was finished with another {what} (SHA-256 differs); pass the same --data, or another --out")
+            what = "another deal of dominoes" if part == "deal" else f"other pictures of the {part} half"
+            raise RunError(f"{folder} was finished with {what} (SHA-256 differs); pass the same --data, or another --out")
     return Outcome(folder, False, environment)
 
 

@@ -36,7 +36,6 @@ NAMES: dict[str, tuple[str, ...]] = {
     "svhn": _DIGIT_NAMES,
     "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     "digits": _DIGIT_NAMES,
-    "textures": tuple(f"{angle}° {pitch}" for pitch in ("coarse", "fine") for angle in (0, 36, 72, 108, 144)),
 }
 
 # Pictures of each class, so that `solve` needs no data.
@@ -175,7 +174,7 @@ def _cached(name: str, split: Split, key: str, read: Callable[[], decoding.Decod
         pictures = np.load(folder / "pictures.npy", mmap_mode="c")
         labels = np.load(folder / "labels.npy")
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise SourceError(f"the cache of {name} in {folder} is damaged ({error}); remove this folder and run again") from error
     return Source(name, split, pictures, labels, tuple(about["classes"]), about["digest"])
 

@@ -1,0 +1,37 @@
+"""The dataset card and its Croissant description."""
+
+import json
+import re
+from pathlib import Path
+
+from dominoes import folder
+from dominoes.deal import Dealt
+
+
+def test_croissant_is_valid_and_its_records_are_the_rows(small: Dealt, tmp_path: Path, recwarn: object) -> None:
+    """MLCommons' own reader accepts the description and reads the rows of metadata.csv through it."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mlcroissant
+
+        folder.save(small, tmp_path / "set")
+        described = mlcroissant.Dataset(jsonld=str(tmp_path / "set" / "croissant.json"))
+        assert not described.metadata.ctx.issues.errors
+        records = list(described.records(record_set="dominoes"))
+    assert [int(record["dominoes/label"]) for record in records] == small.deal.label.tolist()
+    assert [int(record["dominoes/top_index"]) for record in records] == small.deal.index["top"].tolist()
+
+
+def test_the_card_says_what_was_asked_and_what_became_of_it(small: Dealt, tmp_path: Path) -> None:
+    """Counts, requested and realised parameters and digests stand in README.md."""
+    folder.save(small, tmp_path / "set")
+    text = (tmp_path / "set" / "README.md").read_text(encoding="utf-8")
+    digests = json.loads((tmp_path / "set" / "digests.json").read_text(encoding="utf-8"))
+    assert text.startswith("# 300 dominoes: digits over textures")
+    for kind, count in small.composition.kinds.items():
+        assert f"| {kind}" in text
+        assert str(count) in text
+    assert digests["sources"]["top"]["sha256"][:12] in text
+    assert re.search(r"\| reliability top +\| +0\.8 +\| +0\.8", text)

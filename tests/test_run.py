@@ -1,0 +1,185 @@
+"""Run folders: whole, claimed, finished once, and honest about what they were made from."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dominoes import curves, run
+from dominoes.dataset import Dominoes, probes
+from dominoes.deal import Dealt, make
+from dominoes.errors import OutputError, RunError
+from dominoes.spec import DominoSpec, RunSpec, TrainSpec
+
+ROOT = Path(__file__).parent.parent
+HOW = TrainSpec(epochs=1, batch=64, measurements=3, probe=50)
+
+
+@pytest.fixture(scope="module")
+def tests(small: Dealt) -> dict[str, Dominoes]:
+    """Small probes of the embedded sources."""
+    return probes(small.spec, 50, 0)
+
+
+def test_a_run_leaves_the_agreed_files(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
+    """spec.json, environment.json, curves.csv, classes.csv and DONE, under runs/ID; the id follows from spec.json."""
+    spec = RunSpec(dataset=small.spec, train=HOW, seed=2)
+    outcome = run.execute(spec, small, tests, tmp_path)
+    assert outcome.folder == tmp_path / "runs" / spec.id
+    assert sorted(file.name for file in outcome.folder.iterdir()) == ["DONE", "classes.csv", "curves.csv", "environment.json", "spec.json"]
+    assert RunSpec.model_validate(json.loads((outcome.folder / "spec.json").read_text(encoding="utf-8"))).id == spec.id
+    environment = json.loads((outcome.folder / "environment.json").read_text(encoding="utf-8"))
+    assert {"torch", "numpy", "python", "device", "threads", "packing", "status", "digests", "seconds"} <= set(environment)
+    assert (environment["threads"], environment["device"], environment["status"]) == (1, "cpu", "finished")
+    assert set(outcome.curves["run"]) == {spec.id}
+    assert set(outcome.curves["seed"]) == {2}
+
+
+def test_a_finished_run_is_not_run_again(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
+    """The second call finds DONE, changes no byte and says that nothing was done."""
+    spec = RunSpec(dataset=small.spec, train=HOW)
+    first = run.execute(spec, small, tests, tmp_path)
+    before = {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in first.folder.iterdir()}
+    steps: list[int] = []
+    again = run.execute(spec, small, tests, tmp_path, progress=lambda step, _: steps.append(step))
+    assert (first.fresh, again.fresh, steps) == (True, False, [])
+    assert before == {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in first.folder.iterdir()}
+
+
+def test_curves_are_bytes_that_follow_from_the_spec(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
+    """Two runs of one spec in two folders write identical curves.csv and classes.csv."""
+    spec = RunSpec(dataset=small.spec, train=HOW)
+    folders = [run.execute(spec, small, tests, tmp_path / name).folder for name in ("a", "b")]
+    for name in ("curves.csv", "classes.csv", "spec.json"):
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+
+
+def test_an_interrupted_run_is_unfinished_and_run_again(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
+    """Ctrl-C leaves a folder without DONE and without a claim; the next call runs it as if nothing had been."""
+    spec = RunSpec(dataset=small.spec, train=HOW)
+
+    def interrupt(step: int, _: int) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.execute(spec, small, tests, tmp_path, progress=interrupt)
+    folder = tmp_path / "runs" / spec.id
+    assert [file.name for file in folder.iterdir()] == ["spec.json"]
+    assert run.finished(tmp_path) == []
+    assert run.execute(spec, small, tests, tmp_path).fresh
+    clean = run.execute(spec, small, tests, tmp_path / "clean").folder
+    assert (folder / "curves.csv").read_bytes() == (clean / "curves.csv").read_bytes()
+
+
+def test_a_killed_process_costs_only_its_unfinished_run(tmp_path: Path) -> None:
+    """After SIGKILL the same command runs what is missing; the dead process's claim does not stand in the way."""
+    command = [sys.executable, str(ROOT / "cli.py"), "train", "--n", "600", "--prevalence", "1", "1", "--top", "digits"]
+    command += [
+        "--bottom",
+        "textures",
+        "--epochs",
+        "3",
+        "--measurements",
+        "2",
+        "--probe",
+        "20",
+        "--seeds",
+        "0-2",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    assert "seed 0" in process.stdout.readline()
+    deadline = time.time() + 60
+    while not list((tmp_path / "out" / "runs").glob("*/CLAIM")) and time.time() < deadline:
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    done = {folder.name for folder in run.finished(tmp_path / "out")}
+    assert 1 <= len(done) < 3
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert again.stdout.count("done before") == len(done)
+    assert len(run.finished(tmp_path / "out")) == 3
+    assert not list((tmp_path / "out" / "runs").glob("*/CLAIM"))
+
+
+def test_a_run_in_other_hands_is_left_alone(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
+    """A claim of a living process, here or on another machine, is respected; one without a sign of life for long is taken over."""
+    spec = RunSpec(dataset=small.spec, train=HOW)
+    claim = tmp_path / "runs" / spec.id / "CLAIM"
+    claim.parent.mkdir(parents=True)
+    claim.write_text(json.dumps({"host": os.uname().nodename, "pid": os.getppid(), "time": 0}), encoding="utf-8")
+    with pytest.raises(RunError, match=f"{spec.id} is being run by process {os.getppid()} of this machine; wait for it"):
+        run.execute(spec, small, tests, tmp_path)
+    claim.write_text(json.dumps({"host": "elsewhere", "pid": 5, "time": 0}), encoding="utf-8")
+    with pytest.raises(RunError, match="is being run by process 5 of elsewhere"):
+        run.execute(spec, small, tests, tmp_path)
+    os.utime(claim, (0, 0))
+    assert run.execute(spec, small, tests, tmp_path).fresh
+
+
+def test_a_run_on_other_pictures_is_not_passed_off(tmp_path: Path) -> None:
+    """A finished run whose source has other pixels now is refused, not reused."""
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 255, (60, 32, 32), dtype=np.uint8), np.arange(60) % 2
+    path = tmp_path / "a.npz"
+    spec = DominoSpec(n=40, prevalence=(1, 0), top=str(path), bottom=str(tmp_path / "b.npz"))
+    np.savez(tmp_path / "b.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    for first in (True, False):
+        np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
+        dealt, tests = make(spec), probes(spec, 10, 0)
+        run_spec = RunSpec(dataset=spec, train=TrainSpec(epochs=1, measurements=1, probe=10))
+        if first:
+            assert run.execute(run_spec, dealt, tests, tmp_path / "out").fresh
+            x[0, 0, 0] ^= 1
+        else:
+            with pytest.raises(RunError, match="was finished with other pictures of the top half"):
+                run.execute(run_spec, dealt, tests, tmp_path / "out")
+
+
+def test_a_damaged_finished_run_is_named(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
+    """A folder marked DONE whose files are damaged is not taken for a result."""
+    spec = RunSpec(dataset=small.spec, train=HOW)
+    folder = run.execute(spec, small, tests, tmp_path).folder
+    (folder / "environment.json").write_text("{", encoding="utf-8")
+    with pytest.raises(RunError, match="is marked DONE but its environment.json is damaged; remove the folder"):
+        run.execute(spec, small, tests, tmp_path)
+    (folder / "spec.json").write_text("", encoding="utf-8")
+    with pytest.raises(RunError, match="spec.json cannot be read"):
+        run.groups(tmp_path)
+
+
+def test_an_unwritable_results_folder_is_named(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
+    """Where nothing can be written, nothing is trained."""
+    with pytest.raises(OutputError, match="cannot be made"):
+        run.execute(RunSpec(dataset=small.spec, train=HOW), small, tests, Path("/proc/nowhere"))
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(OutputError, match="cannot be made"):
+        run.execute(RunSpec(dataset=small.spec, train=HOW), small, tests, tmp_path / "file")
+
+
+def test_runs_are_grouped_by_spec_with_telling_titles(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
+    """Seeds of one spec come together; titles name the fields in which specs differ; nothing finished is an error."""
+    with pytest.raises(RunError, match="holds no finished run; expected runs/<id>/DONE"):
+        run.groups(tmp_path)
+    with pytest.raises(RunError, match="holds no finished run"):
+        run.collect(tmp_path)
+    for seed in (0, 1):
+        run.execute(RunSpec(dataset=small.spec, train=HOW, seed=seed), small, tests, tmp_path)
+    (alone,) = run.groups(tmp_path)
+    assert alone == "top digits, bottom textures, model detector"
+    run.execute(RunSpec(dataset=small.spec, train=HOW.model_copy(update={"lr": 0.1})), small, tests, tmp_path)
+    found = run.groups(tmp_path)
+    assert {title: table["seed"].nunique() for title, table in found.items()} == {"lr 0.01": 2, "lr 0.1": 1}
+    assert len(run.collect(tmp_path)) == sum(map(len, found.values()))
+    assert isinstance(run.collect(tmp_path, form="classes"), pd.DataFrame)
+    assert curves.problems(run.collect(tmp_path)) == []

@@ -1,0 +1,218 @@
+"""Training and measuring: against a plain loop, bit for bit where promised, and on real pictures."""
+
+import copy
+from math import log
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from dominoes import curves
+from dominoes.dataset import MEAN, STD, Dominoes, probes
+from dominoes.deal import Dealt, make
+from dominoes.errors import DeviceError
+from dominoes.models import MODELS
+from dominoes.spec import DominoSpec, Model, RunSpec, TrainSpec, stream
+from dominoes.training import Trained, device_of, initial, schedule, train
+
+DATASET = DominoSpec(n=300, prevalence=(0.7, 0.6), reliability=(0.8, 0.7), top="digits", bottom="textures", seed=3)
+
+
+@pytest.fixture(scope="module")
+def tests() -> dict[str, Dominoes]:
+    """Small probes of the embedded sources."""
+    return probes(DATASET, 60, 0)
+
+
+def trained(small: Dealt, tests: dict[str, Dominoes], seed: int = 0, **fields: Any) -> Trained:
+    """One short run."""
+    how = TrainSpec(**({"epochs": 2, "batch": 32, "measurements": 5, "probe": 60} | fields))
+    return train(RunSpec(dataset=small.spec, train=how, seed=seed), Dominoes.of(small), tests)
+
+
+def weights(network: nn.Module) -> torch.Tensor:
+    """All parameters and buffers in one vector."""
+    return torch.cat([value.double().ravel() for value in network.state_dict().values()])
+
+
+def test_the_schedule_is_a_geometric_grid() -> None:
+    """100 points up to step 4,300 have 82 different values; 0 and the last step are always there."""
+    assert len(schedule(4300, 100)) == 83
+    for steps, points in ((1, 60), (2, 60), (10, 3), (1000, 1), (7, 50)):
+        found = schedule(steps, points)
+        assert found[0] == 0
+        assert found == sorted(set(found))
+        assert found[-1] == steps or points == 1
+    assert schedule(1000, 2) == [0, 1, 1000]
+
+
+@pytest.mark.parametrize("model", ["detector", "mlp", "resnet8"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_training_equals_a_plain_loop(small: Dealt, tests: dict[str, Dominoes], model: str, optimizer: str) -> None:
+    """The loop that people write first, float pictures and shuffled batches, gives the same weights and losses: bit for bit, but for
+    the detector, whose channels-last convolutions add in another order."""
+    found = trained(small, tests, model=model, optimizer=optimizer, lr=0.003, weight_decay=0.01, epochs=1)
+
+    def normalised(dominoes: Dominoes) -> torch.Tensor:
+        return dominoes.data.float().sub(255 * MEAN).div(255 * STD)
+
+    pictures = normalised(Dominoes.of(small))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream(0, "init"))
+        network = MODELS[Model(model)](10)
+    settings = {"lr": 0.003, "weight_decay": 0.01}
+    chosen = (
+        torch.optim.SGD(network.parameters(), momentum=0.9, **settings)
+        if optimizer == "sgd"
+        else torch.optim.Adam(network.parameters(), **settings)
+    )
+    order = torch.randperm(300, generator=torch.Generator().manual_seed(stream(0, "order")))
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for start in range(0, 300, 32):
+        rows = order[start : start + 32]
+        chosen.zero_grad()
+        nn.functional.cross_entropy(network(pictures[rows]), torch.from_numpy(small.deal.label)[rows]).backward()
+        chosen.step()
+    network.eval()
+    with torch.no_grad():
+        top = tests["top"]
+        answers = network(normalised(top))
+        loss = nn.functional.cross_entropy(answers.double(), top.targets).item()
+        accuracy = (answers.argmax(1) == top.targets).double().mean().item()
+    torch.set_num_threads(before)
+    last = found.curves.query("split == 'test' and kind == 'top'").iloc[-1]
+    if model == "detector":
+        assert torch.allclose(weights(network), weights(found.network), atol=2e-3 if optimizer == "adam" else 2e-5)
+        assert last["loss"] == pytest.approx(loss, rel=1e-2)
+        assert last["accuracy"] == pytest.approx(accuracy, abs=0.05)
+    else:
+        assert torch.equal(weights(network), weights(found.network))
+        assert (last["loss"], last["accuracy"]) == (pytest.approx(loss, rel=1e-6), accuracy)
+
+
+def test_the_same_run_is_bit_identical(small: Dealt, tests: dict[str, Dominoes]) -> None:
+    """Same spec and seed, same bytes of curves and same weights; another seed, other ones."""
+    first, again, other = trained(small, tests), trained(small, tests), trained(small, tests, seed=1)
+    pd.testing.assert_frame_equal(first.curves, again.curves, check_exact=True)
+    assert torch.equal(weights(first.network), weights(again.network))
+    assert not torch.equal(weights(first.network), weights(other.network))
+
+
+@pytest.mark.parametrize("model", ["detector", "resnet8"])
+def test_measuring_changes_nothing(small: Dealt, tests: dict[str, Dominoes], model: str) -> None:
+    """A run measured 5 times and one measured 50 times, on probes of another size, end with identical weights."""
+    few = trained(small, tests, model=model, measurements=5, epochs=3)
+    many = trained(small, probes(DATASET, 30, 8), model=model, measurements=50, epochs=3, probe=30, probe_seed=8)
+    assert many.curves["step"].nunique() > few.curves["step"].nunique()
+    assert torch.equal(weights(few.network), weights(many.network))
+
+
+def test_global_random_state_is_neither_read_nor_set(small: Dealt, tests: dict[str, Dominoes]) -> None:
+    """The global generators, whatever their state, do not matter and are left as they were."""
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    first = trained(small, tests)
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert np.array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
+    torch.manual_seed(2)
+    assert torch.equal(weights(first.network), weights(trained(small, tests).network))
+
+
+def test_threads_are_put_back(small: Dealt, tests: dict[str, Dominoes]) -> None:
+    """A run uses the threads it is told to and leaves the process's number alone."""
+    before = torch.get_num_threads()
+    seen = []
+    how = TrainSpec(epochs=1, batch=64, measurements=2, probe=60)
+    spec = RunSpec(dataset=small.spec, train=how)
+    train(spec, Dominoes.of(small), tests, threads=1, progress=lambda *_: seen.append(torch.get_num_threads()))
+    assert set(seen) == {1}
+    assert torch.get_num_threads() == before
+
+
+def test_tables_have_their_contract(small: Dealt, tests: dict[str, Dominoes]) -> None:
+    """Curves and classes pass their checks; steps, epochs and samples fit each other; every kind has its n and its blanks."""
+    found = trained(small, tests, batch=70, epochs=3, measurements=8)
+    assert curves.problems(found.curves) == []
+    assert curves.problems(found.classes, form="classes") == []
+    table = found.curves
+    assert found.steps == 15 == table["step"].max()
+    assert table.query("step == 15")["samples"].unique().tolist() == [900]
+    assert table.query("step == 15")["epoch"].unique().tolist() == [3.0]
+    assert table.query("step == 3")["samples"].unique().tolist() in ([210], [])
+    counts = table.query("split == 'train' and step == 0").set_index("kind")["n"].to_dict()
+    assert counts == {kind: min(60, count) for kind, count in small.composition.kinds.items()}
+    assert set(table.query("split == 'test'")["kind"]) == {"top", "bottom", "both", "conflict", "empty"}
+    assert table.query("kind == 'top'")["agree_bottom"].isna().all()
+    assert table.query("kind == 'both'")["agree_bottom"].notna().all()
+    right = table.query("split == 'test' and kind in ['top', 'both', 'conflict']")
+    assert (right["agree_top"] == right["accuracy"]).all()
+    by_class = found.classes.query("kind == 'both'").groupby("step").apply(lambda rows: np.average(rows["accuracy"], weights=rows["n"]))
+    assert np.allclose(by_class, table.query("split == 'test' and kind == 'both'").set_index("step")["accuracy"])
+
+
+def test_a_kind_without_dominoes_has_no_rows(tests: dict[str, Dominoes]) -> None:
+    """Where the training set has no empty dominoes there is no training curve of empties, not one of zeros."""
+    dealt = make(DominoSpec(n=100, prevalence=(1, 0.5), top="digits", bottom="textures"))
+    found = trained(dealt, tests)
+    assert set(found.curves.query("split == 'train'")["kind"]) == {"top", "both"}
+
+
+def test_wrong_halves_count_as_what_they_show(tests: dict[str, Dominoes]) -> None:
+    """With reliability 0 the label is never shown: agreement with the shown class and accuracy part on training dominoes."""
+    dealt = make(DominoSpec(n=300, prevalence=(1, 0), reliability=(0, 1), top="digits", bottom="textures"))
+    last = trained(dealt, tests, epochs=6, measurements=3).curves.query("split == 'train'").iloc[-1]
+    assert last["accuracy"] + last["agree_top"] <= 1
+    assert last["accuracy"] != last["agree_top"]
+
+
+def test_divergence_stops_the_run_and_keeps_the_curve(small: Dealt, tests: dict[str, Dominoes]) -> None:
+    """When a loss is not finite any more the run ends, says at which step, and its rows up to there are finite."""
+    found = trained(small, tests, lr=1e18, epochs=3, measurements=20)
+    assert found.diverged is not None
+    assert found.steps == found.diverged < 30
+    assert np.isfinite(found.curves["loss"]).all()
+    assert found.curves["step"].max() < found.diverged
+
+
+def test_devices_that_are_not_there_are_refused() -> None:
+    """Asking for CUDA without one names what is usable; auto takes what there is."""
+    assert device_of("cpu").type == "cpu"
+    assert device_of("auto").type in ("cpu", "cuda", "mps")
+    for name in ("cuda", "mps"):
+        if not (torch.cuda.is_available() if name == "cuda" else torch.backends.mps.is_available()):
+            with pytest.raises(DeviceError, match=f"device {name} is not available here; usable are .*cpu: pass --device auto"):
+                device_of(name)
+
+
+def test_initial_weights_follow_from_the_seed_alone() -> None:
+    """The same seed gives the same network in any process state."""
+    first, again = (copy.deepcopy(initial("mlp", 10, 4)) for _ in range(2))
+    assert torch.equal(weights(first), weights(again))
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_mnist_over_cifar_is_learned_as_expected(data: Path) -> None:
+    """6,000 dominoes, 2 epochs, detector: the digit is learned, the picture only begun, and on conflicts the digit decides.
+
+    The floors stand for what was measured beforehand on such data: a small network reads digits after some dozen steps
+    (accuracy above .85) and CIFAR-10 pictures much later (above chance, below .5). Of 1,000 empty dominoes, all alike, exactly one
+    class is answered, so the accuracy is 1/K with balanced labels.
+    """
+    spec = DominoSpec(n=6000, prevalence=(0.65, 0.65))
+    dealt = make(spec, data=data)
+    run = RunSpec(dataset=spec, train=TrainSpec(epochs=2, measurements=12))
+    table = train(run, Dominoes.of(dealt), probes(spec, 1000, 0, data=data)).curves
+    last = table[(table["split"] == "test") & (table["step"] == 188)].set_index("kind")
+    assert last["accuracy"]["top"] > 0.85
+    assert 0.15 < last["accuracy"]["bottom"] < 0.5
+    assert abs(last["accuracy"]["empty"] - 0.1) < 3 * (0.09 / 1000) ** 0.5
+    assert last["loss"]["empty"] == pytest.approx(log(10), abs=0.15)
+    assert last["agree_top"]["conflict"] > 0.7 > 0.2 > last["agree_bottom"]["conflict"]
+    assert last["accuracy"]["both"] >= last["accuracy"]["top"] - 0.03
