@@ -1,0 +1,107 @@
+"""What the curves of a single kind tell: empties, the reading of a loss, monotonicity."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from dominoes.panel import Panel
+from dominoes.predictions import calibrated_loss, fired, rmse
+from dominoes.verdicts import Answer, FloatArray, Options, gathered, number
+
+_BINS = 12
+
+
+def empties(data: Panel, options: Options) -> Answer:
+    """Empties show nothing: accuracy 1/K and loss ln K at all times (design.md section 7)."""
+    K = data.classes_count
+    chance = (("accuracy", "1/K", 1 / K, options.margins.accuracy), ("loss", "ln K", math.log(K), options.margins.loss))
+    return gathered(_empty(data, options, *each) for each in chance)
+
+
+def _empty(data: Panel, options: Options, column: str, name: str, expected: float, margin: float) -> Answer:
+    measured = data.common([(column, "empty")])
+    if isinstance(measured, str):
+        return options.unanswered("empties", measured, len(data.runs), model=column)
+    values, n = measured.values[0], measured.n
+    # All empties are one picture, so all answers are one class; only the labels are sampled, and they are the same for every seed.
+    labels = math.sqrt(expected * (1 - expected) / n) if column == "accuracy" and math.isfinite(n) else 0.0
+    interval = options.bootstrap(measured.n_seeds).mean(values @ measured.weights, labels)
+    claim = f"empties have {column} {name} = {number(expected)}"
+    off = float(rmse(values, np.full_like(values, expected), measured.weights).mean())
+    row = options.judge(
+        "empties", claim, f"mean {column}", interval, (expected - margin, expected + margin), measured.n_seeds,
+        model=column, expected=expected, n=n, rmse=off,
+    )  # fmt: skip
+    return Answer((row,), (), measured.notes)
+
+
+def reading(data: Panel, options: Options, side: str) -> Answer:
+    """Where the loss of a side lies between two readings of the same accuracy, over the log time in which the side is known.
+
+    0: the network is sure when the pattern fires and uniform when not, L = (1 − p) ln K. 1: calibrated but cannot tell, the entropy of
+    being right as often as it is (`calibrated_loss`). Above 1 it is more sure than it is right.
+    """
+    measured = data.common([("accuracy", side), ("loss", side)])
+    if isinstance(measured, str):
+        return options.unanswered("loss reading", measured, len(data.runs), side=side)
+    K = data.classes_count
+    accuracy, loss = measured.values
+    p = fired(accuracy, K)
+    used = (p.mean(axis=0) > options.margins.known) & (measured.weights > 0)
+    if used.sum() < 3:
+        return options.unanswered("loss reading", "it is hardly learned, and the readings agree at chance", measured.n_seeds, side=side)
+    weights = np.where(used, measured.weights, 0.0) / measured.weights[used].sum()
+    sure = (1 - p) * math.log(K)
+    above, below = (loss - sure) @ weights, (calibrated_loss(accuracy, K) - sure) @ weights
+    interval = options.bootstrap(measured.n_seeds).interval(lambda w: np.asarray((w @ above) / (w @ below)))
+    margin = options.margins.reading
+    rows = [
+        options.judge(
+            "loss reading", f"one-sided loss of the {side} is {model}", "place of the loss between sure or uniform (0) and calibrated (1)",
+            interval, (value - margin, value + margin), measured.n_seeds,
+            also="the network is more sure than it is right" if interval.low > 1 + margin else "",
+            side=side, model=model, expected=value, n=measured.n,
+        )
+        for model, value in (("sure or uniform", 0.0), ("calibrated", 1.0))
+    ]  # fmt: skip
+    return Answer(tuple(rows), (), measured.notes)
+
+
+def monotonicity(data: Panel, options: Options) -> Answer:
+    """The accuracy of a side never falls, and its loss never rises.
+
+    The largest of many noisy falls is always large, so the place is chosen by the other seeds: of 12 bins of log time, the two between
+    which the mean of all seeds but one falls most. The fall of the seed left out between these two is free of that choice.
+    """
+    return gathered(_monotone(data, options, side, column) for side in ("top", "bottom") for column in ("accuracy", "loss"))
+
+
+def _monotone(data: Panel, options: Options, side: str, column: str) -> Answer:
+    sign, margin, what = (1.0, options.margins.accuracy, "fall") if column == "accuracy" else (-1.0, options.margins.loss, "rise")
+    measured = data.common([(column, side)])
+    if isinstance(measured, str):
+        return options.unanswered("monotonicity", measured, len(data.runs), side=side, model=column)
+    if measured.n_seeds < 2:
+        reason = f"one seed; where the {column} {what}s most has to be chosen by other seeds"
+        return options.unanswered("monotonicity", reason, 1, side=side, model=column)
+    interval = options.bootstrap(measured.n_seeds).mean(_falls(sign * measured.values[0], measured.steps))
+    row = options.judge(
+        "monotonicity", f"the {column} of the {side} never {what}s", f"largest {what}", interval, (-math.inf, margin), measured.n_seeds,
+        side=side, model=column, expected=0.0, n=measured.n,
+    )  # fmt: skip
+    return Answer((row,), (), measured.notes)
+
+
+def _falls(values: FloatArray, steps: FloatArray) -> FloatArray:
+    """(S, T) -> (S,): for each seed, its fall between the two bins of log time that the other seeds point at."""
+    time = np.log(np.maximum(steps, 1.0))
+    place = np.minimum((_BINS * (time - time[0]) / (time[-1] - time[0])).astype(int), _BINS - 1)
+    binned = np.stack([values[:, place == index].mean(axis=1) for index in np.unique(place)], axis=1)
+    others = (binned.sum(axis=0) - binned) / (len(values) - 1)
+    falls = others[:, :, None] - others[:, None, :]
+    later = np.triu(np.ones(falls.shape[1:], dtype=bool), k=1)
+    start, stop = np.unravel_index(np.where(later, falls, -np.inf).reshape(len(values), -1).argmax(axis=1), later.shape)
+    seeds = np.arange(len(values))
+    return np.asarray(binned[seeds, start] - binned[seeds, stop])
