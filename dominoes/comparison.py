@@ -32,11 +32,10 @@ from dominoes.predictions import (
     deviance,
     fired,
     floored,
-    nested,
     pairing_error,
     predicted_error,
     rmse,
-)  # fmt: skip
+)
 from dominoes.verdicts import (
     CANNOT_TELL,
     FAILS,
@@ -51,7 +50,7 @@ from dominoes.verdicts import (
     SeedBootstrap,
     Verdict,
     gathered,
-)  # fmt: skip
+)
 
 QUESTIONS = ("doubles", "conflicts", "empties", "loss", "monotonicity")
 
@@ -110,7 +109,7 @@ def _window(both_fire: FloatArray, weights: FloatArray, options: Options) -> tup
     used = (both_fire.mean(axis=0) > options.margins.known) & (weights > 0)
     if used.sum() < 3:
         steps = "no step" if not used.any() else f"{used.sum()} steps"
-        return f"the two patterns are hardly known together: both fire with probability over {options.margins.known:g} at {steps} (3 needed)"
+        return f"the two patterns are hardly known together: both fire with probability over {options.margins.known:g} at {steps}; 3 needed"
     return used, np.where(used, weights, 0.0) / weights[used].sum()
 
 
@@ -140,14 +139,15 @@ def _doubles(data: Panel, options: Options) -> Answer:
         notes = (*notes, f"doubles: nothing is judged per class: {reason}; {why}")
     bootstrap = options.bootstrap(measured.n_seeds)
     mean_top, mean_bottom, n = top.mean(axis=0), bottom.mean(axis=0), measured.n
-    factor = K / (K - 1)
-    pictures = factor * pairing_error(mean_top, mean_bottom, weights, n)
-    by_step = factor * np.sqrt(np.diag(nested(mean_top) * nested(mean_bottom)) / n) if math.isfinite(n) else np.zeros(len(used))
+    # Relative to the product of the errors, for every rule: what the pictures do to the others is not known better than that.
+    pictures = pairing_error(mean_top, mean_bottom, weights, n) / float(floored(mean_top * mean_bottom, n) @ weights)
+    by_step = np.array([pairing_error(*pair, np.ones(1), n) for pair in zip(mean_top[:, None], mean_bottom[:, None], strict=True)])
+    by_step /= floored(mean_top * mean_bottom, n)
     quantity = "measured / predicted error"
     rows, bands, scores = [], [], {}
     for model, (error, predicted) in forms.items():
         above, below = floored(error @ weights, n), floored(predicted @ weights, n)
-        interval = bootstrap.log_ratio(above, below, pictures / float(above.mean())).exp()
+        interval = bootstrap.log_ratio(above, below, pictures).exp()
         scores[model] = deviance(error, predicted, measured.weights, n), rmse(error, predicted, measured.weights)
         off = float(scores[model][0].mean()), float(scores[model][1].mean())
         also = f"RMSE over log time {verdicts.number(off[1])}"
@@ -161,7 +161,7 @@ def _doubles(data: Panel, options: Options) -> Answer:
         )  # fmt: skip
         if model in ("product", "product per class"):
             seen, foreseen = floored(error, n), floored(predicted, n)
-            values = bootstrap.log_ratios(seen, foreseen, by_step / seen.mean(axis=0))
+            values = bootstrap.log_ratios(seen, foreseen, by_step)
             bands.append(verdicts.band("doubles", model, quantity, measured.steps, used, values, 1.0))
     for model in ("product", "product per class"):
         rows += [_score(options, bootstrap, model, rival, scores, n) for rival in scores if model in scores and _is_rival(model, rival)]
@@ -227,11 +227,12 @@ def _conflicts(data: Panel, options: Options) -> Answer:
         notes = (*notes, f"conflicts: at {impossible} points agree_top and agree_bottom add up to more than 1, which no answers can")
     bootstrap = options.bootstrap(measured.n_seeds)
     rows = []
-    pictures = (K - 2) * K / (K - 1) ** 2 * pairing_error((1 - top).mean(axis=0), (1 - bottom).mean(axis=0), weights, n)
+    mean_top, mean_bottom = (1 - top).mean(axis=0), (1 - bottom).mean(axis=0)
+    pictures = pairing_error(mean_top, mean_bottom, weights, n) / float(floored(mean_top * mean_bottom, n) @ weights)
     for model in ("product", "addition") if K > 2 else ():
         share, predicted = np.maximum(neither, 0.0), answered_neither(model, 1 - top, 1 - bottom, K)
         above, below = floored(share @ weights, n), floored(predicted @ weights, n)
-        interval = bootstrap.log_ratio(above, below, pictures / float(above.mean())).exp()
+        interval = bootstrap.log_ratio(above, below, pictures).exp()
         off = float(deviance(share, predicted, measured.weights, n).mean()), float(rmse(share, predicted, measured.weights).mean())
         rows.append(
             options.judge(
@@ -240,28 +241,31 @@ def _conflicts(data: Panel, options: Options) -> Answer:
             )
         )  # fmt: skip
     excess = for_top - (1 - p_top) * (1 - p_bottom) / K - p_top * (1 - p_bottom)
-    # The window is cut where half of the informative time (weighted by p_top p_bottom, as λ itself is) has passed.
-    passed = np.cumsum(weights * both.mean(axis=0))
-    early = np.where(passed <= passed[-1] / 2, weights, 0.0)
-    late = weights - early
+    place = np.log(np.maximum(measured.steps, 1.0))
+    place = (place - place[used][0]) / (place[used][-1] - place[used][0])
+    joint = np.clip(both.mean(axis=0), 0.0, 1.0)
 
     def shared(over: FloatArray) -> float:
         # Beside the pairing, which of two patterns wins may be settled by the picture: at most ¼ p_top p_bottom, the same for every seed.
         if not math.isfinite(n):
             return 0.0
-        joint = np.clip(both.mean(axis=0), 0.0, 1.0)
         won = float(over @ np.minimum.outer(joint, joint) @ over) / 4 / n
-        paired = pairing_error(p_top.mean(axis=0), p_bottom.mean(axis=0), over, n)
-        return math.hypot(paired, math.sqrt(won)) / max(float(over @ joint), 1e-9)
+        return math.hypot(pairing_error(p_top.mean(axis=0), p_bottom.mean(axis=0), over, n), math.sqrt(max(won, 0.0)))
 
-    def mean(over: FloatArray) -> Callable[[FloatArray], FloatArray]:
-        return lambda w: np.asarray((w @ (excess @ over)) / (w @ (both @ over)))
+    def line(w: FloatArray) -> tuple[FloatArray, FloatArray]:
+        # λ = mean + change · (place − middle), least squares weighted by p_top p_bottom, as the variance of λ asks for.
+        share = w @ (both * weights)
+        middle = (share @ place / share.sum(axis=1))[:, None]
+        seen = w @ (excess * weights)
+        return seen.sum(axis=1) / share.sum(axis=1), (seen * (place - middle)).sum(axis=1) / (share * (place - middle) ** 2).sum(axis=1)
 
-    preference = bootstrap.interval(mean(weights), shared(weights))
-    drift = bootstrap.interval(lambda w: mean(late)(w) - mean(early)(w), math.hypot(shared(early), shared(late)))
+    share = joint * weights
+    off_middle = place - share @ place / share.sum()
+    preference = bootstrap.interval(lambda w: line(w)[0], shared(weights / share.sum()))
+    drift = bootstrap.interval(lambda w: line(w)[1], shared(weights * off_middle / (share @ off_middle**2)))
     rows += _preference(options, preference, drift, measured.n_seeds, n)
     each = np.flatnonzero(used)
-    by_step = np.array([shared(np.eye(len(used))[index]) for index in each])
+    by_step = np.array([shared(np.eye(len(used))[index] / joint[index]) for index in each])
     values = bootstrap.intervals(lambda w: np.asarray((w @ excess[:, each]) / (w @ both[:, each])), by_step)
     return Answer(tuple(rows), (verdicts.band("preference", "", "λ", measured.steps[each], used[each], values, math.nan),), notes)
 
@@ -269,7 +273,8 @@ def _conflicts(data: Panel, options: Options) -> Answer:
 def _preference(options: Options, preference: Interval, drift: Interval, n_seeds: int, n: float) -> list[Verdict]:
     """λ is one of three constants, or it drifts; if it is a constant in between, every row fails."""
     margin = options.margins.preference
-    constant = drift.verdict(-margin, margin)
+    moved = -options.margins.drift, options.margins.drift
+    constant = drift.verdict(*moved)
     also = {HOLDS: "", FAILS: "λ drifts", CANNOT_TELL: "whether λ drifts cannot be told"}[constant]
     rows = []
     for model, value in (("equal", 0.5), ("top preferred", 1.0), ("bottom preferred", 0.0)):
@@ -286,7 +291,7 @@ def _preference(options: Options, preference: Interval, drift: Interval, n_seeds
     reverse = {HOLDS: FAILS, FAILS: HOLDS, CANNOT_TELL: CANNOT_TELL}[constant]
     rows.append(
         options.judge(
-            "preference", "preference on conflicts, drifting", "λ late − λ early", drift, (-margin, margin), n_seeds,
+            "preference", "preference on conflicts, drifting", "change of λ over the steps compared", drift, moved, n_seeds,
             also="here agreement means that λ is constant", overruled=reverse, model="drifting", n=n,
         )
     )  # fmt: skip
@@ -316,12 +321,12 @@ def _both_losses(data: Panel, options: Options) -> Answer:
     }
     # Under the first reading a loss is ln K times the share of pictures on which nothing fires.
     silent = loss_top.mean(axis=0) / math.log(K), loss_bottom.mean(axis=0) / math.log(K)
-    pictures = math.log(K) * pairing_error(*silent, weights, n)
+    pictures = pairing_error(*silent, weights, n) / float(floored(silent[0] * silent[1], n) @ weights)
     bootstrap = options.bootstrap(measured.n_seeds)
     rows = []
     for model, (predicted, formula) in models.items():
         above, below = floored(loss_both @ weights, n), floored(predicted @ weights, n)
-        interval = bootstrap.log_ratio(above, below, pictures / float(above.mean())).exp()
+        interval = bootstrap.log_ratio(above, below, pictures).exp()
         off = float(rmse(loss_both, predicted, measured.weights).mean())
         rows.append(
             options.judge(

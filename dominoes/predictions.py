@@ -41,11 +41,11 @@ def pairing_error(top: FloatArray, bottom: FloatArray, weights: FloatArray, n: f
     """
     if not math.isfinite(n):
         return 0.0
-    shared = nested(top) * nested(bottom)
+    shared = _nested(top) * _nested(bottom)
     return math.sqrt(max(0.0, float(weights @ shared @ weights)) / n)
 
 
-def nested(share: FloatArray) -> FloatArray:
+def _nested(share: FloatArray) -> FloatArray:
     """Covariance over pictures of "wrong at t" and "wrong at t'" when pictures are learned in one order: (T,) -> (T, T)."""
     share = np.clip(share, 0.0, 1.0)
     return np.asarray(np.minimum.outer(share, share) * (1 - np.maximum.outer(share, share)))

@@ -38,7 +38,8 @@ class Margins:
     Attributes:
         ratio: a measured error, loss or onset may be this many times larger or smaller than predicted. The rivals of the product rule
             lie beyond: at error ½ on both sides, addition of evidence predicts 0.36 of its error, the better side alone 1.8 of it.
-        preference: distance of λ from ½, 1 or 0, and its change from the early to the late half (the three values lie ½ apart).
+        preference: distance of λ from ½, 1 or 0 (which lie ½ apart).
+        drift: change of λ, along a straight line in log time, over the steps compared.
         reading: distance of a loss from one reading of it, in units of the distance between the two readings.
         accuracy: share, for empties, for drops of one-sided curves and for the collapse of curves over a sweep.
         loss: nats, for empties and for rises of one-sided losses.
@@ -48,6 +49,7 @@ class Margins:
 
     ratio: float = 1.25
     preference: float = 0.2
+    drift: float = 0.25
     reading: float = 0.25
     accuracy: float = 0.03
     loss: float = 0.1
@@ -57,7 +59,7 @@ class Margins:
     def __post_init__(self) -> None:
         if self.ratio <= 1:
             raise CurvesError(f"margin ratio is {self.ratio:g}; expected a factor above 1, such as 1.25")
-        for name in ("preference", "reading", "accuracy", "loss", "exponent", "known"):
+        for name in ("preference", "drift", "reading", "accuracy", "loss", "exponent", "known"):
             if not getattr(self, name) > 0:
                 raise CurvesError(f"margin {name} is {getattr(self, name):g}; expected a number above 0")
 

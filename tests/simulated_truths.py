@@ -148,20 +148,21 @@ def _by_patterns(truth, time, p_top, p_bottom, early_top, early_bottom, label, b
 
 
 def _by_evidence(truth, time, p_top, p_bottom, early_top, early_bottom, label, bottom_label, generator):
-    """Each half adds a logit for its class, as large as its one-sided accuracy needs; the answer is drawn from the softmax (Gumbel
-    noise).
-    """
-    strength = []
+    """Each half adds a logit for its class, as large as its one-sided accuracy needs; the answer is drawn from the softmax of the sum."""
+    odds = []
     for p in (p_top, p_bottom):
         accuracy = np.clip(p + (1 - p) / truth.K, 1e-9, 1 - 1e-9)
-        strength.append(np.log(accuracy * (truth.K - 1) / (1 - accuracy)))
-    every = np.arange(len(label))
-    answers = np.empty((len(time), len(label)), dtype=int)
-    for index in range(len(time)):
-        logits = generator.gumbel(size=(len(label), truth.K))
-        logits[every, label] += strength[0][index]
-        logits[every, bottom_label] += strength[1][index]
-        answers[index] = logits.argmax(axis=1)
+        odds.append(accuracy * (truth.K - 1) / (1 - accuracy))
+    same = bottom_label == label
+    weight_label = np.where(same, odds[0] * odds[1], odds[0])
+    weight_other = np.where(same, 0.0, odds[1])
+    rest = truth.K - 1 - ~same
+    drawn = generator.random(weight_label.shape) * (weight_label + weight_other + rest)
+    # One of the other classes: a shift from the label; in conflicts the shift that would hit the bottom's class is stepped over.
+    step = 1 + np.clip(drawn - weight_label - weight_other, 0, rest - 1e-9).astype(int)
+    step += ~same & (step >= (bottom_label - label) % truth.K)
+    guess = (label + step) % truth.K
+    answers = np.where(drawn < weight_label, label, np.where(drawn < weight_label + weight_other, bottom_label, guess))
     return answers, _calibrated(truth, answers == label)
 
 
