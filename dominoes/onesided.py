@@ -10,7 +10,8 @@ from dominoes.panel import Panel
 from dominoes.predictions import calibrated_loss, fired, rmse
 from dominoes.verdicts import Answer, FloatArray, Options, gathered, number
 
-_BINS = 12
+# Measured steps that are averaged at either end of a fall: one is as noisy as its 1,000 pictures, many would hide a short fall.
+_STRETCH = 3
 
 
 def empties(data: Panel, options: Options) -> Answer:
@@ -72,8 +73,8 @@ def reading(data: Panel, options: Options, side: str) -> Answer:
 def monotonicity(data: Panel, options: Options) -> Answer:
     """The accuracy of a side never falls, and its loss never rises.
 
-    The largest of many noisy falls is always large, so the place is chosen by the other seeds: of 12 bins of log time, the two between
-    which the mean of all seeds but one falls most. The fall of the seed left out between these two is free of that choice.
+    The largest of many noisy falls is always large, so the place is chosen by the other seeds: the two stretches of three measured steps
+    between which the mean of all seeds but one falls most. The fall of the seed left out between these two is free of that choice.
     """
     return gathered(_monotone(data, options, side, column) for side in ("top", "bottom") for column in ("accuracy", "loss"))
 
@@ -83,10 +84,13 @@ def _monotone(data: Panel, options: Options, side: str, column: str) -> Answer:
     measured = data.common([(column, side)])
     if isinstance(measured, str):
         return options.unanswered("monotonicity", measured, len(data.runs), side=side, model=column)
+    if measured.values[0].shape[1] < 2 * _STRETCH:
+        reason = f"{measured.values[0].shape[1]} steps; {2 * _STRETCH} are needed to see a fall"
+        return options.unanswered("monotonicity", reason, measured.n_seeds, side=side, model=column)
     if measured.n_seeds < 2:
         reason = f"one seed; where the {column} {what}s most has to be chosen by other seeds"
         return options.unanswered("monotonicity", reason, 1, side=side, model=column)
-    interval = options.bootstrap(measured.n_seeds).mean(_falls(sign * measured.values[0], measured.steps))
+    interval = options.bootstrap(measured.n_seeds).mean(_falls(sign * measured.values[0]))
     row = options.judge(
         "monotonicity", f"the {column} of the {side} never {what}s", f"largest {what}", interval, (-math.inf, margin), measured.n_seeds,
         side=side, model=column, expected=0.0, n=measured.n,
@@ -94,14 +98,12 @@ def _monotone(data: Panel, options: Options, side: str, column: str) -> Answer:
     return Answer((row,), (), measured.notes)
 
 
-def _falls(values: FloatArray, steps: FloatArray) -> FloatArray:
-    """(S, T) -> (S,): for each seed, its fall between the two bins of log time that the other seeds point at."""
-    time = np.log(np.maximum(steps, 1.0))
-    place = np.minimum((_BINS * (time - time[0]) / (time[-1] - time[0])).astype(int), _BINS - 1)
-    binned = np.stack([values[:, place == index].mean(axis=1) for index in np.unique(place)], axis=1)
-    others = (binned.sum(axis=0) - binned) / (len(values) - 1)
+def _falls(values: FloatArray) -> FloatArray:
+    """(S, T) -> (S,): for each seed, its fall between the two stretches of steps that the other seeds point at."""
+    smooth = np.lib.stride_tricks.sliding_window_view(values, _STRETCH, axis=1).mean(axis=2)
+    others = (smooth.sum(axis=0) - smooth) / (len(values) - 1)
     falls = others[:, :, None] - others[:, None, :]
-    later = np.triu(np.ones(falls.shape[1:], dtype=bool), k=1)
+    later = np.triu(np.ones(falls.shape[1:], dtype=bool), k=_STRETCH)
     start, stop = np.unravel_index(np.where(later, falls, -np.inf).reshape(len(values), -1).argmax(axis=1), later.shape)
     seeds = np.arange(len(values))
-    return np.asarray(binned[seeds, start] - binned[seeds, stop])
+    return np.asarray(smooth[seeds, start] - smooth[seeds, stop])

@@ -238,17 +238,19 @@ class Options:
         `also` is added to the sentence; `overruled` is a verdict that stands instead, where a claim needs more than its own interval.
         """
         at_least, at_most = within
-        if math.isinf(at_most):
-            agreement = f"agreement: at least {number(at_least)}"
+        if math.isnan(at_least):
+            agreement = ""
+        elif math.isinf(at_most):
+            agreement = f"; agreement: at least {number(at_least)}"
         elif math.isinf(at_least):
-            agreement = f"agreement: at most {number(at_most)}"
+            agreement = f"; agreement: at most {number(at_most)}"
         else:
-            agreement = f"agreement: {number(at_least)} to {number(at_most)}"
+            agreement = f"; agreement: {number(at_least)} to {number(at_most)}"
         if math.isnan(interval.low):
-            shown = f"{number(interval.estimate)} (one seed, no interval; {agreement})"
+            shown = f"{number(interval.estimate)} (one seed, no interval{agreement})"
         else:
             bounds = f"{100 * self.level:g} % interval {number(interval.low)} to {number(interval.high)}"
-            shown = f"{number(interval.estimate)} ({bounds}; {agreement}; {n_seeds} seeds)"
+            shown = f"{number(interval.estimate)} ({bounds}{agreement}; {n_seeds} seeds)"
         sentence = f"{claim}: {quantity} is {shown}{f'; {also}' if also else ''}"
         verdict = overruled or interval.verdict(at_least, at_most)
         return Verdict(

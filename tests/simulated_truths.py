@@ -50,8 +50,8 @@ def steps(truth: Truth) -> np.ndarray:
     return np.unique(np.r_[0, np.round(np.geomspace(1, truth.last, truth.points - 1))]).astype(int)
 
 
-def curves(truth: Truth, seeds: int = 5, number: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Tables of curves and of classes for `seeds` runs; `number` numbers the simulation."""
+def curves(truth: Truth, seeds: int = 5, number: int = 0, point: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tables of curves and of classes for `seeds` runs; `number` numbers the simulation (its pictures), `point` the point of a sweep."""
     shared = np.random.default_rng([number, 0])
     time = steps(truth)
     label = np.arange(truth.n) % truth.K
@@ -60,7 +60,7 @@ def curves(truth: Truth, seeds: int = 5, number: int = 0) -> tuple[pd.DataFrame,
     pictures = shared.normal(size=(2, truth.n))
     curve_parts, class_parts = [], []
     for seed in range(seeds):
-        generator = np.random.default_rng([number, 1, seed])
+        generator = np.random.default_rng([number, 1, seed, point])
         early = norm.cdf(np.sqrt(truth.agreement) * pictures + np.sqrt(1 - truth.agreement) * generator.normal(size=pictures.shape))
         chance = [_firing(truth, side, time, hard, generator)[:, label] for side in (0, 1)]
         # In conflicts the bottom is a picture of another class: the next picture of that class, with its own luck.
@@ -75,29 +75,45 @@ def curves(truth: Truth, seeds: int = 5, number: int = 0) -> tuple[pd.DataFrame,
             bottom_early = early[1][moved] if kind == "conflict" else early[1]
             answers, loss = answer(truth, time, p_top, p_bottom, early[0], bottom_early, label, bottom_label, generator)
             right = answers == label
-            base = {"run": f"run{seed}", "step": time, "kind": kind}
-            curve_parts.append(
-                pd.DataFrame(
-                    base
-                    | {
-                        "seed": seed,
-                        "epoch": time * 64 / 20000,
-                        "samples": time * 64,
-                        "split": "test",
-                        "n": truth.n,
-                        "loss": loss.mean(axis=1),
-                        "accuracy": right.mean(axis=1),
-                        "agree_top": right.mean(axis=1) if kind in ("top", "both", "conflict") else np.nan,
-                        "agree_bottom": (answers == bottom_label).mean(axis=1) if kind in ("bottom", "both", "conflict") else np.nan,
-                    }
-                )
-            )
-            for k in range(truth.K):
-                own = label == k
-                values = {"label": k, "n": own.sum(), "loss": loss[:, own].mean(axis=1), "accuracy": right[:, own].mean(axis=1)}
-                class_parts.append(pd.DataFrame(base | values))
-    order = ["run", "seed", "step", "epoch", "samples", "split", "kind", "n", "loss", "accuracy", "agree_top", "agree_bottom"]
-    return pd.concat(curve_parts, ignore_index=True)[order], pd.concat(class_parts, ignore_index=True)
+            of_bottom = (answers == bottom_label).mean(axis=1) if kind in ("bottom", "both", "conflict") else np.full(len(time), np.nan)
+            of_top = right.mean(axis=1) if kind in ("top", "both", "conflict") else np.full(len(time), np.nan)
+            curve_parts.append((seed, kind, loss.mean(axis=1), right.mean(axis=1), of_top, of_bottom))
+            # Labels go round, so the pictures of a class are every K-th.
+            by_class = (values.reshape(len(time), -1, truth.K).mean(axis=1).T.ravel() for values in (loss, right))
+            class_parts.append((seed, kind, *by_class))
+    return _tables(truth, time, curve_parts, class_parts)
+
+
+def _tables(truth: Truth, time: np.ndarray, curve_parts: list[tuple], class_parts: list[tuple]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    seeds, kinds, *values = zip(*curve_parts, strict=True)
+    steps_, size = np.tile(time, len(seeds)), len(time)
+    columns = dict(zip(("loss", "accuracy", "agree_top", "agree_bottom"), (np.concatenate(value) for value in values), strict=True))
+    curve_table = pd.DataFrame(
+        {
+            "run": np.repeat([f"run{seed}" for seed in seeds], size),
+            "seed": np.repeat(seeds, size),
+            "step": steps_,
+            "epoch": steps_ * 64 / 20000,
+            "samples": steps_ * 64,
+            "split": "test",
+            "kind": np.repeat(kinds, size),
+            "n": truth.n,
+            **columns,
+        }
+    )
+    seeds, kinds, loss, accuracy = zip(*class_parts, strict=True)
+    class_table = pd.DataFrame(
+        {
+            "run": np.repeat([f"run{seed}" for seed in seeds], size * truth.K),
+            "step": np.tile(time, len(seeds) * truth.K),
+            "kind": np.repeat(kinds, size * truth.K),
+            "label": np.tile(np.repeat(np.arange(truth.K), size), len(seeds)),
+            "n": truth.n // truth.K,
+            "loss": np.concatenate(loss),
+            "accuracy": np.concatenate(accuracy),
+        }
+    )
+    return curve_table, class_table
 
 
 def sweep(
@@ -116,7 +132,7 @@ def sweep(
             truth.onset[0] * top**-exponent * np.exp(competition * bottom),
             truth.onset[1] * bottom**-exponent * np.exp(competition * top),
         )
-        table, _ = curves(replace(truth, onset=onset), seeds, number * 1000 + index)
+        table, _ = curves(replace(truth, onset=onset), seeds, number, index)
         parts.append(table.assign(run=table["run"] + f"-{index}", prevalence_top=top, prevalence_bottom=bottom))
     return pd.concat(parts, ignore_index=True)
 
