@@ -23,7 +23,7 @@ import pandas as pd
 from dominoes import verdicts
 from dominoes.curves import CURVES
 from dominoes.errors import CurvesError
-from dominoes.onesided import empties, monotonicity, reading
+from dominoes.onesided import empties, held_out_time, monotonicity, reading
 from dominoes.panel import Panel, panel
 from dominoes.predictions import (
     RULES,
@@ -52,7 +52,7 @@ from dominoes.verdicts import (
     gathered,
 )
 
-QUESTIONS = ("doubles", "conflicts", "empties", "loss", "monotonicity")
+QUESTIONS = ("doubles", "conflicts", "empties", "loss", "held-out time", "monotonicity")
 
 
 def compare(
@@ -342,5 +342,6 @@ _ANSWERS: dict[str, Callable[[Panel, Options], Answer]] = {
     "conflicts": _conflicts,
     "empties": empties,
     "loss": _loss,
+    "held-out time": held_out_time,
     "monotonicity": monotonicity,
 }

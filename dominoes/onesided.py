@@ -1,4 +1,4 @@
-"""What the curves of a single kind tell: empties, the reading of a loss, monotonicity."""
+"""What the curves of a single kind tell: empties, the reading of a loss, held-out time, monotonicity."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import math
 
 import numpy as np
 
-from dominoes.panel import Panel
-from dominoes.predictions import calibrated_loss, fired, rmse
+from dominoes.fitting import fit_curve
+from dominoes.panel import Panel, log_time_weights
+from dominoes.predictions import calibrated_loss, deviance, fired, rmse
 from dominoes.verdicts import Answer, FloatArray, Options, gathered, number
 
 # Measured steps that are averaged at either end of a fall: one is as noisy as its 1,000 pictures, many would hide a short fall.
 _STRETCH = 3
+# Shares of log time on which curves are fitted; the rest is foretold.
+_FITTED = (0.5, 0.7)
+# Free parameters of the rivals of one pattern, which has three: ceiling, speed and inflection.
+_RIVALS = {"gompertz": 3, "weibull": 3, "power": 3, "exponential": 2, "richards": 4, "isotonic": 0, "last": 0}
+_FEWEST = 5
 
 
 def empties(data: Panel, options: Options) -> Answer:
@@ -67,6 +73,57 @@ def reading(data: Panel, options: Options, side: str) -> Answer:
         )
         for model, value in (("sure or uniform", 0.0), ("calibrated", 1.0))
     ]  # fmt: skip
+    return Answer(tuple(rows), (), measured.notes)
+
+
+def held_out_time(data: Panel, options: Options) -> Answer:
+    """Fit each one-sided accuracy on the first half, and on the first 70 %, of log time, and score the rest.
+
+    The pattern model is one pattern, p(t) = γ / (1 + exp(−α (t − b))) above chance (section 3 of the paper), in t or in ln t, whichever
+    fits the first part better; its rivals are the other families of `fitting.fit_curve` and two baselines. Every curve is fitted alone,
+    and the rest is scored by RMSE over log time, paired within seeds. Where a pattern is not learned in the first part there is no shape
+    to continue: such a seed foretells the level that it has, under every family.
+    """
+    return gathered(_held_out(data, options, side, share) for side in ("top", "bottom") for share in _FITTED)
+
+
+def _held_out(data: Panel, options: Options, side: str, share: float) -> Answer:
+    measured = data.common([("accuracy", side)])
+    if isinstance(measured, str):
+        return options.unanswered("held-out time", measured, len(data.runs), side=side)
+    steps, accuracy, n = measured.steps, measured.values[0], measured.n
+    started = np.log(steps[steps > 0])
+    first = np.log(np.maximum(steps, 1e-9)) <= started[0] + share * (started[-1] - started[0])
+    part = f"the first {100 * share:g} % of log time"
+    if min(first.sum(), (~first).sum()) < _FEWEST:
+        reason = f"{first.sum()} steps in {part} and {(~first).sum()} after it; {_FEWEST} are needed in each"
+        return options.unanswered("held-out time", reason, measured.n_seeds, side=side, model=part)
+
+    def foretold(family: str) -> tuple[FloatArray, FloatArray, bool]:
+        examples = np.full(accuracy[:, first].shape, n) if math.isfinite(n) else None
+        fit = fit_curve(steps[first], accuracy[:, first], family=family, chance=1 / data.classes_count, n=examples)
+        each = fit.seeds or (fit,)
+        return np.stack([seed.predict(steps[~first]) for seed in each]), np.array([seed.deviance for seed in each]), fit.n_learned > 0
+
+    (linear, misfit, learned), (logarithmic, log_misfit, _) = foretold("logistic"), foretold("logistic-log")
+    if not learned:
+        return options.unanswered("held-out time", f"it is not learned in {part}", measured.n_seeds, side=side, model=part)
+    rest, weights = accuracy[:, ~first], log_time_weights(steps[~first])
+    model = np.where((misfit <= log_misfit)[:, None], linear, logarithmic)
+    off = rmse(rest, model, weights)
+    surprise = float(deviance(rest, model, weights, n).mean())
+    bootstrap = options.bootstrap(measured.n_seeds)
+    rows = []
+    for rival, free in _RIVALS.items():
+        other = rmse(rest, foretold(rival)[0], weights)
+        claim = f"one pattern fitted on {part} foretells the {side} better than {rival} ({free} free parameters, the pattern 3)"
+        rows.append(
+            options.judge(
+                "held-out time", claim, "RMSE on the rest, rival − model", bootstrap.mean(other - off), (0.0, math.inf), measured.n_seeds,
+                also=f"RMSE {number(float(off.mean()))}, rival {number(float(other.mean()))}",
+                side=side, model=f"one pattern, {100 * share:g} %", rival=rival, n=n, deviance=surprise, rmse=float(off.mean()),
+            )
+        )  # fmt: skip
     return Answer(tuple(rows), (), measured.notes)
 
 

@@ -186,7 +186,8 @@ def panel(curves: pd.DataFrame, classes: pd.DataFrame | None = None, *, classes_
     curves = curves[curves["split"] == "test"]
     if not len(curves):
         raise CurvesError("curves: there are no rows of split test, and the theory is judged on these; measure the probes")
-    first = curves.drop_duplicates("run")
+    # In the order of seeds, so that the same runs in another order draw the same resamples.
+    first = curves.drop_duplicates("run").sort_values(["seed", "run"])
     again = first.duplicated("seed")
     if again.any():
         left = ", ".join(first.loc[again, "run"])

@@ -50,7 +50,12 @@ def steps(truth: Truth) -> np.ndarray:
     return np.unique(np.r_[0, np.round(np.geomspace(1, truth.last, truth.points - 1))]).astype(int)
 
 
-def curves(truth: Truth, seeds: int = 5, number: int = 0, point: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+KINDS = ("top", "bottom", "both", "conflict", "empty")
+
+
+def curves(
+    truth: Truth, seeds: int = 5, number: int = 0, point: int = 0, kinds: tuple[str, ...] = KINDS
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tables of curves and of classes for `seeds` runs; `number` numbers the simulation (its pictures), `point` the point of a sweep."""
     shared = np.random.default_rng([number, 0])
     time = steps(truth)
@@ -68,9 +73,11 @@ def curves(truth: Truth, seeds: int = 5, number: int = 0, point: int = 0) -> tup
         for k in range(truth.K):
             moved[other == k] = shared.permutation(np.flatnonzero(label == k))[np.arange((other == k).sum()) % (label == k).sum()]
         answer = _by_patterns if truth.rule == "product" else _by_evidence
-        for kind in ("top", "bottom", "both", "conflict", "empty"):
+        for kind in kinds:
             p_top = chance[0] if kind in ("top", "both", "conflict") else np.zeros_like(chance[0])
-            p_bottom = chance[1][:, moved] if kind == "conflict" else chance[1] if kind in ("bottom", "both") else np.zeros_like(chance[1])
+            p_bottom = chance[1] if kind in ("bottom", "both") else np.zeros_like(chance[1])
+            if kind == "conflict":
+                p_bottom = chance[1][:, moved]
             bottom_label = other if kind == "conflict" else label
             bottom_early = early[1][moved] if kind == "conflict" else early[1]
             answers, loss = answer(truth, time, p_top, p_bottom, early[0], bottom_early, label, bottom_label, generator)
@@ -125,14 +132,14 @@ def sweep(
     seeds: int = 5,
     number: int = 0,
 ) -> pd.DataFrame:
-    """Curves of a sweep over prevalence: a side's onset goes as (own prevalence)^−exponent · exp(competition · the other's prevalence)."""
+    """One-sided curves of a sweep: a side's onset goes as (own prevalence)^−exponent · exp(competition · the other's prevalence)."""
     parts = []
     for index, (top, bottom) in enumerate(prevalences):
         onset = (
             truth.onset[0] * top**-exponent * np.exp(competition * bottom),
             truth.onset[1] * bottom**-exponent * np.exp(competition * top),
         )
-        table, _ = curves(replace(truth, onset=onset), seeds, number, index)
+        table, _ = curves(replace(truth, onset=onset), seeds, number, index, ("top", "bottom"))
         parts.append(table.assign(run=table["run"] + f"-{index}", prevalence_top=top, prevalence_bottom=bottom))
     return pd.concat(parts, ignore_index=True)
 
