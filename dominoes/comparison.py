@@ -96,6 +96,59 @@ def compare(
     return verdicts.comparison(answer, data.notes, group)
 
 
+def compare_groups(
+    curves: pd.DataFrame,
+    classes: pd.DataFrame | None = None,
+    *,
+    by: Sequence[str] | None = None,
+    classes_count: int | None = None,
+    level: float = 0.95,
+    margins: Margins | None = None,
+    seed: int = 0,
+    resamples: int = 2000,
+    questions: Sequence[str] = QUESTIONS,
+) -> Comparison:
+    """Judge every group of runs that agree in the columns `by` (None: all further columns that take more than one value), each alone.
+
+    A group is named by its values, `prevalence_top=0.2 lr=0.01`; one group alone has no name. A group that cannot be compared at all is
+    a note. Other arguments and errors as in `compare`.
+    """
+    fields = swept(curves) if by is None else list(by)
+    missing = [name for name in fields if name not in curves.columns]
+    if missing:
+        raise CurvesError(f"the column {', '.join(missing)} is not in the curves; expected columns that set the groups apart")
+    if not fields:
+        groups = [("", curves)]
+    else:
+        # A group has its own values in `fields` only; what else differs within it is for `compare` to refuse.
+        keyed = curves.groupby(fields, sort=True, dropna=False)
+        groups = [(" ".join(f"{name}={_value(each)}" for name, each in zip(fields, key, strict=True)), rows) for key, rows in keyed]
+    parts = []
+    for name, rows in groups:
+        own = classes
+        if classes is not None and "run" in classes.columns and "run" in rows.columns:
+            own = classes[classes["run"].isin(rows["run"])]
+        try:
+            part = compare(
+                rows, own, classes_count=classes_count, level=level, margins=margins, seed=seed, resamples=resamples,
+                questions=questions, group=name,
+            )  # fmt: skip
+        except CurvesError as error:
+            if not name:
+                raise
+            part = verdicts.comparison(Answer(()), [f"not compared: {error}"])
+        prefix = f"[{name}] " if name else ""
+        parts.append(Comparison(part.table, part.bands, tuple(prefix + note for note in part.notes)))
+    found = verdicts.joined(parts)
+    if not len(found.table):
+        raise CurvesError(f"no group of runs can be compared; {found.notes[0]}")
+    return found
+
+
+def _value(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def swept(table: pd.DataFrame) -> list[str]:
     """The further columns of a table of curves (beyond the contract's) that take more than one value."""
     return [str(column) for column in table.columns if column not in CURVES and table[column].nunique(dropna=False) > 1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,24 @@ _INSTEAD = {
     "agree_top": "conflicts are not judged",
     "agree_bottom": "conflicts are not judged",
 }
+
+
+def read(path: Path) -> pd.DataFrame:
+    """A table of curves or classes from CSV or Parquet (by its suffix), as it is: `mended` says what is wrong with it, `curves.read`
+    refuses it.
+
+    Raises CurvesError if there is no such file, or no table in it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CurvesError(f"{path} is not there; expected a table of learning curves (.csv or .parquet)")
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        # Run ids are hex digits, some of which read as numbers.
+        return pd.read_csv(path, dtype=dict.fromkeys(("run", "split", "kind"), str))
+    except (ValueError, OSError) as error:
+        raise CurvesError(f"{path} cannot be read as a table ({error}); expected the columns {','.join(contract.CURVES)}") from error
 
 
 def mended(table: pd.DataFrame, *, form: str = "curves") -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -187,7 +206,7 @@ def panel(curves: pd.DataFrame, classes: pd.DataFrame | None = None, *, classes_
     if not len(curves):
         raise CurvesError("curves: there are no rows of split test, and the theory is judged on these; measure the probes")
     # In the order of seeds, so that the same runs in another order draw the same resamples.
-    first = curves.drop_duplicates("run").sort_values(["seed", "run"])
+    first = curves.drop_duplicates("run").sort_values("seed", kind="stable")
     again = first.duplicated("seed")
     if again.any():
         left = ", ".join(first.loc[again, "run"])

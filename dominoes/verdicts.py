@@ -311,6 +311,15 @@ class Comparison:
         shown = [f"{verdict:<12}{f'[{group}] ' if group else ''}{sentence}" for group, verdict, sentence in rows]
         return shown + [f"note        {note}" for note in self.notes]
 
+    def as_json(self) -> dict[str, object]:
+        """`verdicts` (a list of rows) and `notes`, ready for json.dumps: what is not a finite number (no interval, an open end) is None."""
+        rows = self.table.astype(object).to_dict("records")
+
+        def plain(value: object) -> object:
+            return None if isinstance(value, float) and not math.isfinite(value) else value
+
+        return {"verdicts": [{str(name): plain(value) for name, value in row.items()} for row in rows], "notes": list(self.notes)}
+
 
 def comparison(answer: Answer, notes: Iterable[str] = (), group: str = "") -> Comparison:
     """An answer as tables, its notes after `notes` and each of them once."""

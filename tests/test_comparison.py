@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 from simulated_truths import Truth, curves
 
-from dominoes.comparison import QUESTIONS, compare
+from dominoes.comparison import QUESTIONS, compare, compare_groups
 from dominoes.errors import CurvesError
 from dominoes.verdicts import BANDS, CANNOT_TELL, COMPARISON, FAILS, HOLDS, Margins
 
@@ -374,3 +375,38 @@ def test_wider_margins_and_levels_do_what_they_say(tables: tuple[pd.DataFrame, p
     assert ((wide["high"] - wide["low"]) > (usual["high"] - usual["low"])).all()
     assert math.isclose(wide["level"].iloc[0], 0.99)
     assert QUESTIONS[0] == "doubles"
+
+
+def test_groups_are_compared_each_alone(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Runs of two specs: two groups, named by what differs, each with the rows of `compare`; a broken group is a note."""
+    other = tables[0].assign(run=tables[0]["run"] + "b", lr=0.5)
+    classes = pd.concat([tables[1], tables[1].assign(run=tables[1]["run"] + "b")], ignore_index=True)
+    mixed = pd.concat([tables[0].assign(lr=0.25), other], ignore_index=True)
+    found = compare_groups(mixed, classes, questions=["doubles", "empties"])
+    alone = compare(*tables, questions=["doubles", "empties"], group="lr=0.25")
+    pd.testing.assert_frame_equal(found.table[found.table["group"] == "lr=0.25"], alone.table)
+    assert list(found.table["group"].unique()) == ["lr=0.25", "lr=0.5"]
+    broken = compare_groups(mixed.assign(split=np.where(mixed["lr"] > 0.3, "train", "test")), classes, questions=["empties"], by=["lr"])
+    assert set(broken.table["group"]) == {"lr=0.25"}
+    assert any("[lr=0.5] not compared: curves: there are no rows of split test" in note for note in broken.notes)
+    pd.testing.assert_frame_equal(compare_groups(*tables, questions=["empties"]).table, compare(*tables, questions=["empties"]).table)
+
+
+def test_groups_that_cannot_be_made_are_refused(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """A column that is not there, and no group that can be compared."""
+    with pytest.raises(CurvesError, match="the column lr is not in the curves; expected columns that set the groups apart"):
+        compare_groups(tables[0], by=["lr"])
+    with pytest.raises(CurvesError, match=r"no group of runs can be compared; \[lr=a\] not compared: "):
+        compare_groups(tables[0].assign(lr="a", split="train"), by=["lr"])
+    with pytest.raises(CurvesError, match="there are no rows of split test"):
+        compare_groups(tables[0].assign(split="train"))
+
+
+def test_the_comparison_is_json(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Strict JSON, with null for open ends and intervals that are not there."""
+    found = compare(tables[0][tables[0]["seed"] == 0], tables[1])
+    text = json.dumps(found.as_json(), allow_nan=False)
+    read = json.loads(text)
+    assert len(read["verdicts"]) == len(found.table)
+    assert read["verdicts"][0]["low"] is None
+    assert read["notes"] == list(found.notes)

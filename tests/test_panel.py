@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from simulated_truths import Truth, curves
 
 from dominoes.errors import CurvesError
-from dominoes.panel import log_time_weights, mended, panel
+from dominoes.panel import log_time_weights, mended, panel, read
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +147,20 @@ def test_other_kinds_other_runs_and_other_labels_are_named(tables: tuple[pd.Data
     assert any("the table of classes has no rows of these runs" in note for note in elsewhere.notes)
     with pytest.raises(CurvesError, match="the number of classes is 1; expected at least 2"):
         panel(tables[0], classes_count=1)
+
+
+def test_a_table_is_read_as_it_is(tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path) -> None:
+    """CSV and Parquet give the same table, broken values included; run ids stay text; what is no table is refused."""
+    broken = tables[0].assign(run=tables[0]["run"].replace("run0", "123456789012"))
+    broken.loc[0, "accuracy"] = 1.3
+    broken.to_csv(tmp_path / "curves.csv", index=False)
+    broken.to_parquet(tmp_path / "curves.parquet")
+    for name in ("curves.csv", "curves.parquet"):
+        found = read(tmp_path / name)
+        assert found.loc[0, "accuracy"] == 1.3
+        assert found.loc[0, "run"] == "123456789012"
+    with pytest.raises(CurvesError, match="is not there; expected a table of learning curves"):
+        read(tmp_path / "none.csv")
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(CurvesError, match="cannot be read as a table"):
+        read(tmp_path / "empty.csv")
