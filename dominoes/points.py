@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -106,6 +107,11 @@ def sweep(
     fields = tuple(by) if by else tuple(name for name in swept(curves) if name not in _DERIVED) or tuple(swept(curves))
     if not fields:
         raise CurvesError("the runs differ in nothing but the seed; a sweep needs a column with several values, such as prevalence_top")
+    # Runs of different points may carry one name (a table without run ids, or ids that begin anew at each point).
+    name = curves["run"] if "run" in curves.columns else curves["seed"] if "seed" in curves.columns else None
+    if name is not None:
+        point = curves.groupby(list(fields), sort=True, dropna=False).ngroup().astype(str)
+        curves = curves.assign(run=(point + ":" + name.astype(str)).where(name.notna()))
     table, found = mended(curves)
     notes = [*found, *([] if by else [f"swept columns: {', '.join(fields)}"])]
     table = table[(table["split"] == "test") & table["kind"].isin(SIDES)]
@@ -126,24 +132,28 @@ def sweep(
         table = table[~empty]
     if not len(table):
         raise CurvesError(f"no run has a value in every swept column ({', '.join(fields)}); pass other columns in by")
-    points = [(key, rows) for key, rows in table.groupby(list(fields), sort=True)]
-    seeds, replicates, found_seeds = _replicates([rows for _, rows in points])
-    notes += found_seeds
-    kept = [[rows[rows["run"] == run] for run in row] for (_, rows), row in zip(points, replicates, strict=True)]
+    points = [(key, rows.drop_duplicates("run")) for key, rows in table.groupby(list(fields), sort=True)]
+    most = max(rows["seed"].nunique() for _, rows in points)
+    thin = [rows["seed"].nunique() <= most / 2 for _, rows in points]
+    if any(thin):
+        notes.append(f"{sum(thin)} points left out: they have at most half of the seeds of the others")
+        points = [each for each, few in zip(points, thin, strict=True) if not few]
+    replicates, said = _replicates([rows for _, rows in points])
+    notes += said
+    measured = _measured(table, time)
     sides: dict[str, tuple[tuple[Curve | None, ...], ...]] = {}
     for side in SIDES:
-        found_curves, said = _curves([[rows[rows["kind"] == side] for rows in row] for row in kept], time, 1 / classes_count)
-        sides[side] = tuple(tuple(found_curves[point][replicate] for point in range(len(points))) for replicate in range(seeds))
+        sides[side], said = _curves([[measured.get((run, side)) for run in row] for row in replicates], 1 / classes_count)
         notes += [f"{note} ({side})" for note in said]
     values = {name: tuple(key[index] for key, _ in points) for index, name in enumerate(fields)}
     return Sweep(fields, values, sides, time, 1 / classes_count, tuple(notes))
 
 
-def _replicates(points: Sequence[pd.DataFrame]) -> tuple[int, list[list[str]], list[str]]:
-    """Number of replicates, the runs of each point in the order of replicates, and notes."""
-    runs = [rows.drop_duplicates("run").drop_duplicates("seed").set_index("seed")["run"] for rows in points]
+def _replicates(points: Sequence[pd.DataFrame]) -> tuple[list[list[str]], list[str]]:
+    """The run of each point (P) in each replicate (S), S rows of P, and notes; `points` have one row a run."""
+    runs = [rows.drop_duplicates("seed").set_index("seed")["run"] for rows in points]
     notes = []
-    copies = sum(rows["run"].nunique() for rows in points) - sum(len(each) for each in runs)
+    copies = sum(len(rows) for rows in points) - sum(len(each) for each in runs)
     if copies:
         notes.append(f"{copies} runs left out: they have the seed of another run of the same point")
     common = sorted(set(runs[0].index).intersection(*(each.index for each in runs[1:])))
@@ -151,37 +161,46 @@ def _replicates(points: Sequence[pd.DataFrame]) -> tuple[int, list[list[str]], l
         left = sum(len(each) for each in runs) - len(common) * len(runs)
         if left:
             notes.append(f"{left} runs left out: their seeds were not run at every point of the sweep")
-        return len(common), [[str(each[seed]) for seed in common] for each in runs], notes
+        return [[str(each[seed]) for each in runs] for seed in common], notes
     count = min(len(each) for each in runs)
     notes.append(f"the points have different seeds: runs are put together by rank into {count} replicates")
     left = sum(len(each) for each in runs) - count * len(runs)
     if left:
         notes.append(f"{left} runs left out: every point needs as many as the one with fewest")
-    return count, [[str(run) for run in each.sort_index().iloc[:count]] for each in runs], notes
+    ranked = [each.sort_index().tolist() for each in runs]
+    return [[str(each[rank]) for each in ranked] for rank in range(count)], notes
 
 
-def _curves(rows: Sequence[Sequence[pd.DataFrame]], time: str, chance: float) -> tuple[list[list[Curve | None]], list[str]]:
-    """Curves and their fits, in the same nesting; runs with one grid of steps are fitted together, which is much faster."""
-    found: list[list[Curve | None]] = [[None] * len(row) for row in rows]
+def _measured(table: pd.DataFrame, time: str) -> dict[tuple[str, str], tuple[FloatArray, FloatArray, FloatArray]]:
+    """(run, side) -> time, accuracy and n, after step 0 and where there is an accuracy."""
+    table = table[table["accuracy"].notna() & (table["step"] > 0) & (table[time] > 0)]
+    columns = [table[name].to_numpy(float) for name in (time, "accuracy", "n")]
+    found = {}
+    for key, rows in table.groupby(["run", "kind"], sort=False).indices.items():
+        at, accuracy, n = (column[rows] for column in columns)
+        found[cast("tuple[str, str]", key)] = at, accuracy, n
+    return found
+
+
+def _curves(
+    measured: Sequence[Sequence[tuple[FloatArray, FloatArray, FloatArray] | None]], chance: float
+) -> tuple[tuple[tuple[Curve | None, ...], ...], list[str]]:
+    """Curves with their fits, in the same nesting; those on one grid of steps are fitted together, which is much faster."""
+    found: list[list[Curve | None]] = [[None] * len(row) for row in measured]
     grids: dict[tuple[float, ...], list[tuple[int, int, FloatArray, FloatArray]]] = {}
-    for point, row in enumerate(rows):
-        for replicate, curve in enumerate(row):
-            usable = curve[curve["accuracy"].notna() & (curve["step"] > 0) & (curve[time] > 0)]
-            at = usable[time].to_numpy(float)
-            if len(at) >= _FEWEST and (np.diff(at) > 0).all():
-                values = usable["accuracy"].to_numpy(float), usable["n"].to_numpy(float)
-                grids.setdefault(tuple(at), []).append((point, replicate, *values))
+    for replicate, row in enumerate(measured):
+        for point, values in enumerate(row):
+            if values is not None and len(values[0]) >= _FEWEST and (np.diff(values[0]) > 0).all():
+                grids.setdefault(tuple(values[0]), []).append((replicate, point, values[1], values[2]))
     open_ends = 0
     for grid, curves in grids.items():
-        at = np.array(grid)
-        accuracy = np.stack([values for *_, values, _ in curves])
-        n = np.stack([values for *_, values in curves])
-        fit = fit_curve(at, accuracy, family="logistic-log", chance=chance, n=n if np.isfinite(n).all() else None)
-        for (point, replicate, *_), values, each in zip(curves, accuracy, fit.seeds or (fit,), strict=True):
-            found[point][replicate] = Curve(at, values, each.onset, each.speed, each.ceiling)
+        accuracy, n = np.stack([each for _, _, each, _ in curves]), np.stack([each for *_, each in curves])
+        fit = fit_curve(grid, accuracy, family="logistic-log", chance=chance, n=n if np.isfinite(n).all() else None)
+        for (replicate, point, shares, _), each in zip(curves, fit.seeds or (fit,), strict=True):
+            found[replicate][point] = Curve(np.array(grid), shares, each.onset, each.speed, each.ceiling)
             open_ends += each.learned and not each.converged
     lost = sum(curve is None for row in found for curve in row)
-    notes = [f"{lost} runs have no usable curve: {_FEWEST} steps after 0, with increasing {time}, are needed"] if lost else []
+    notes = [f"{lost} runs have no usable curve: {_FEWEST} steps after 0, with increasing time, are needed"] if lost else []
     if open_ends:
         notes.append(f"{open_ends} fits did not converge; their best values are used")
-    return found, notes
+    return tuple(tuple(row) for row in found), notes

@@ -60,7 +60,7 @@ ADDS = {
 }
 
 # How many simulations of five seeds, and of two.
-OFTEN, SELDOM = 200, 60
+OFTEN, SELDOM = 200, 50
 
 TRUTHS = {
     "product rule, equal split": (Truth(), FOLLOWS_THE_MODEL | SURE | EQUAL),

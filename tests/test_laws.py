@@ -18,10 +18,13 @@ GRID = [(top, bottom) for top in (0.2, 0.4, 0.8) for bottom in (0.2, 0.4, 0.8)]
 TRUTH = Truth(onset=(20, 60), seed_spread=0.1)
 
 
-def judged(simulations: int, questions: list[str], seeds: int = 5, **law: float) -> pd.DataFrame:
+ENDS = [(top, bottom) for top in (0.2, 0.8) for bottom in (0.2, 0.8)]
+
+
+def judged(simulations: int, questions: list[str], grid: list[tuple[float, float]], seeds: int = 5, **law: float) -> pd.DataFrame:
     """Share of each verdict, one row for each (question, side, model)."""
     tables = [
-        compare_sweep(sweep(TRUTH, GRID, seeds=seeds, number=number, **law), classes_count=10, questions=questions).table
+        compare_sweep(sweep(TRUTH, grid, seeds=seeds, number=number, **law), classes_count=10, questions=questions).table
         for number in range(simulations)
     ]
     found = pd.concat(tables).groupby(["question", "side", "model"])["verdict"].value_counts().unstack(fill_value=0) / simulations
@@ -31,7 +34,7 @@ def judged(simulations: int, questions: list[str], seeds: int = 5, **law: float)
 @pytest.mark.slow
 def test_competition_is_found() -> None:
     """Onsets that double as the other side's prevalence goes from 0.2 to 0.8: no competition fails in at least 95 % of 200 simulations."""
-    found = judged(200, ["no competition"], competition=1.2)
+    found = judged(200, ["no competition"], ENDS, competition=1.2)
     for side in ("top", "bottom"):
         assert found.loc[("no competition", side, "onset"), FAILS] >= 0.95
         assert found.loc[("no competition", side), HOLDS].max() == 0
@@ -39,8 +42,8 @@ def test_competition_is_found() -> None:
 
 @pytest.mark.slow
 def test_without_competition_it_is_not_found() -> None:
-    """Curves that do not compete: held to be free of competition in at least 90 % of 100 simulations, and never said to compete."""
-    found = judged(100, ["no competition", "rescaling"])
+    """Curves that do not compete: held to be free of competition in at least 90 % of 60 simulations, and never said to compete."""
+    found = judged(60, ["no competition", "rescaling"], GRID)
     for side in ("top", "bottom"):
         assert found.loc[("no competition", side, "onset"), HOLDS] >= 0.9
         assert found.loc[("no competition", side, "mean accuracy"), HOLDS] >= 0.95
@@ -52,7 +55,7 @@ def test_without_competition_it_is_not_found() -> None:
 @pytest.mark.slow
 def test_two_seeds_of_a_sweep_cannot_tell_rather_than_be_wrong() -> None:
     """With two seeds competition is mostly open, and hardly ever denied."""
-    found = judged(40, ["no competition"], seeds=2, competition=1.2).loc["no competition"]
+    found = judged(60, ["no competition"], ENDS, seeds=2, competition=1.2).loc["no competition"]
     assert found[HOLDS].max() <= 0.05
     assert found[CANNOT_TELL].max() >= 0.3
 
@@ -62,7 +65,7 @@ def test_the_exponent_is_recovered_with_its_interval() -> None:
     """Onsets as prevalence to the power −½: the intervals cover −½, and the rescaling by samples of one's own fails."""
     tables = [
         compare_sweep(sweep(TRUTH, GRID, number=number, exponent=0.5), classes_count=10, questions=["laws", "rescaling"]).table
-        for number in range(40)
+        for number in range(30)
     ]
     table = pd.concat(tables)
     power = table[(table["question"] == "law of onset") & (table["model"] == "power law")]
@@ -184,6 +187,10 @@ def test_runs_are_paired_by_seed_or_by_rank(table: pd.DataFrame) -> None:
     found = arranged(lonely)
     assert found.n_seeds == 2
     assert any("6 runs left out: their seeds were not run at every point" in note for note in found.notes)
+    thin = table[~((table["prevalence_top"] == 0.2) & (table["prevalence_bottom"] == 0.2) & (table["seed"] > 0))]
+    found = arranged(thin)
+    assert (found.n_seeds, len(found.values["prevalence_top"])) == (3, 8)
+    assert any("1 points left out: they have at most half of the seeds" in note for note in found.notes)
     copy = table[table["run"] == "run0-0"].assign(run="copy")
     assert any("1 runs left out: they have the seed of another run" in note for note in arranged(pd.concat([table, copy])).notes)
     other = table.assign(seed=table["seed"] + 10 * (table["prevalence_top"] == 0.2))
@@ -193,6 +200,13 @@ def test_runs_are_paired_by_seed_or_by_rank(table: pd.DataFrame) -> None:
     assert any("every point needs as many as the one with fewest" in note for note in found.notes)
     empty = table.assign(prevalence_top=table["prevalence_top"].where(table["run"] != "run0-0"))
     assert any("1 runs left out: a swept column is empty" in note for note in arranged(empty).notes)
+
+
+def test_runs_are_told_apart_by_their_point(table: pd.DataFrame) -> None:
+    """Run ids that begin anew at each point, and a table without run ids, give the same numbers."""
+    expected = compare_sweep(table, classes_count=10, questions=["rescaling"]).table
+    for same in (table.assign(run="run" + table["seed"].astype(str)), table.drop(columns="run")):
+        pd.testing.assert_frame_equal(compare_sweep(same, classes_count=10, questions=["rescaling"]).table, expected)
 
 
 def test_missing_values_and_short_curves_are_noted(table: pd.DataFrame) -> None:
