@@ -34,6 +34,7 @@ from dominoes.predictions import (
     floored,
     pairing_error,
     predicted_error,
+    relative_error,
     rmse,
 )
 from dominoes.verdicts import (
@@ -193,9 +194,8 @@ def _doubles(data: Panel, options: Options) -> Answer:
     bootstrap = options.bootstrap(measured.n_seeds)
     mean_top, mean_bottom, n = top.mean(axis=0), bottom.mean(axis=0), measured.n
     # Relative to the product of the errors, for every rule: what the pictures do to the others is not known better than that.
-    pictures = pairing_error(mean_top, mean_bottom, weights, n) / float(floored(mean_top * mean_bottom, n) @ weights)
-    by_step = np.array([pairing_error(*pair, np.ones(1), n) for pair in zip(mean_top[:, None], mean_bottom[:, None], strict=True)])
-    by_step /= floored(mean_top * mean_bottom, n)
+    pictures = relative_error(mean_top, mean_bottom, weights, n)
+    by_step = np.array([relative_error(*pair, np.ones(1), n) for pair in zip(mean_top[:, None], mean_bottom[:, None], strict=True)])
     quantity = "measured / predicted error"
     rows, bands, scores = [], [], {}
     for model, (error, predicted) in forms.items():
@@ -281,7 +281,7 @@ def _conflicts(data: Panel, options: Options) -> Answer:
     bootstrap = options.bootstrap(measured.n_seeds)
     rows = []
     mean_top, mean_bottom = (1 - top).mean(axis=0), (1 - bottom).mean(axis=0)
-    pictures = pairing_error(mean_top, mean_bottom, weights, n) / float(floored(mean_top * mean_bottom, n) @ weights)
+    pictures = relative_error(mean_top, mean_bottom, weights, n)
     for model in ("product", "addition") if K > 2 else ():
         share, predicted = np.maximum(neither, 0.0), answered_neither(model, 1 - top, 1 - bottom, K)
         above, below = floored(share @ weights, n), floored(predicted @ weights, n)
@@ -374,7 +374,7 @@ def _both_losses(data: Panel, options: Options) -> Answer:
     }
     # Under the first reading a loss is ln K times the share of pictures on which nothing fires.
     silent = loss_top.mean(axis=0) / math.log(K), loss_bottom.mean(axis=0) / math.log(K)
-    pictures = pairing_error(*silent, weights, n) / float(floored(silent[0] * silent[1], n) @ weights)
+    pictures = relative_error(*silent, weights, n)
     bootstrap = options.bootstrap(measured.n_seeds)
     rows = []
     for model, (predicted, formula) in models.items():

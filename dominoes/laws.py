@@ -187,9 +187,11 @@ def _rescaled(data: Sweep, options: Options, side: str) -> Answer:
     groups = data.groups(name, present) if x is not None else []
     if x is None or not groups or not (x > 0).all():
         return options.unanswered("rescaling", f"no two points differ in {name} alone", data.n_seeds, side=side)
+    onset = data.quantity(side, "onset")
+    if not np.isfinite(onset).any():
+        return options.unanswered("rescaling", "it is learned at no point of the sweep", data.n_seeds, side=side)
     bootstrap = options.bootstrap(data.n_seeds)
     rows, notes = [], []
-    onset = data.quantity(side, "onset")
     learned = data.groups(name, _everywhere(onset))
     if learned:
         exponent = bootstrap.mean(_slopes(np.log(x), np.log(np.where(np.isfinite(onset), onset, 1.0)), learned))
@@ -240,6 +242,9 @@ def _competes(data: Sweep, options: Options, side: str, other: str) -> Answer:
     if x is None or not groups:
         reason = f"no two points have the same prevalence_{side} and differ in {name} alone"
         return options.unanswered("no competition", reason, data.n_seeds, side=side)
+    if not np.isfinite(data.quantity(side, "onset")).any():
+        # Curves that stay at chance agree with each other, and that is no evidence.
+        return options.unanswered("no competition", "it is learned at no point of the sweep", data.n_seeds, side=side)
     bootstrap = options.bootstrap(data.n_seeds)
     claim = f"the {side}'s curve does not depend on {name}"
     rows, notes = [], []

@@ -18,6 +18,8 @@ _FITTED = (0.5, 0.7)
 # Free parameters of the rivals of one pattern, which has three: ceiling, speed and inflection.
 _RIVALS = {"gompertz": 3, "weibull": 3, "power": 3, "exponential": 2, "richards": 4, "isotonic": 0, "last": 0}
 _FEWEST = 5
+# Nats between the two readings of a loss below which they are one.
+_APART = 1e-3
 
 
 def empties(data: Panel, options: Options) -> Answer:
@@ -62,6 +64,8 @@ def reading(data: Panel, options: Options, side: str) -> Answer:
     weights = np.where(used, measured.weights, 0.0) / measured.weights[used].sum()
     sure = (1 - p) * math.log(K)
     above, below = (loss - sure) @ weights, (calibrated_loss(accuracy, K) - sure) @ weights
+    if below.min() < _APART:
+        return options.unanswered("loss reading", "it is so well known that the readings agree", measured.n_seeds, side=side)
     interval = options.bootstrap(measured.n_seeds).interval(lambda w: np.asarray((w @ above) / (w @ below)))
     margin = options.margins.reading
     rows = [

@@ -68,6 +68,9 @@ def mended(table: pd.DataFrame, *, form: str = "curves") -> tuple[pd.DataFrame, 
     table = table.assign(**dict.fromkeys(missing, np.nan)).reset_index(drop=True)
     if "run" in missing:
         table["run"] = "seed " + table["seed"].astype(str)
+    if "seed" in table.columns and table["seed"].notna().any() and pd.to_numeric(table["seed"], errors="coerce").isna().all():
+        notes.append(f"{form}: column seed holds names: they are numbered in order of appearance")
+        table["seed"] = pd.factorize(table["seed"])[0]
     if "seed" in missing:
         table["seed"] = pd.factorize(table["run"])[0]
     if "split" in missing:

@@ -410,3 +410,13 @@ def test_the_comparison_is_json(tables: tuple[pd.DataFrame, pd.DataFrame]) -> No
     assert len(read["verdicts"]) == len(found.table)
     assert read["verdicts"][0]["low"] is None
     assert read["notes"] == list(found.notes)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1.0])
+def test_curves_that_never_move_are_judged_without_a_warning(tables: tuple[pd.DataFrame, pd.DataFrame], value: float) -> None:
+    """Accuracies of exactly 0, chance or 1 divide by nothing and give no agreement about doubles."""
+    shares = {"accuracy": value, "agree_top": value, "agree_bottom": 0.0}
+    found = compare(tables[0].assign(**shares), tables[1].assign(accuracy=value), questions=["doubles", "conflicts", "loss"]).table
+    ratios = found[found["question"].isin(["doubles", "conflicts"])]
+    assert (ratios["verdict"] == CANNOT_TELL).all()
+    assert not (found.loc[found["question"] == "loss reading", "verdict"] == HOLDS).any()

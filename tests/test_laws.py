@@ -220,3 +220,10 @@ def test_missing_values_and_short_curves_are_noted(table: pd.DataFrame) -> None:
     assert arranged(derived).fields == ("prevalence_top", "prevalence_bottom")
     classes = pd.DataFrame({"label": np.arange(5)})
     assert arranged(table, classes).chance == pytest.approx(0.2)
+
+
+def test_curves_at_chance_are_no_evidence(table: pd.DataFrame) -> None:
+    """Curves that nobody learned agree at all prevalences; that holds nothing."""
+    found = compare_sweep(table.assign(accuracy=0.1), classes_count=10)
+    assert (found.table["verdict"] == CANNOT_TELL).all()
+    assert found.table.loc[found.table["question"] == "no competition", "sentence"].str.contains("learned at no point").all()

@@ -93,3 +93,11 @@ def test_a_loss_that_rises_is_seen_beside_an_accuracy_that_does_not_fall() -> No
     assert found(rows, "accuracy", "bottom").verdict == HOLDS
     assert found(rows, "loss", "bottom").verdict == FAILS
     assert found(rows, "accuracy", "top").verdict == CANNOT_TELL
+
+
+def test_a_side_that_is_known_from_the_start_has_no_reading() -> None:
+    """At accuracy 1 both readings are 0."""
+    data = panel(table("top", np.ones(len(STEPS)), np.zeros(len(STEPS)), noise=0.0), classes_count=10)
+    row = reading(data, Options(), "top").verdicts[0]
+    assert row.verdict == CANNOT_TELL
+    assert "so well known that the readings agree" in row.sentence

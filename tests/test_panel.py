@@ -164,3 +164,10 @@ def test_a_table_is_read_as_it_is(tables: tuple[pd.DataFrame, pd.DataFrame], tmp
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(CurvesError, match="cannot be read as a table"):
         read(tmp_path / "empty.csv")
+
+
+def test_seeds_with_names_are_numbered(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Names instead of numbers tell seeds apart just as well, and a note says that they were numbered."""
+    found, notes = mended(tables[0].assign(seed="s" + tables[0]["seed"].astype(str)))
+    assert list(found["seed"].unique()) == [0, 1, 2]
+    assert notes == ("curves: column seed holds names: they are numbered in order of appearance",)
