@@ -68,7 +68,11 @@ def compare(
     questions: Sequence[str] = QUESTIONS,
     group: str = "",
 ) -> Comparison:
-    """Judge the model on runs of one spec that differ by seed.
+    """Judge the pattern-learning model (arXiv 2303.06173; design.md section 7) on runs of one spec that differ by seed.
+
+    Doubles e_both = K/(K−1) e_top e_bottom; conflicts P(neither) = (K−2)/K (1−p_t)(1−p_b) and a constant preference λ; empties 1/K and
+    ln K; losses L_both = L_top L_bottom / ln K; one-sided curves that one pattern p(t) = γ / (1 + exp(−α (t − b))) continues, and that
+    never fall.
 
     Args:
         curves: columns of curves.csv (design.md section 4). Rows that break the contract are mended or left out, each with a note.

@@ -22,6 +22,7 @@ from dominoes.verdicts import CANNOT_TELL, Answer, Comparison, FloatArray, Inter
 SWEEP_QUESTIONS = ("laws", "rescaling", "no competition", "held-out point")
 QUANTITIES = ("onset", "speed", "ceiling")
 
+
 def compare_sweep(
     curves: pd.DataFrame,
     classes: pd.DataFrame | None = None,
@@ -36,6 +37,10 @@ def compare_sweep(
     group: str = "",
 ) -> Comparison:
     """Judge how the curves of the two sides move across a sweep.
+
+    In the pattern-learning model (arXiv 2303.06173; design.md section 7) a side's p(t) depends on its own pattern alone: not on how
+    prevalent the other is (no competition), and on its own prevalence, if learning takes a number of its own examples, through
+    prevalence × samples.
 
     Args:
         curves: columns of curves.csv, and further columns that hold the swept parameters (`prevalence_top`, `prevalence_bottom`, ...).
@@ -100,9 +105,7 @@ def _own_fields(data: Sweep, side: str) -> list[str]:
 
 def _laws(data: Sweep, options: Options) -> Answer:
     """Onset, speed and ceiling against each field: power law, exponential, linear. A form holds if it does not bend."""
-    answers = [
-        _law(data, options, side, name, quantity) for side in SIDES for name in _own_fields(data, side) for quantity in QUANTITIES
-    ]
+    answers = [_law(data, options, side, name, quantity) for side in SIDES for name in _own_fields(data, side) for quantity in QUANTITIES]
     return gathered(answers) if answers else options.unanswered("laws", "no swept column holds numbers", data.n_seeds)
 
 
@@ -306,8 +309,8 @@ def _held_out(data: Sweep, options: Options, side: str, name: str) -> Answer:
             share = (place[point] - place[before]) / (place[after] - place[before])
             onset, speed, odds = (1 - share) * parameters[:, before] + share * parameters[:, after]
             nearest = before if share <= 0.5 else after
-            own = [row[point] for row in data.curves[side]]
-            near = [row[nearest] for row in data.curves[side]]
+            own = [curve for row in data.curves[side] if (curve := row[point]) is not None]
+            near = [curve for row in data.curves[side] if (curve := row[nearest]) is not None]
             scores.append([_errors(curve, near, math.exp(onset), math.exp(speed), 1 / (1 + math.exp(-odds)), data.chance) for curve in own])
     carried, foretold = np.array(scores).mean(axis=0).T
     better = options.bootstrap(data.n_seeds).mean(carried - foretold)
@@ -321,12 +324,9 @@ def _held_out(data: Sweep, options: Options, side: str, name: str) -> Answer:
     return Answer((row,))
 
 
-def _errors(
-    curve: Curve | None, near: Sequence[Curve | None], onset: float, speed: float, ceiling: float, chance: float
-) -> tuple[float, float]:
+def _errors(curve: Curve, near: Sequence[Curve], onset: float, speed: float, ceiling: float, chance: float) -> tuple[float, float]:
     """RMSE over log time on one curve: of the mean of the nearest point's curves, and of the interpolated shape."""
-    assert curve is not None  # a point whose shapes are finite has its curves
     weights = log_time_weights(curve.time)
-    carried = np.mean([each.at(curve.time) for each in near if each is not None], axis=0)
+    carried = np.mean([each.at(curve.time) for each in near], axis=0)
     foretold = chance + (ceiling - chance) / (1 + (curve.time / onset) ** -speed)
     return float(np.sqrt((curve.accuracy - carried) ** 2 @ weights)), float(np.sqrt((curve.accuracy - foretold) ** 2 @ weights))

@@ -83,7 +83,7 @@ def reading(data: Panel, options: Options, side: str) -> Answer:
 def held_out_time(data: Panel, options: Options) -> Answer:
     """Fit each one-sided accuracy on the first half, and on the first 70 %, of log time, and score the rest.
 
-    The pattern model is one pattern, p(t) = γ / (1 + exp(−α (t − b))) above chance (section 3 of the paper), in t or in ln t, whichever
+    The pattern model is one pattern, p(t) = γ / (1 + exp(−α (t − b))) above chance (arXiv 2303.06173), in t or in ln t, whichever
     fits the first part better; its rivals are the other families of `fitting.fit_curve` and two baselines. Every curve is fitted alone,
     and the rest is scored by RMSE over log time, paired within seeds. Where a pattern is not learned in the first part there is no shape
     to continue: such a seed foretells the level that it has, under every family.
