@@ -21,6 +21,8 @@ _RISE_ERRORS = 3.5
 _ASSUMED_CORRELATION = 0.95
 _HIGHEST_CORRELATION = 0.97
 _CERTAIN = 1e-9
+# A curve that has less than this share of its rise behind it at the last step has not shown its ceiling.
+_LEVELLED = 0.9
 # Smallest eigenvalue of the information, in the units of each parameter, below which the points leave some combination of them open.
 _UNSETTLED = 1e-8
 
@@ -331,6 +333,9 @@ def _judge(
     settled = started <= onset <= last
     if not settled:
         notes.append(f"onset {'before the first' if onset < started else 'after the last'} step")
+    reached = (values[-1] - parameters[_FLOOR]) / (parameters[_CEILING] - parameters[_FLOOR] or math.nan)
+    if reached < _LEVELLED:
+        notes.append(f"still {'rising' if curves.rising else 'falling'} at the last step, the ceiling is an extrapolation")
     names = dict(zip((_CEILING, _SPEED, _SHAPE, _PLACE), ("ceiling", family.names[0], family.names[2], family.names[1]), strict=True))
     for index, name in names.items():
         if not open_[index] and low[index] < high[index]:
