@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import isotonic_regression
 
 from dominoes.families import FAMILIES, Family, half
 from dominoes.leastsquares import Array, Objective, Rows, minimise
@@ -14,12 +15,16 @@ from dominoes.leastsquares import Array, Objective, Rows, minimise
 # Columns of the parameters of a curve: floor, ceiling, ln α, b, ln ν. On the linear axis x = step / last step.
 _FLOOR, _CEILING, _SPEED, _PLACE, _SHAPE = range(5)
 _LN_ZERO = -1e6
-# A test of level 0.0005 in all: two one-sided tests at this many standard errors.
+# Two one-sided tests at this many standard errors have a level of 0.0005 in all.
 _RISE_ERRORS = 3.5
 # Correlation of neighbouring residuals that is assumed where the curve cannot show its noise (measured on real curves: about .95).
 _ASSUMED_CORRELATION = 0.95
 _HIGHEST_CORRELATION = 0.97
 _CERTAIN = 1e-9
+# A curve that has less than this share of its rise behind it at the last step has not shown its ceiling.
+_LEVELLED = 0.9
+# Smallest eigenvalue of the information, in the units of each parameter, below which the points leave some combination of them open.
+_UNSETTLED = 1e-8
 
 
 @dataclass(frozen=True)
@@ -65,29 +70,44 @@ def has_risen(curves: Curves) -> npt.NDArray[np.bool_]:
     """Whether each curve has left its floor, shape (R,) of bool.
 
     The mean of the last three points or of the last quarter lies more than 3.5 standard errors beyond the floor (or, where no floor is
-    known, beyond the mean of the first points): one-sided, level 0.0005 in all. The residuals of a learning curve are so correlated that
-    either mean counts as one measurement. Its standard error is the binomial one at the floor, where the number of examples and the
-    chance are known; else that of the noise whose increments are those of the curve, at a lag-1 correlation of 0.95.
+    known, beyond the mean of the first points). The residuals of a learning curve are so correlated that either mean counts as one
+    measurement. Its standard error is the binomial one at the floor, where the number of examples and the chance are known; else see
+    `_noise`. Of flat curves about one in a thousand passes, at a lag-1 correlation of 0.95; hardly one if their noise is independent.
     """
     sign = 1.0 if curves.rising else -1.0
-    values = curves.values
-    risen = np.zeros(len(values), dtype=bool)
-    for r, row in enumerate(values):
+    risen = np.zeros(len(curves.values), dtype=bool)
+    for r, row in enumerate(curves.values):
         seen = np.flatnonzero(~np.isnan(row))
         known = row[seen]
-        if len(known) < 2:
+        if len(known) < 4:
             continue
-        floor = curves.floor if curves.floor is not None else float(known[: max(1, len(known) // 20)].mean())
-        if curves.examples is not None and curves.floor is not None and curves.rising:
+        if curves.floor is None:
+            floor, noise = float(known[: max(1, len(known) // 20)].mean()), math.sqrt(2) * _noise(known, curves.rising)
+        elif curves.examples is not None and curves.rising:
+            floor = curves.floor
             noise = math.sqrt(floor * (1 - floor) / float(np.median(curves.examples[r, seen])))
         else:
-            increments = np.sort(known[1:] - known[:-1])
-            middle = increments[len(increments) // 2]
-            spread = np.sort(np.abs(increments - middle))[len(increments) // 2]
-            noise = 1.4826 * float(spread) / math.sqrt(2 * (1 - _ASSUMED_CORRELATION))
+            floor, noise = curves.floor, _noise(known, curves.rising)
         late = max(float(sign * known[-3:].mean()), float(sign * known[-max(3, len(known) // 4) :].mean()))
         risen[r] = late - sign * floor > _RISE_ERRORS * noise + _CERTAIN
     return risen
+
+
+def _noise(known: Array, rising: bool) -> float:
+    """Standard deviation of the noise of a curve, whatever its monotone course.
+
+    Where the residuals of the closest monotone curve show no correlation, that of these residuals. Else the noise is taken for
+    first-order autoregressive with ρ = 0.95, and its deviation from second differences, of variance 2 (1 − ρ) (3 − ρ) σ², in which neither
+    a smooth rise nor a wandering level shows.
+    """
+    size = len(known)
+    residuals = known - isotonic_regression(known, increasing=rising).x
+    total = float(residuals @ residuals)
+    if total > 0 and float(residuals[1:] @ residuals[:-1]) / total <= 2 / math.sqrt(size):
+        # A monotone curve takes up about four degrees of freedom of sixty noisy points, fewer of fewer.
+        return math.sqrt(total / (size - math.log(size)))
+    bends = np.sort(np.abs(known[2:] - 2 * known[1:-1] + known[:-2]))
+    return 1.4826 * float(bends[(size - 2) // 2]) / math.sqrt(2 * (1 - _ASSUMED_CORRELATION) * (3 - _ASSUMED_CORRELATION))
 
 
 def coordinates(family: Family, steps: Array, last: float) -> Array:
@@ -190,18 +210,23 @@ def _starts(family: Family, curves: Curves, x: Array, low: Array, high: Array) -
     # A curve that has not levelled out has a higher ceiling than its last points show.
     limit = float(high[_CEILING] if curves.rising else low[_CEILING])
     candidates = []
+
+    def at(index: Rows) -> Array:
+        where: Array = finite[order[rows, index]]
+        return where
+
     for beyond in (0.0, 0.4):
         ceiling = end + beyond * (limit - end)
         height = np.where(ceiling == begin, _CERTAIN, ceiling - begin)
         share = (known - begin[:, None]) / height[:, None]
         # The number of points below a level, not the first point above it: one noisy point does not move it far.
-        first, middle, third = (
-            finite[order[rows, np.minimum(((share < q) & (place < count[:, None])).sum(axis=1), count - 1)]] for q in (0.25, 0.5, 0.75)
-        )
+        below = [np.minimum(((share < q) & (place < count[:, None])).sum(axis=1), count - 1) for q in (0.25, 0.5, 0.75)]
+        first, third = at(np.maximum(below[0] - 1, 0)), at(below[2])
+        middle = (at(np.maximum(below[1] - 1, 0)) + at(below[1])) / 2
         for shape in shapes:
             z1, z2, z3 = (family.inverse(q, shape) for q in (0.25, 0.5, 0.75))
             for stretch in (1.0, 3.0) if family.rated else (1.0,):
-                alpha = (z3 - z1) / np.maximum(third - first, _CERTAIN) * stretch if family.rated else np.ones(len(values))
+                alpha = (z3 - z1) / np.maximum(third - first, 20 / np.exp(high[_SPEED])) * stretch if family.rated else np.ones(len(values))
                 log_alpha = np.clip(np.log(alpha), low[_SPEED], high[_SPEED])
                 parts = (begin, ceiling, log_alpha, middle - z2 / np.exp(log_alpha), np.full(len(values), shape))
                 candidates.append(np.stack(parts, axis=1))
@@ -292,6 +317,8 @@ def _judge(
     by_speed = np.array([0, 0, 1, 0, by_shape[1]])
     log_speed = float(parameters[_SPEED]) + log_slope
     notes = [] if converged else ["not converged"]
+    if np.isnan(covariance).any():
+        notes.append("no standard errors, too few points on the rise")
     started = float(curves.steps[curves.steps > 0][0])
     if family.axis == "linear":
         onset = half_x * last
@@ -306,6 +333,9 @@ def _judge(
     settled = started <= onset <= last
     if not settled:
         notes.append(f"onset {'before the first' if onset < started else 'after the last'} step")
+    reached = (values[-1] - parameters[_FLOOR]) / (parameters[_CEILING] - parameters[_FLOOR] or math.nan)
+    if reached < _LEVELLED:
+        notes.append(f"still {'rising' if curves.rising else 'falling'} at the last step, the ceiling is an extrapolation")
     names = dict(zip((_CEILING, _SPEED, _SHAPE, _PLACE), ("ceiling", family.names[0], family.names[2], family.names[1]), strict=True))
     for index, name in names.items():
         if not open_[index] and low[index] < high[index]:
@@ -356,12 +386,16 @@ def _named(family: Family, parameters: Array, errors: Array, last: float) -> dic
 
 
 def _covariance(jacobian: Array, residuals: Array, values: Array, examples: Array | None) -> Array:
-    """Covariance of the open parameters: B (J Σ Jᵀ) B φ, with B the inverse of Fisher's matrix.
+    """Covariance of the open parameters: the sandwich B (J Σ Jᵀ) B, with B the inverse of Fisher's matrix, Σ that of the residuals.
 
-    Σ is the correlation ρ^|i−j| of first-order autoregressive residuals, if their lag-1 correlation exceeds two standard errors (corrected
-    for the bias that fitting causes), else the identity. φ, their variance in units of the assumed one, is corrected for the degrees of
-    freedom that the fit took from correlated residuals; it is at least 1 where the binomial variance is known.
+    Where the lag-1 correlation of the residuals exceeds two standard errors, Σ = φ ρ^|i−j| (first-order autoregression) with ρ of at least
+    0.95, what real learning curves show: an estimate from sixty points is far too low. Else Σ is diagonal: φ where the binomial variance
+    is known, and each point's own squared residual over (1 − leverage)² (HC3) where it is not, since accuracies are noisiest half-way.
+    φ, the variance in units of the assumed one, allows for the degrees of freedom that the fit takes from correlated residuals, and is
+    at least 1 where the binomial variance is known.
     """
+    if not len(jacobian):
+        return np.zeros((0, 0))
     root = np.ones(len(values))
     if examples is not None:
         safe = np.clip(values, _CERTAIN, 1 - _CERTAIN)
@@ -369,16 +403,23 @@ def _covariance(jacobian: Array, residuals: Array, values: Array, examples: Arra
         doubt = np.maximum(safe * (1 - safe), 0.5 / examples * (1 - 0.5 / examples))
         root = np.sqrt(examples / doubt)
     scores, noise = jacobian * root, residuals * root
-    size, count = scores.shape
-    bread = np.linalg.pinv(scores @ scores.T, hermitian=True)
+    count = scores.shape[1]
+    norms = np.maximum(np.sqrt(np.einsum("in,in->i", scores, scores)), 1e-150)
+    unit = scores / norms[:, None]
+    information = unit @ unit.T
+    if np.linalg.eigvalsh(information)[0] < _UNSETTLED:
+        return np.full(information.shape, math.nan)
+    bread = np.linalg.inv(information) / np.outer(norms, norms)
     total = float(noise @ noise)
-    raw = float(noise[1:] @ noise[:-1]) / total if total > 0 else 0.0
-    if raw > 2 / math.sqrt(count):
-        correlation = min((count * raw + size) / max(count - size, 1), _HIGHEST_CORRELATION)
-        lags = np.abs(np.arange(count)[:, None] - np.arange(count))
-        meat = scores @ (correlation**lags) @ scores.T
-    else:
-        meat = scores @ scores.T
+    correlation = float(noise[1:] @ noise[:-1]) / total if total > 0 else 0.0
+    correlated = correlation > 2 / math.sqrt(count)
+    if examples is None and not correlated:
+        leverage = np.minimum(np.einsum("in,ij,jn->n", scores, bread, scores), 1 - _CERTAIN)
+        weighted = scores * (noise / (1 - leverage))
+        return np.asarray(bread @ weighted @ weighted.T @ bread)
+    meat = scores @ scores.T
+    if correlated:
+        correlation = min(max(correlation, _ASSUMED_CORRELATION), _HIGHEST_CORRELATION)
+        meat = scores @ correlation ** np.abs(np.arange(count)[:, None] - np.arange(count)) @ scores.T
     dispersion = total / max(count - float(np.trace(bread @ meat)), 1.0)
-    covariance = bread @ meat @ bread * (dispersion if examples is None else max(dispersion, 1.0))
-    return np.asarray(covariance)
+    return np.asarray(bread @ meat @ bread * (dispersion if examples is None else max(dispersion, 1.0)))

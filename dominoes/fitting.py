@@ -235,7 +235,8 @@ def _natural(logarithm: Quantity) -> Quantity:
 
 
 def _shape(family: str, parameters: Array, last: float, steps: Array) -> Array:
-    return evaluate(FAMILIES[family], parameters[None], coordinates(FAMILIES[family], steps, last))[0]
+    (values,) = evaluate(FAMILIES[family], parameters[None], coordinates(FAMILIES[family], steps, last))
+    return np.asarray(values)
 
 
 def _flat(level: float, steps: Array) -> Array:

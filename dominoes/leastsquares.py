@@ -19,6 +19,9 @@ Rows = npt.NDArray[np.intp]
 #: are asked for, since those that have converged are left out.
 Objective = Callable[[Array, Rows], tuple[Array, Array, Array]]
 
+# A sum of squares of shares that is only rounding: a fit that is exact has nothing left to lower.
+_NOTHING = 1e-20
+
 
 @dataclass(frozen=True)
 class Minimum:
@@ -73,7 +76,7 @@ def minimise(objective: Objective, start: Array, low: Array, high: Array, *, ste
         new_cost, new_gradient, new_curvature = objective(trial, active)
         gain = cost[active] - new_cost
         better = gain > 0
-        small = (foreseen >= 0) & (foreseen <= tolerance * cost[active])
+        small = (foreseen >= 0) & (foreseen <= tolerance * cost[active] + _NOTHING)
         ratio = gain / np.where(foreseen > 0, foreseen, np.inf)
         winners = active[better]
         best[winners], cost[winners] = trial[better], new_cost[better]

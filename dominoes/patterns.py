@@ -233,7 +233,8 @@ def _share_equally(p: Array, g: Array) -> tuple[Array, Array, Array]:
     The nodes lie strictly inside (0, 1), so that no factor 1 − p_i s is ever 0.
     """
     test, by_firing, usage = np.zeros(p.shape[1:]), np.zeros_like(p), np.zeros_like(p)
-    nodes, weights = np.polynomial.legendre.leggauss((len(p) + 1) // 2)
+    # One node also where no pattern is left beside a preferred one: every sum is then empty.
+    nodes, weights = np.polynomial.legendre.leggauss(max(1, (len(p) + 1) // 2))
     for s, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
         factors = 1 - p * s
         alone = weight * np.prod(factors, axis=0) / factors
