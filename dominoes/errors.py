@@ -34,3 +34,7 @@ class DeviceError(DominoesError):
 
 class RunError(DominoesError):
     """A run folder cannot be used: it belongs to another process, or to other data."""
+
+
+class FitError(DominoesError):
+    """A pattern model or a fit cannot be made from what was given."""

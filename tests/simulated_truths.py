@@ -1,0 +1,194 @@
+"""Learning curves of networks that are known to follow a rule: what the comparator has to find out.
+
+Independent of the code it judges: every probe picture is answered, one by one, and the answers are counted. Pictures differ in how
+early they are learned; seeds agree on that in part (all seeds see the same pictures); a double is two of these pictures, so that the
+kinds share their luck as real probes do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+
+@dataclass(frozen=True)
+class Truth:
+    """How the simulated networks work.
+
+    Attributes:
+        rule: `product` (patterns fire independently; what fires is answered) or `addition` (logits add; answers are drawn from their
+            softmax).
+        preference: probability that the top answers where both fire, as a function of log time from 0 to 1, given by its ends.
+        loss: `sure` (0 if a right pattern fires, ln K if none fires) or `calibrated` (as sure as it is right on the kind, at the step).
+        onset, speed, ceiling: of the two sides: p(t) = ceiling / (1 + (t / onset)^−speed).
+        class_spread: standard deviation, in log onset, of the difficulty of a class, the same for both halves.
+        seed_spread: standard deviation, in log onset, between seeds (each side its own).
+        agreement: correlation between seeds of which pictures are learned early.
+    """
+
+    rule: str = "product"
+    preference: tuple[float, float] = (0.5, 0.5)
+    loss: str = "sure"
+    onset: tuple[float, float] = (30.0, 300.0)
+    speed: tuple[float, float] = (1.5, 1.0)
+    ceiling: tuple[float, float] = (0.97, 0.75)
+    class_spread: float = 0.0
+    seed_spread: float = 0.15
+    agreement: float = 0.6
+    dip: float = 0.0
+    n: int = 1000
+    last: int = 4300
+    points: int = 60
+    K: int = 10
+
+
+def steps(truth: Truth) -> np.ndarray:
+    """0 and `points` − 1 (or a few fewer) steps, geometric, whole."""
+    return np.unique(np.r_[0, np.round(np.geomspace(1, truth.last, truth.points - 1))]).astype(int)
+
+
+KINDS = ("top", "bottom", "both", "conflict", "empty")
+
+
+def curves(
+    truth: Truth, seeds: int = 5, number: int = 0, point: int = 0, kinds: tuple[str, ...] = KINDS
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tables of curves and of classes for `seeds` runs; `number` numbers the simulation (its pictures), `point` the point of a sweep."""
+    shared = np.random.default_rng([number, 0])
+    time = steps(truth)
+    label = np.arange(truth.n) % truth.K
+    other = (label + 1 + shared.integers(0, truth.K - 1, truth.n)) % truth.K
+    hard = shared.normal(0, truth.class_spread, truth.K)
+    pictures = shared.normal(size=(2, truth.n))
+    curve_parts, class_parts = [], []
+    for seed in range(seeds):
+        generator = np.random.default_rng([number, 1, seed, point])
+        early = norm.cdf(np.sqrt(truth.agreement) * pictures + np.sqrt(1 - truth.agreement) * generator.normal(size=pictures.shape))
+        chance = [_firing(truth, side, time, hard, generator)[:, label] for side in (0, 1)]
+        # In conflicts the bottom is a picture of another class: the next picture of that class, with its own luck.
+        moved = np.empty(truth.n, dtype=int)
+        for k in range(truth.K):
+            moved[other == k] = shared.permutation(np.flatnonzero(label == k))[np.arange((other == k).sum()) % (label == k).sum()]
+        answer = _by_patterns if truth.rule == "product" else _by_evidence
+        for kind in kinds:
+            p_top = chance[0] if kind in ("top", "both", "conflict") else np.zeros_like(chance[0])
+            p_bottom = chance[1] if kind in ("bottom", "both") else np.zeros_like(chance[1])
+            if kind == "conflict":
+                p_bottom = chance[1][:, moved]
+            bottom_label = other if kind == "conflict" else label
+            bottom_early = early[1][moved] if kind == "conflict" else early[1]
+            answers, loss = answer(truth, time, p_top, p_bottom, early[0], bottom_early, label, bottom_label, generator)
+            right = answers == label
+            of_bottom = (answers == bottom_label).mean(axis=1) if kind in ("bottom", "both", "conflict") else np.full(len(time), np.nan)
+            of_top = right.mean(axis=1) if kind in ("top", "both", "conflict") else np.full(len(time), np.nan)
+            curve_parts.append((seed, kind, loss.mean(axis=1), right.mean(axis=1), of_top, of_bottom))
+            # Labels go round, so the pictures of a class are every K-th.
+            by_class = (values.reshape(len(time), -1, truth.K).mean(axis=1).T.ravel() for values in (loss, right))
+            class_parts.append((seed, kind, *by_class))
+    return _tables(truth, time, curve_parts, class_parts)
+
+
+def _tables(truth: Truth, time: np.ndarray, curve_parts: list[tuple], class_parts: list[tuple]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    seeds, kinds, *values = zip(*curve_parts, strict=True)
+    steps_, size = np.tile(time, len(seeds)), len(time)
+    columns = dict(zip(("loss", "accuracy", "agree_top", "agree_bottom"), (np.concatenate(value) for value in values), strict=True))
+    curve_table = pd.DataFrame(
+        {
+            "run": np.repeat([f"run{seed}" for seed in seeds], size),
+            "seed": np.repeat(seeds, size),
+            "step": steps_,
+            "epoch": steps_ * 64 / 20000,
+            "samples": steps_ * 64,
+            "split": "test",
+            "kind": np.repeat(kinds, size),
+            "n": truth.n,
+            **columns,
+        }
+    )
+    seeds, kinds, loss, accuracy = zip(*class_parts, strict=True)
+    class_table = pd.DataFrame(
+        {
+            "run": np.repeat([f"run{seed}" for seed in seeds], size * truth.K),
+            "step": np.tile(time, len(seeds) * truth.K),
+            "kind": np.repeat(kinds, size * truth.K),
+            "label": np.tile(np.repeat(np.arange(truth.K), size), len(seeds)),
+            "n": truth.n // truth.K,
+            "loss": np.concatenate(loss),
+            "accuracy": np.concatenate(accuracy),
+        }
+    )
+    return curve_table, class_table
+
+
+def sweep(
+    truth: Truth,
+    prevalences: list[tuple[float, float]],
+    *,
+    competition: float = 0.0,
+    exponent: float = 1.0,
+    seeds: int = 5,
+    number: int = 0,
+) -> pd.DataFrame:
+    """One-sided curves of a sweep: a side's onset goes as (own prevalence)^−exponent · exp(competition · the other's prevalence)."""
+    parts = []
+    for index, (top, bottom) in enumerate(prevalences):
+        onset = (
+            truth.onset[0] * top**-exponent * np.exp(competition * bottom),
+            truth.onset[1] * bottom**-exponent * np.exp(competition * top),
+        )
+        table, _ = curves(replace(truth, onset=onset), seeds, number, index, ("top", "bottom"))
+        parts.append(table.assign(run=table["run"] + f"-{index}", prevalence_top=top, prevalence_bottom=bottom))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _firing(truth: Truth, side: int, time: np.ndarray, hard: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """(T, K): probability that the side's pattern fires."""
+    onset = truth.onset[side] * np.exp(generator.normal(0, truth.seed_spread) + hard)
+    speed = truth.speed[side] * np.exp(generator.normal(0, 0.1))
+    ceiling = np.clip(truth.ceiling[side] + generator.normal(0, 0.01), 0, 1)
+    late = np.maximum(time, 1e-9)[:, None]
+    fall = 1 - truth.dip * (time > truth.last / 10)[:, None] if side == 0 else 1.0
+    return ceiling / (1 + (late / onset) ** -speed) * fall
+
+
+def _by_patterns(truth, time, p_top, p_bottom, early_top, early_bottom, label, bottom_label, generator):
+    """A pattern fires on the pictures that are learned early enough; where both fire one is preferred; where none fires the answer
+    is a guess.
+    """
+    fires = early_top < p_top, early_bottom < p_bottom
+    place = np.log(np.maximum(time, 1)) / np.log(truth.last)
+    share = truth.preference[0] + (truth.preference[1] - truth.preference[0]) * place
+    coin = generator.random(len(label))[None, :] < share[:, None]
+    guess = generator.integers(0, truth.K, (len(time), len(label)))
+    answers = np.where(fires[0] & (coin | ~fires[1]), label, np.where(fires[1], bottom_label, guess))
+    if truth.loss == "calibrated":
+        return answers, _calibrated(truth, answers == label)
+    silent = ~fires[0] & ~fires[1]
+    return answers, np.where(silent, np.log(truth.K), np.where(answers == label, 0.001, 6.0))
+
+
+def _by_evidence(truth, time, p_top, p_bottom, early_top, early_bottom, label, bottom_label, generator):
+    """Each half adds a logit for its class, as large as its one-sided accuracy needs; the answer is drawn from the softmax of the sum."""
+    odds = []
+    for p in (p_top, p_bottom):
+        accuracy = np.clip(p + (1 - p) / truth.K, 1e-9, 1 - 1e-9)
+        odds.append(accuracy * (truth.K - 1) / (1 - accuracy))
+    same = bottom_label == label
+    weight_label = np.where(same, odds[0] * odds[1], odds[0])
+    weight_other = np.where(same, 0.0, odds[1])
+    rest = truth.K - 1 - ~same
+    drawn = generator.random(weight_label.shape) * (weight_label + weight_other + rest)
+    # One of the other classes: a shift from the label; in conflicts the shift that would hit the bottom's class is stepped over.
+    step = 1 + np.clip(drawn - weight_label - weight_other, 0, rest - 1e-9).astype(int)
+    step += ~same & (step >= (bottom_label - label) % truth.K)
+    guess = (label + step) % truth.K
+    answers = np.where(drawn < weight_label, label, np.where(drawn < weight_label + weight_other, bottom_label, guess))
+    return answers, _calibrated(truth, answers == label)
+
+
+def _calibrated(truth: Truth, right: np.ndarray) -> np.ndarray:
+    share = np.clip(right.mean(axis=1, keepdims=True), 0.5 / truth.n, 1 - 0.5 / truth.n)
+    return np.where(right, -np.log(share), -np.log((1 - share) / (truth.K - 1)))
