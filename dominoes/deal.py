@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dominoes import sources
-from dominoes.composition import RIGHT, WRONG, Composition, solve
+from dominoes.composition import Composition, solve
 from dominoes.errors import SpecError
 from dominoes.sources import Source
 from dominoes.spec import KINDS, SIDES, DominoSpec, stream
 from dominoes.stock import Stock
+from dominoes.targets import RIGHT, WRONG
 
 Index = NDArray[np.int64]
 

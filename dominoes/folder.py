@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from dominoes import __version__, card, composition, files, sources
-from dominoes.composition import RIGHT, STATES, WRONG, Composition
+from dominoes.composition import Composition
 from dominoes.deal import Deal, Dealt, deal
 from dominoes.errors import DatasetError
 from dominoes.spec import KINDS, SIDES, DominoSpec, dump, parse, read_mapping
+from dominoes.targets import RIGHT, STATES, WRONG
 
 FORMAT = 1
 COLUMNS = ("index", "label", "kind", "top_index", "bottom_index", "top_label", "bottom_label")

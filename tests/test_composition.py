@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from solver_oracles import Rules, as_arrays, compositions
 
-from dominoes.composition import RIGHT, STATES, Composition, CompositionError, from_json, solve
+from dominoes.composition import Composition, CompositionError, from_json, solve
 from dominoes.conflict import Infeasible
 from dominoes.errors import SpecError
 from dominoes.shares import exact, resolve
 from dominoes.sources import STOCKS
 from dominoes.spec import DominoSpec, Split
 from dominoes.stock import Stock
+from dominoes.targets import RIGHT, STATES
 
 REAL = Stock(STOCKS["mnist"][Split.TRAIN], STOCKS["cifar10"][Split.TRAIN])
 percents = st.integers(0, 100).map(lambda number: number / 100)

@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dominoes import sources
-from dominoes.composition import RIGHT, WRONG, solve
+from dominoes.composition import solve
 from dominoes.conflict import Infeasible
 from dominoes.deal import Dealt, deal, make
 from dominoes.errors import SpecError
 from dominoes.sources import Source
 from dominoes.spec import KINDS, DominoSpec, Split
 from dominoes.stock import Stock
+from dominoes.targets import RIGHT, WRONG
 
 percents = st.integers(0, 100).map(lambda number: number / 100)
 
