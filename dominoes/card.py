@@ -8,6 +8,7 @@ from typing import Any
 from tabulate import tabulate
 
 from dominoes import __version__
+from dominoes.composition import Composition
 from dominoes.deal import Dealt
 from dominoes.spec import KINDS, SIDES
 
@@ -22,14 +23,18 @@ _TERMS = {
 }
 
 
-def parameters(dealt: Dealt) -> str:
-    """Requested against realised parameters as a table."""
-    asked, got = dealt.composition.requested, dealt.composition.realised
+def parameters(found: Composition, form: str) -> str:
+    """Requested against realised parameters as a table, in one of tabulate's forms."""
+    asked, got = found.requested, found.realised
     rows = []
     for name in asked:
         pairs = zip(SIDES, asked[name], got[name], strict=True) if isinstance(asked[name], list) else [("", asked[name], got[name])]
-        rows += [(f"{name} {side}".strip(), "" if a is None else a, "" if b is None else b) for side, a, b in pairs]
-    return tabulate(rows, headers=("parameter", "requested", "realised"), tablefmt="pipe", floatfmt=".6g")
+        rows += [(f"{name} {side}".strip(), _text(a), _text(b)) for side, a, b in pairs]
+    return tabulate(rows, ("parameter", "requested", "realised"), tablefmt=form, disable_numparse=True, stralign="right")
+
+
+def _text(value: float | str | None) -> str:
+    return "-" if value is None else value if isinstance(value, str) else f"{value:.6g}"
 
 
 def readme(dealt: Dealt, digests: dict[str, Any]) -> str:
@@ -51,7 +56,7 @@ Made by dominoes {__version__}, {spec.split.value} split, seed {spec.seed}.
 
 {halves}
 
-{parameters(dealt)}
+{parameters(found, "pipe")}
 
 `metadata.csv` has a row for each domino: its label, its kind, and for each half the number of the picture in the source's
 split (−1: blank) and the class it shows. There are no pixels here; `dominoes export` writes them, `dominoes train` composes

@@ -14,6 +14,7 @@ import click
 
 from dominoes.errors import DominoesError, SpecError
 from dominoes.spec import SIDES, DominoSpec, Labels, Model, Optimizer, RunSpec, Split, TrainSpec, parse, read_mapping
+from dominoes.theory_commands import compare, fit, toy
 
 if TYPE_CHECKING:
     from dominoes.composition import Composition
@@ -127,9 +128,14 @@ def main() -> None:
     A domino is a top half (an MNIST digit) above a bottom half (a CIFAR-10 picture), with one label.
 
     \b
-    solve  -> how many dominoes of which kind    build -> a dataset folder
-    train  -> learning curves (CSV)              plot  -> a figure of them
+    solve   -> how many dominoes of which kind    build -> a dataset folder
+    train   -> learning curves (CSV)              plot  -> a figure of them
+    compare -> does the pattern-learning model predict them?
     """
+
+
+for command in (toy, fit, compare):
+    main.add_command(command)
 
 
 @main.command()
@@ -166,6 +172,8 @@ def _read_stock(path: Path) -> Any:
 def _composition_text(found: Composition) -> str:
     from tabulate import tabulate
 
+    from dominoes.card import parameters
+
     spec = found.spec
     blocks = [f"{found.n} dominoes of {found.stock.classes} classes: {spec.top} over {spec.bottom} ({spec.split.value})"]
     blocks.append(
@@ -183,14 +191,7 @@ def _composition_text(found: Composition) -> str:
         strict=True,
     )
     blocks.append(tabulate(rows, ("class", "dominoes", "top used", "top left", "bottom used", "bottom left")))
-    asked, got = found.requested, found.realised
-    pairs = []
-    for name, value in asked.items():
-        if isinstance(value, list):
-            pairs += [(f"{name} {side}", a, b) for side, a, b in zip(SIDES, value, got[name], strict=True)]
-        else:
-            pairs.append((name, value, got[name]))
-    blocks.append(tabulate(pairs, ("parameter", "requested", "realised"), floatfmt=".6g", missingval="-"))
+    blocks.append(parameters(found, "simple"))
     return "\n\n".join(blocks)
 
 
@@ -349,7 +350,7 @@ def plot(results: Path, out: Path) -> None:
     from dominoes import figures, run
 
     tables = run.groups(results)
-    classes = int(run.collect(results, form="classes")["label"].max()) + 1
+    classes = int(run.joined(results, form="classes")["label"].max()) + 1
     figures.draw_one_sided(tables, out, classes=classes)
     click.echo(str(out))
 
@@ -358,10 +359,10 @@ def plot(results: Path, out: Path) -> None:
 @_out("Results folder.")
 @click.option("--seeds", default="0-1", show_default=True, metavar="LIST", help="Seeds, one run each.")
 def demo(out: Path, seeds: str) -> None:
-    """The whole way on pictures that come with the package (digits over textures): solve, build, train, plot. Under a minute."""
+    """The whole way on pictures that come with the package (digits over textures): solve, build, train, plot, compare. Under a minute."""
     import pandas as pd
 
-    from dominoes import curves, deal, figures, folder, run
+    from dominoes import comparison, curves, deal, figures, files, folder, run
 
     spec = DominoSpec(prevalence=(0.65, 0.65), top="digits", bottom="textures")
     how = TrainSpec(epochs=8, batch=32, measurements=25, probe=340)
@@ -371,7 +372,14 @@ def demo(out: Path, seeds: str) -> None:
     table = pd.concat([outcome.curves for outcome in outcomes], ignore_index=True)
     curves.write(table, out / "curves.csv")
     figures.draw_one_sided(run.groups(out), out / "curves.png", classes=dealt.composition.stock.classes)
+    found = comparison.compare(run.joined(out), run.joined(out, form="classes"))
+    files.write(out / "comparison.csv", found.table.to_csv(index=False, lineterminator="\n"))
     click.echo(_demo_text(dealt, table, out))
+    counts = found.table["verdict"].value_counts()
+    total = ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in ("holds", "fails", "cannot tell"))
+    click.echo(f"theory    {out / 'comparison.csv'}: {total} (all lines: dominoes compare {out} --out comparison.csv); of the doubles:")
+    for line in found.lines()[:4]:
+        click.echo(f"          {line}")
 
 
 def _demo_text(dealt: Dealt, table: Any, out: Path) -> str:

@@ -75,7 +75,73 @@ def _draw_metric(axis: Axes, data: pd.DataFrame, chance: float) -> None:
     # Linear up to step 1, so that step 0 is on the axis.
     axis.set_xscale("symlog", linthresh=1, linscale=0.3)
     axis.set_xlim(left=0)
-    axis.set_xlabel("training step")
+    _plain_axis(axis, "training step")
+
+
+def draw_toy(columns: Mapping[str, np.ndarray], path: Path) -> None:
+    """Accuracy and the usage of each pattern over time, from the columns of `patterns.table`."""
+    _known_format(path)
+    figure = Figure(figsize=(10, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2, sharex=True)
+    left.plot(columns["t"], columns["train_accuracy"], ":", color="#000000", label="train accuracy")
+    left.plot(columns["t"], columns["test_accuracy"], "-", color="#000000", label="test accuracy")
+    for number, name in enumerate(name for name in columns if name.startswith("u")):
+        colour = list(COLOURS.values())[number % 4]
+        right.plot(columns["t"], columns[f"p{name[1:]}"], ":", color=colour, label=f"pattern {name[1:]} fires")
+        right.plot(columns["t"], columns[name], "-", color=colour, label=f"pattern {name[1:]} is used")
+    for axis in (left, right):
+        axis.set_ylim(0, 1.02)
+        _plain_axis(axis, "time")
+        axis.legend(frameon=False, fontsize="small")
+    left.set_ylabel("accuracy")
+    right.set_ylabel("probability")
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
+def draw_bands(bands: pd.DataFrame, margin: float, path: Path) -> None:
+    """The comparator's two ratios over time: the error on doubles against the product rule, and the preference on conflicts.
+
+    Args:
+        bands: of one comparison (`verdicts.BANDS`).
+        margin: factor up to which the first ratio counts as agreement.
+        path: file to write; the suffix chooses the format.
+
+    Raises CurvesError if the comparison has no bands.
+    """
+    _known_format(path)
+    if bands.empty:
+        raise CurvesError("the comparison has nothing to draw over time: it needs doubles or conflicts beside the one-sided curves")
+    figure = Figure(figsize=(10, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for axis, kind, (question, model), label in (
+        (left, "both", ("doubles", "product"), "doubles: measured / predicted error"),
+        (right, "conflict", ("preference", ""), "conflicts: preference λ for the top"),
+    ):
+        chosen = (bands["question"] == question) & (bands["model"].fillna("") == model)
+        band = bands[chosen & np.isfinite(bands["estimate"])].sort_values("step")
+        used = band[band["used"].astype(bool)]
+        axis.plot(band["step"], band["estimate"], color=COLOURS[kind], linewidth=0.8)
+        axis.plot(used["step"], used["estimate"], "o", markersize=4, color=COLOURS[kind], label="judged steps")
+        axis.fill_between(band["step"], band["low"], band["high"], color=COLOURS[kind], alpha=0.15, linewidth=0)
+        axis.set_title(label, loc="left", fontsize="medium")
+        axis.set_xscale("symlog", linthresh=1, linscale=0.3)
+        axis.set_xlim(0, max(1, bands["step"].max()))
+        _plain_axis(axis, "training step")
+        axis.legend(frameon=False, loc="lower left")
+    left.axhspan(1 / margin, margin, color="#BBBBBB", alpha=0.3, linewidth=0)
+    left.set_yscale("log")
+    left.set_ylim(0.25, 4)
+    left.set_yticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])
+    left.minorticks_off()
+    right.set_ylim(-0.3, 1.3)
+    right.set_yticks([0, 0.5, 1], ["0: bottom", "½: equal", "1: top"])
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
+def _plain_axis(axis: Axes, label: str) -> None:
+    axis.set_xlabel(label)
     axis.grid(color="#EEEEEE")
     axis.spines[["top", "right"]].set_visible(False)
 

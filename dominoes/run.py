@@ -24,6 +24,7 @@ from dominoes.dataset import Dominoes
 from dominoes.deal import Dealt
 from dominoes.errors import OutputError, RunError
 from dominoes.folder import metadata
+from dominoes.shares import resolve
 from dominoes.spec import SIDES, RunSpec
 from dominoes.training import Trained, train
 
@@ -90,7 +91,7 @@ def execute(
             progress(step, steps)
 
         trained = train(spec, Dominoes.of(dealt), probes, device=device, threads=threads, progress=step_done)
-        environment = _environment(trained, digests, device or torch.device("cpu"), threads)
+        environment = _environment(trained, dealt, digests, device or torch.device("cpu"), threads)
         environment["seconds"] |= {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
         curves.write(trained.curves, folder / "curves.csv")
         curves.write(trained.classes, folder / "classes.csv", form="classes")
@@ -107,12 +108,40 @@ def finished(out: Path) -> list[Path]:
     return sorted(mark.parent for mark in (out / RUNS).glob(f"*/{DONE}"))
 
 
-def collect(out: Path, *, form: str = "curves") -> pd.DataFrame:
-    """The curves (or classes) of all finished runs under `out` as one table. Raises RunError if there is none."""
+def parameters(folder: Path) -> dict[str, Any]:
+    """What a finished run was made with, as flat columns that meet no column of its curves.
+
+    The shares are the resolved ones, whichever fields were given: prevalence_top, prevalence_bottom, both, empty, ratio. `dominoes`
+    is the number of dominoes that it was trained on. Raises RunError if the run's files cannot be read.
+    """
+    try:
+        spec = RunSpec.model_validate_json((folder / "spec.json").read_text(encoding="utf-8"))
+        count = json.loads((folder / "environment.json").read_text(encoding="utf-8"))["dominoes"]["n"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{folder}/spec.json or environment.json is damaged; remove the folder to run it again") from error
+    shares = resolve(spec.dataset)
+    ratio = float("nan") if shares.ratio is None else float(shares.ratio)
+    found: dict[str, Any] = {"dominoes": count}
+    found |= {f"prevalence_{side}": float(share) for side, share in zip(SIDES, (shares.top, shares.bottom), strict=True)}
+    found |= {"both": float(shares.both), "empty": float(shares.empty), "ratio": ratio}
+    found |= {f"reliability_{side}": share for side, share in zip(SIDES, spec.dataset.reliability, strict=True)}
+    found |= {f"source_{side}": getattr(spec.dataset, side) for side in SIDES}
+    found |= {"labels": spec.dataset.labels.value, "reuse": spec.dataset.reuse, "deal_seed": spec.dataset.seed}
+    return found | spec.train.model_dump(mode="json")
+
+
+def joined(out: Path, *, form: str = "curves") -> pd.DataFrame:
+    """The curves (or classes) of all finished runs under `out`, with those of their parameters in which the runs differ as further
+    columns. Raises RunError if there is none."""
     found = finished(out)
     if not found:
         raise RunError(_NO_RUN.format(out))
-    return pd.concat([curves.read(folder / f"{form}.csv", form=form) for folder in found], ignore_index=True)
+    made = [parameters(folder) for folder in found]
+    differing = [name for name in made[0] if len({str(each[name]) for each in made}) > 1]
+    tables = [curves.read(folder / f"{form}.csv", form=form) for folder in found]
+    return pd.concat(
+        [table.assign(**{name: each[name] for name in differing}) for table, each in zip(tables, made, strict=True)], ignore_index=True
+    )
 
 
 def groups(out: Path) -> dict[str, pd.DataFrame]:
@@ -120,33 +149,17 @@ def groups(out: Path) -> dict[str, pd.DataFrame]:
 
     Raises RunError if there is no finished run.
     """
-    tables: dict[str, tuple[dict[str, Any], list[pd.DataFrame]]] = {}
-    for folder in finished(out):
-        try:
-            spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunError(f"{folder}/spec.json cannot be read ({error}); remove the folder to run it again") from error
-        fields = {key: value for key, value in _flat(spec).items() if key != "seed"}
-        entry = tables.setdefault(json.dumps(fields, sort_keys=True), (fields, []))
-        entry[1].append(curves.read(folder / "curves.csv"))
-    if not tables:
-        raise RunError(_NO_RUN.format(out))
-    specs = [fields for fields, _ in tables.values()]
-    differing = [key for key in specs[0] if any(spec.get(key) != specs[0][key] for spec in specs)]
-    keys = differing or ["dataset.top", "dataset.bottom", "train.model"]
-    titles = [", ".join(f"{key.split('.')[-1]} {_plain(fields.get(key))}" for key in keys) for fields in specs]
-    return {title: pd.concat(parts, ignore_index=True) for title, (_, parts) in zip(titles, tables.values(), strict=True)}
-
-
-def _flat(values: Mapping[str, Any], head: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{head}{key}.") if isinstance(value, dict) else {head + key: value}
-    return flat
+    table = joined(out)
+    differing = [column for column in table.columns if column not in curves.CURVES]
+    if differing:
+        parts = table.groupby(differing, sort=False, dropna=False)
+        return {", ".join(f"{name} {_plain(value)}" for name, value in zip(differing, key, strict=True)): rows for key, rows in parts}
+    made = parameters(finished(out)[0])
+    return {f"{made['source_top']} over {made['source_bottom']}, {made['model']}": table}
 
 
 def _plain(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _digest(dealt: Dealt) -> str:
@@ -218,10 +231,11 @@ def _holder(claim: Path) -> str | None:
     return f"process {pid} of {host}" if age < _STALE_SECONDS else None
 
 
-def _environment(trained: Trained, digests: Mapping[str, str], device: torch.device, threads: int) -> dict[str, Any]:
+def _environment(trained: Trained, dealt: Dealt, digests: Mapping[str, str], device: torch.device, threads: int) -> dict[str, Any]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
-        "dominoes": __version__,
+        "package": __version__,
+        "dominoes": {"n": dealt.composition.n, "kinds": dealt.composition.kinds},
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,

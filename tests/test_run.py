@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from dominoes import curves, run
@@ -154,7 +153,7 @@ def test_a_damaged_finished_run_is_named(small: Dealt, tests: dict[str, Dominoes
     with pytest.raises(RunError, match="is marked DONE but its environment.json is damaged; remove the folder"):
         run.execute(spec, small, tests, tmp_path)
     (folder / "spec.json").write_text("", encoding="utf-8")
-    with pytest.raises(RunError, match="spec.json cannot be read"):
+    with pytest.raises(RunError, match="spec.json or environment.json is damaged"):
         run.groups(tmp_path)
 
 
@@ -172,14 +171,27 @@ def test_runs_are_grouped_by_spec_with_telling_titles(small: Dealt, tests: dict[
     with pytest.raises(RunError, match="holds no finished run; expected runs/<id>/DONE"):
         run.groups(tmp_path)
     with pytest.raises(RunError, match="holds no finished run"):
-        run.collect(tmp_path)
+        run.joined(tmp_path)
     for seed in (0, 1):
         run.execute(RunSpec(dataset=small.spec, train=HOW, seed=seed), small, tests, tmp_path)
     (alone,) = run.groups(tmp_path)
-    assert alone == "top digits, bottom textures, model detector"
+    assert alone == "digits over textures, detector"
     run.execute(RunSpec(dataset=small.spec, train=HOW.model_copy(update={"lr": 0.1})), small, tests, tmp_path)
     found = run.groups(tmp_path)
     assert {title: table["seed"].nunique() for title, table in found.items()} == {"lr 0.01": 2, "lr 0.1": 1}
-    assert len(run.collect(tmp_path)) == sum(map(len, found.values()))
-    assert isinstance(run.collect(tmp_path, form="classes"), pd.DataFrame)
-    assert curves.problems(run.collect(tmp_path)) == []
+    joined = run.joined(tmp_path)
+    assert len(joined) == sum(map(len, found.values()))
+    assert [column for column in joined if column not in curves.CURVES] == ["lr"]
+    assert curves.problems(joined) == []
+    assert set(run.joined(tmp_path, form="classes").columns) == {*curves.CLASSES, "lr"}
+
+
+def test_parameters_are_the_resolved_ones(tmp_path: Path) -> None:
+    """Whatever fields a spec gave, a run's columns hold prevalence, both, empty and ratio, and the number of dominoes behind max."""
+    spec = DominoSpec(ratio=0.5, both=0.2, empty=0.1, top="digits", bottom="textures")
+    dealt = make(spec)
+    folder = run.execute(RunSpec(dataset=spec, train=HOW), dealt, probes(spec, 50, 0), tmp_path).folder
+    found = run.parameters(folder)
+    assert found["prevalence_top"] == pytest.approx(1.1 / 3)
+    assert (found["ratio"], found["both"], found["empty"], found["dominoes"]) == (0.5, 0.2, 0.1, dealt.composition.n)
+    assert (found["model"], found["source_bottom"]) == ("detector", "textures")

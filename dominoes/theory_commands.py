@@ -1,0 +1,142 @@
+"""The commands of the theory: toy curves, fits, and the comparison of theory and curves. Like `commands`, it prints and knows click."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dominoes.errors import CurvesError, FitError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option("--preset", default="double-descent", show_default=True, metavar="NAME", help="double-descent or grokking.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=X", help="Change a value: ceiling.1=0.5, usage=equal, classes=10. Repeatable."
+)
+@click.option("--until", default=400.0, show_default=True, help="Last time.")
+@click.option("--points", default=401, show_default=True, type=click.IntRange(min=2), help="Points in time, evenly spaced from 0.")
+@click.option("--out", required=True, type=_PATH, help="CSV file to write.")
+@click.option("--plot", is_flag=True, help="Draw it too, as a .png beside the CSV file.")
+def toy(preset: str, settings: tuple[str, ...], until: float, points: int, out: Path, plot: bool) -> None:
+    """Curves of the pattern-learning model (Davies, Langosco and Krueger 2023) from its parameters."""
+    import numpy as np
+    import pandas as pd
+
+    from dominoes import files, patterns
+
+    model = patterns.change(patterns.preset(preset), dict(_setting(text) for text in settings))
+    if not (np.isfinite(until) and until > 0):
+        raise FitError(f"--until {until}: expected a time above 0")
+    columns = patterns.table(model, np.linspace(0, until, points))
+    files.write(out, pd.DataFrame(columns).to_csv(index=False, lineterminator="\n"))
+    test, t = columns["test_accuracy"], columns["t"]
+    peak = int(test.argmax())
+    dip = peak + int(test[peak:].argmin())
+    half = f"first at .5 by t = {t[(test >= 0.5).argmax()]:g}" if (test >= 0.5).any() else "never at .5"
+    falls = f", then lowest {test[dip]:.3f} at t = {t[dip]:g}" if dip > peak else ""
+    click.echo(f"{out}: test accuracy {half}, highest {test[peak]:.3f} at t = {t[peak]:g}{falls}, at the end {test[-1]:.3f}")
+    if plot:
+        from dominoes import figures
+
+        figures.draw_toy(columns, out.with_suffix(".png"))
+        click.echo(str(out.with_suffix(".png")))
+
+
+def _setting(text: str) -> tuple[str, float | str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name or not value:
+        raise FitError(f"--set {text}: expected NAME=VALUE, such as ceiling.1=0.5")
+    return name, value
+
+
+@click.command()
+@click.argument("curves", type=_PATH)
+@click.option("--family", "families", multiple=True, metavar="NAME", help="Only this family of curves; repeatable.  [default: all]")
+@click.option("--metric", "metrics", multiple=True, type=click.Choice(["loss", "accuracy"]), help="Only this metric.  [default: both]")
+@click.option("--classes", default=10, show_default=True, type=click.IntRange(min=2), help="K; chance is 1/K, and ln K for the loss.")
+@click.option("--out", required=True, type=_PATH, help="Table of fits to write (.csv).")
+def fit(curves: Path, families: tuple[str, ...], metrics: tuple[str, ...], classes: int, out: Path) -> None:
+    """Fit every learning curve of CURVES (a table, or a folder of runs) with every family, one row each."""
+    from dominoes import files, fitting
+
+    table = _table(curves)
+    found = fitting.fit_table(table, families=families or fitting.SHAPES, metrics=metrics or fitting.METRICS, chance=1 / classes)
+    files.write(out, found.to_csv(index=False, lineterminator="\n"))
+    left = found.attrs["left_out"]
+    note = f"; columns that vary within a run are left out: {', '.join(left)}" if left else ""
+    click.echo(f"{out}: {len(found)} fits, {int((found['status'] == 'not learned').sum())} of curves that are not learned{note}")
+
+
+@click.command()
+@click.argument("curves", type=_PATH)
+@click.option("--classes", "by_class", type=_PATH, help="Table by class (classes.csv).  [default: the runs' own, or the one beside CURVES]")
+@click.option("--sweep", is_flag=True, help="Compare across the runs' differing parameters: laws, competition, points left out.")
+@click.option("--by", multiple=True, metavar="COLUMN", help="Columns that set groups of runs apart.  [default: all that differ]")
+@click.option("--level", default=0.95, show_default=True, help="Level of the intervals.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
+@click.option("--out", required=True, type=_PATH, help="Table of verdicts to write (.csv).")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
+@click.option("--plot", type=_PATH, help="Figure of the judged ratios over time to write (.png, .svg, .pdf); one group of runs only.")
+def compare(
+    curves: Path,
+    by_class: Path | None,
+    sweep: bool,
+    by: tuple[str, ...],
+    level: float,
+    seed: int,
+    out: Path,
+    as_json: bool,
+    plot: Path | None,
+) -> None:
+    """Ask whether the pattern-learning model predicts CURVES (a folder of runs, or a table), and which rival does.
+
+    Every line begins with holds, fails or cannot tell: the interval over seeds lies within the margin of agreement, outside it, or
+    reaches across.
+    """
+    from dominoes import files
+    from dominoes.comparison import compare_groups
+    from dominoes.laws import compare_sweep
+
+    table = _table(curves)
+    found = (compare_sweep if sweep else compare_groups)(table, _by_class(curves, by_class), by=by or None, level=level, seed=seed)
+    if plot is not None:
+        from dominoes import figures
+        from dominoes.verdicts import Margins
+
+        if found.bands["group"].nunique() > 1:
+            raise CurvesError("--plot draws one group of runs, these are several; pass the curves of one spec")
+        figures.draw_bands(found.bands, Margins().ratio, plot)
+    files.write(out, found.table.to_csv(index=False, lineterminator="\n"))
+    click.echo(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(found.lines()))
+
+
+def _table(path: Path) -> pd.DataFrame:
+    """Curves as they are: joined runs of a folder, or a table that may have faults, which the comparison names."""
+    if path.is_dir():
+        from dominoes.run import joined
+
+        return joined(path)
+    from dominoes.panel import read
+
+    return read(path)
+
+
+def _by_class(path: Path, given: Path | None) -> pd.DataFrame | None:
+    from dominoes.panel import read
+
+    if given is not None:
+        return read(given)
+    if path.is_dir():
+        from dominoes.run import joined
+
+        return joined(path, form="classes")
+    beside = path.with_name("classes.csv")
+    return read(beside) if beside.is_file() else None
