@@ -159,7 +159,7 @@ class RunSpec(_Spec):
         return hashlib.sha256(self.canonical().encode()).hexdigest()[:12]
 
 
-Spec = TypeVar("Spec", bound=_Spec)
+Spec = TypeVar("Spec", bound=BaseModel)
 
 
 def stream(seed: int, *names: str) -> int:
