@@ -80,7 +80,7 @@ def execute(
         OutputError: the folder cannot be written. The run stays unfinished and the next call runs it again.
     """
     folder = Path(out) / RUNS / spec.id
-    digests = {side: dealt.source(side).digest for side in SIDES} | {"deal": _digest(dealt)}
+    digests = _digests(dealt, probes)
     if (folder / DONE).exists() and not repair:
         return _finished(folder, digests)
     with state.claimed(folder) as claim:
@@ -191,8 +191,10 @@ def _plain(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _digest(dealt: Dealt) -> str:
-    return hashlib.sha256(metadata(dealt.deal).encode()).hexdigest()
+def _digests(dealt: Dealt, probes: Mapping[str, Dominoes]) -> dict[str, str]:
+    tests = next(iter(probes.values())).sources
+    found = {side: dealt.source(side).digest for side in SIDES} | {f"test {side}": tests[side].digest for side in SIDES}
+    return found | {"deal": hashlib.sha256(metadata(dealt.deal).encode()).hexdigest()}
 
 
 def _finished(folder: Path, digests: Mapping[str, str]) -> Outcome:

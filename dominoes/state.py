@@ -110,15 +110,16 @@ def environment(folder: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def damage(folder: Path, *, deep: bool) -> str | None:
+def damage(folder: Path, *, deep: bool, content: Mapping[str, Any] | None = None) -> str | None:
     """What is wrong with a folder marked DONE, in a sentence; None if nothing is.
 
     Args:
         folder: of a finished run.
         deep: read every byte of its tables and spec, where otherwise their sizes must do.
+        content: its `environment`, if that was read already.
     """
     try:
-        content = environment(folder)
+        content = content or environment(folder)
         for table in TABLES:
             known, size = content["files"][table], (folder / table).stat().st_size
             if size != known["bytes"]:
