@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from dominoes import state
-from dominoes.jobs import ENVIRONMENT, Report, Setting, composed, failed
+from dominoes.jobs import BY_ANOTHER, ENVIRONMENT, Report, Setting, composed, failed
 from dominoes.spec import RunSpec
 
 Engine = Callable[[Iterator[RunSpec]], Iterator[Report]]
@@ -58,7 +58,7 @@ def launch(runs: Iterable[RunSpec], engine: Engine, out: Path, *, keep_going: bo
             for spec in elsewhere:
                 place = out / state.RUNS / spec.id
                 if (place / state.DONE).exists():
-                    yield Report(spec.id, "done", "by another launch")
+                    yield Report(spec.id, "done", BY_ANOTHER)
                 elif watch.holder(place) is None:
                     todo.append(spec)
                 else:

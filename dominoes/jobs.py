@@ -22,6 +22,8 @@ ENVIRONMENT = {
     "MALLOC_TOP_PAD_": "268435456",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }
+# Reason of a report of a run that was finished elsewhere in the meantime.
+BY_ANOTHER = "by another launch"
 
 
 @dataclass(frozen=True)

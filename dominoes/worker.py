@@ -22,7 +22,7 @@ from dominoes import dataset, deal, folder, run, state
 from dominoes.dataset import Dominoes
 from dominoes.deal import Dealt
 from dominoes.errors import DatasetError
-from dominoes.jobs import Report, Setting, dataset_folder, failed
+from dominoes.jobs import BY_ANOTHER, Report, Setting, dataset_folder, failed
 from dominoes.spec import DominoSpec, RunSpec
 from dominoes.training import device_of
 
@@ -42,7 +42,7 @@ def attempt(spec: RunSpec, setting: Setting) -> Report:
     except Exception as error:
         return Report(spec.id, "failed", run.failure(error), traceback.format_exc(), time.perf_counter() - began)
     result = "diverged" if outcome.environment["status"] == "diverged" else "done"
-    return Report(spec.id, result, seconds=time.perf_counter() - began)
+    return Report(spec.id, result, "" if outcome.fresh else BY_ANOTHER, seconds=time.perf_counter() - began)
 
 
 @lru_cache(maxsize=2)
