@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from small_sweeps import ROOT, call, command, export, run, start, write
 
-from dominoes import deal, engines, jobs, plan, state, sweep
+from dominoes import dataset, deal, engines, jobs, plan, state, sweep
 from dominoes.jobs import Report, Setting
 from dominoes.spec import DominoSpec, RunSpec
 
@@ -23,6 +23,7 @@ from dominoes.spec import DominoSpec, RunSpec
 @pytest.fixture(scope="module", autouse=True)
 def _decoded(cache: Path) -> None:
     """The embedded pictures are decoded before any process limits the size of files or is killed."""
+    dataset.probes(DominoSpec(n=10, top="digits", bottom="textures"), 5, 0)
     deal.make(DominoSpec(n=10, prevalence=(0.5, 0.5), top="digits", bottom="textures"))
 
 
