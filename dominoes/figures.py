@@ -111,7 +111,9 @@ def draw_bands(bands: pd.DataFrame, margin: float, path: Path) -> None:
     """
     _known_format(path)
     if bands.empty:
-        raise CurvesError("the comparison has nothing to draw over time: it needs doubles or conflicts beside the one-sided curves")
+        raise CurvesError(
+            "the comparison has nothing to draw over time: it needs doubles or conflicts beside the one-sided curves, at several steps"
+        )
     figure = Figure(figsize=(10, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for axis, kind, (question, model), label in (

@@ -107,6 +107,8 @@ def compare(
 
     table = _table(curves)
     found = (compare_sweep if sweep else compare_groups)(table, _by_class(curves, by_class), by=by or None, level=level, seed=seed)
+    files.write(out, found.table.to_csv(index=False, lineterminator="\n"))
+    click.echo(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(found.lines()))
     if plot is not None:
         from dominoes import figures
         from dominoes.verdicts import Margins
@@ -114,8 +116,6 @@ def compare(
         if found.bands["group"].nunique() > 1:
             raise CurvesError("--plot draws one group of runs, these are several; pass the curves of one spec")
         figures.draw_bands(found.bands, Margins().ratio, plot)
-    files.write(out, found.table.to_csv(index=False, lineterminator="\n"))
-    click.echo(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(found.lines()))
 
 
 def _table(path: Path) -> pd.DataFrame:

@@ -34,4 +34,4 @@ def test_the_card_says_what_was_asked_and_what_became_of_it(small: Dealt, tmp_pa
         assert f"| {kind}" in text
         assert str(count) in text
     assert digests["sources"]["top"]["sha256"][:12] in text
-    assert re.search(r"\| reliability top +\| +0\.8 +\| +0\.8", text)
+    assert re.search(r"\| +reliability top +\| +0\.8 +\| +0\.8", text)
