@@ -181,7 +181,7 @@ def groups(out: Path) -> dict[str, pd.DataFrame]:
     table = joined(out)
     differing = [column for column in table.columns if column not in curves.CURVES]
     if differing:
-        parts = table.groupby(differing, sort=False, dropna=False)
+        parts = table.groupby(differing, dropna=False)
         return {", ".join(f"{name} {_plain(value)}" for name, value in zip(differing, key, strict=True)): rows for key, rows in parts}
     made = parameters(finished(out)[0])
     return {f"{made['source_top']} over {made['source_bottom']}, {made['model']}": table}
