@@ -116,7 +116,11 @@ def run(
             f"{file}: {len(planned.infeasible)} of {len(planned.infeasible) + len(planned.runs)} runs have no dataset; change these "
             f"points, or pass --skip-infeasible to go on without them:\n  {plan.refusal(planned)}"
         )
-    _say_difference(planned, out)
+    setting = Setting(out.resolve(), device, data.resolve() if data else None, download)
+    if (_is_new(planned, out) and not collect) or (device in ("cuda", "mps") and engine == "local"):
+        from dominoes import worker
+
+        worker.check([each.spec for each in planned.runs], setting)
     found = ledger.survey(planned, out, deep=True)
     _refuse_changed(planned, found, accept_changed, data, download)
     plan.save(planned, out, file.read_bytes())
@@ -130,7 +134,6 @@ def run(
     missing = missing[:limit]
     if not missing:
         return
-    setting = Setting(out.resolve(), device, data.resolve() if data else None, download)
     count = workers or (engines.workers_here(device) if engine == "local" else None)
     start = _engine(engine, setting, count, address, collect)
     failed = 0
@@ -159,17 +162,20 @@ def _planned(file: Path, data: Path | None) -> Plan:
     return plan.make(described, data=data)
 
 
-def _say_difference(planned: Plan, out: Path) -> None:
+def _is_new(planned: Plan, out: Path) -> bool:
+    """Whether OUT has another plan, or none; what differs is said."""
     from dominoes import plan
 
-    if (out / plan.RECORD).exists():
-        try:
-            sentence = plan.difference(plan.load(out), planned)
-        except RunError as error:
-            # It is written anew; the runs' own folders are what counts.
-            sentence = str(error)
-        if sentence:
-            click.echo(f"Note: {sentence}", err=True)
+    if not (out / plan.RECORD).exists():
+        return True
+    try:
+        sentence = plan.difference(plan.load(out), planned)
+    except RunError as error:
+        # It is written anew; the runs' own folders are what counts.
+        sentence = str(error)
+    if sentence:
+        click.echo(f"Note: {sentence}", err=True)
+    return sentence is not None
 
 
 def _refuse_changed(planned: Plan, found: Survey, accept: bool, data: Path | None, download: bool) -> None:
@@ -209,8 +215,8 @@ def _line(planned: Plan, spec: RunSpec, report: Report) -> str:
     from dominoes.plan import plain
 
     values = ", ".join(f"{name.split('.', 1)[-1]} {plain(value)}" for name, value in planned.values(spec).items())
-    reason = f": {report.reason}" if report.reason else ""
-    return f"{report.state} {report.run} [{report.seconds:.0f} s] {values}{reason}"
+    head = f"{report.state} {report.run} [{report.seconds:.0f} s]"
+    return f"{head}{' ' if values else ''}{values}{f': {report.reason}' if report.reason else ''}"
 
 
 def _time(seconds: float) -> str:

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -25,6 +25,16 @@ from dominoes.errors import DatasetError
 from dominoes.jobs import BY_ANOTHER, Report, Setting, dataset_folder, failed
 from dominoes.spec import DominoSpec, RunSpec
 from dominoes.training import device_of
+
+
+def check(specs: Iterable[RunSpec], setting: Setting) -> None:
+    """Make the probes of every run, and look for the device, so that what no run could do is said before the first one starts.
+
+    Raises SpecError, SourceError, DeviceError.
+    """
+    device_of(setting.device)
+    for top, bottom, how in {(spec.dataset.top, spec.dataset.bottom, spec.train) for spec in specs}:
+        _probes(top, bottom, how.probe, how.probe_seed, setting)
 
 
 def attempt(spec: RunSpec, setting: Setting) -> Report:
