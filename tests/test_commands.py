@@ -198,7 +198,7 @@ def test_every_stock_of_the_table_can_be_solved_without_data() -> None:
             ["train", "--prevalence", ".5", ".5", *EMBEDDED, "--probe", "50", "--device", "cuda", "--out", "{tmp}/x"],
             "device cuda is not available here",
         ),
-        (["train", "--prevalence", ".5", ".5", *EMBEDDED, "--seeds", "a", "--out", "{tmp}/x"], "--seeds: expected different whole numbers"),
+        (["train", "--prevalence", ".5", ".5", *EMBEDDED, "--seeds", "a", "--out", "{tmp}/x"], "--seeds: expected"),
         (
             ["train", "--prevalence", ".5", ".5", *EMBEDDED, "--seeds", "1,1", "--out", "{tmp}/x"],
             "--seeds: expected different whole numbers",
@@ -210,6 +210,13 @@ def test_every_stock_of_the_table_can_be_solved_without_data() -> None:
         (["train", "--prevalence", ".5", ".5", *EMBEDDED, "--model", "resnet9", "--out", "{tmp}/x"], "model: expected 'detector', 'mlp'"),
         (["train", "--prevalence", ".5", ".5", *EMBEDDED, "--lr", "0", "--out", "{tmp}/x"], "lr: expected greater than 0, got '0'"),
         (["train", "--prevalence", ".5", ".5", *EMBEDDED, "--out", "{tmp}/x"], "use --probe 340 at most"),
+        (["train", "--prevalence", ".5", ".5", *EMBEDDED, "--seeds", "0-9999999999", "--out", "{tmp}/x"], "at most 10,000 in a range"),
+        (
+            ["train", "--prevalence", ".5", ".5", *EMBEDDED, "--split", "test", "--out", "{tmp}/x"],
+            "split test: the probes are test pictures",
+        ),
+        (["solve", "--prevalence", "0", "0", "--n", "99999999999999999999"], "expected at most 100,000,000 dominoes"),
+        (["build", "--prevalence", ".5", ".5", *EMBEDDED, "--out", "{tmp}/" + "x" * 300], "File name too long"),
         (["plot", "{tmp}", "--out", "{tmp}/c.png"], "holds no finished run"),
         (["compare", "{tmp}/c.csv", "--out", "{tmp}/o.csv"], "c.csv is not there"),
         (["fit", "{tmp}", "--out", "{tmp}/o.csv"], "holds no finished run"),
