@@ -5,6 +5,7 @@ What a command needs is imported where it runs, so that help and `solve` answer 
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,6 +34,13 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except DominoesError as error:
             click.echo(f"Error: {error}", err=True)
+            sys.exit(2)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"Error: {where}{error.strerror or error}; check the path and its permissions", err=True)
+            sys.exit(2)
+        except MemoryError:
+            click.echo("Error: this needs more memory than there is; ask for fewer dominoes", err=True)
             sys.exit(2)
         except KeyboardInterrupt:
             click.echo("Interrupted. What is finished is kept; the same command goes on with the rest.", err=True)
@@ -227,7 +235,7 @@ def verify(folder: Path, data: Path | None) -> None:
     if len(found) > 20:
         click.echo(f"... and {len(found) - 20} more")
     if found:
-        click.echo(f"{folder}: {len(found)} differences")
+        click.echo(f"{folder}: {len(found)} difference{'s' if len(found) > 1 else ''}")
         sys.exit(1)
     click.echo(f"{folder}: every digest and every count holds")
 
@@ -322,14 +330,14 @@ def _runs(dealt: Dealt, how: TrainSpec, seeds: list[int], out: Path, device: str
 
 def _seeds(text: str) -> list[int]:
     found: list[int] = []
-    try:
-        for part in text.split(","):
-            first, dash, last = part.strip().partition("-")
-            found += range(int(first), int(last) + 1) if dash else [int(first)]
-    except ValueError:
-        found = []
-    if not found or len(set(found)) < len(found):
-        raise SpecError(f"--seeds: expected different whole numbers such as 0-4 or 0,3,7, got '{text}'")
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(-?\d{1,15})(?:-(\d{1,15}))?\s*", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not first <= last < first + 10_000:
+            raise SpecError(f"--seeds: expected whole numbers such as 0-4 or 0,3,7, at most 10,000 in a range, got '{text}'")
+        found += range(first, last + 1)
+    if len(set(found)) < len(found):
+        raise SpecError(f"--seeds: expected different numbers, got '{text}'")
     return found
 
 
@@ -339,9 +347,11 @@ def _summary(spec: RunSpec, outcome: Outcome) -> str:
     values = ", ".join(f"{kind} {last.accuracy[kind]:.3f} (loss {last.loss[kind]:.3f})" for kind in last.index if kind != "empty")
     environment = outcome.environment
     state = "done before" if not outcome.fresh else f"{environment['seconds']['wall']:.0f} s"
+    at = ""
     if environment["status"] == "diverged":
         state += f", DIVERGED at step {environment['diverged_at']}"
-    return f"run {spec.id} seed {spec.seed}: test accuracy {values} [{state}] {outcome.folder}"
+        at = f" at step {table['step'].max()}"
+    return f"run {spec.id} seed {spec.seed}: test accuracy{at} {values} [{state}] {outcome.folder}"
 
 
 @main.command()
@@ -351,9 +361,7 @@ def plot(results: Path, out: Path) -> None:
     """Draw the one-sided learning curves of RESULTS, a run folder or a folder of runs; seeds of one spec make a band."""
     from dominoes import figures, run
 
-    tables = run.groups(results)
-    classes = int(run.joined(results, form="classes")["label"].max()) + 1
-    figures.draw_one_sided(tables, out, classes=classes)
+    figures.draw_one_sided(run.groups(results), out, classes=run.classes(results))
     click.echo(str(out))
 
 

@@ -108,6 +108,9 @@ class Composition:
             return [f"expected {classes}×9 states and {classes}×{classes} classes shown"]
         if self.n < 1 or self.spec.n not in ("max", self.n):
             return [f"n is {self.n}, asked was {self.spec.n}"]
+        most = capacity(self.spec, self.stock)
+        if most is not None and self.n > most:
+            return [f"n is {self.n}, the stock allows {most}"]
         found = []
         vector = np.concatenate([self.states.ravel(), *(self.shown[side].ravel() for side in SIDES)])
         if vector.min() < 0:
@@ -186,9 +189,12 @@ def from_json(values: Mapping[str, Any], spec: DominoSpec) -> Composition:
         states = np.array([values["states"][name] for name in STATES], dtype=np.int64).T
         shown = {side: np.array(values["shown"][side], dtype=np.int64) for side in SIDES}
         top, bottom = (tuple(map(int, values["stock"][side]["pictures"])) for side in SIDES)
-        stock = Stock(top, bottom, shared=spec.top == spec.bottom)
+        stock = Stock(top, bottom, shared=spec.shared)
+        shapes = {states.shape} | {(len(table), *table.shape) for table in shown.values()}
+        if shapes != {(stock.classes, 9), (stock.classes, stock.classes, stock.classes)}:
+            raise ValueError(f"counts of {stock.classes} classes")
         return Composition(spec, stock, int(values["n"]), states, shown)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, SpecError) as error:
         raise CompositionError(f"the composition lacks or garbles {error}; solve the spec again") from error
 
 
@@ -199,13 +205,13 @@ def solve(spec: DominoSpec, stock: Stock) -> Composition:
     more often than its stock times `reuse`. Wrong halves are spread evenly over the other classes, and give way only where the
     stock binds. (If no counts keep all of this, the number of halves that show a class may be off by one; and in a stock of a few
     pictures, if even that is impossible, wrong halves are spread as evenly as whole numbers allow.) The same spec and stock give
-    the same counts.
+    the same counts. The real-valued targets themselves must fit into the stock: that a count could be rounded down to fit is not enough.
 
     Raises:
         SpecError: the fields that fix the shares are too few or contradict each other; a wrong half is asked for with one class.
         Infeasible: no dataset is as asked; with the conflict and the nearest feasible values.
     """
-    stock = Stock(stock.top, stock.bottom, shared=spec.top == spec.bottom)
+    stock = Stock(stock.top, stock.bottom, shared=spec.shared)
     shares = resolve(spec)
     for side, share, reliability in zip(SIDES, (shares.top, shares.bottom), spec.reliability, strict=True):
         if stock.classes == 1 and share > 0 and reliability < 1:

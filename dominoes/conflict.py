@@ -70,7 +70,7 @@ def explain(spec: DominoSpec, stock: Stock) -> Infeasible:
 
 def indivisible(spec: DominoSpec, stock: Stock, fewer: int | None) -> Infeasible:
     """The explanation where shares of a domino would fit into the stock, but whole dominoes do not. `fewer`: the next n that does."""
-    conflict = (f"n {spec.n}", f"each {spec.split.value} picture used at most {spec.reuse} times")
+    conflict = (f"n {spec.n}", f"each {spec.split.value} picture used at most {'once' if spec.reuse == 1 else f'{spec.reuse} times'}")
     remedy = f"Feasible with n at most {fewer}, or a larger stock" if fewer else "A larger stock is needed"
     lack = f"n = {spec.n}: no whole numbers of dominoes fit into a stock of {sum(stock.top)} and {sum(stock.bottom)} pictures"
     return Infeasible(f"{lack}. In conflict: {', '.join(conflict)}. {remedy}", conflict, {"n": fewer})
@@ -155,8 +155,11 @@ def _lack(spec: DominoSpec, stock: Stock) -> str:
     shares = resolve(spec)
     top, bottom, both, empty = map(float, shares.kinds)
     for side, alone, share in (("top", top, shares.top), ("bottom", bottom, shares.bottom)):
-        if alone < 0 and both >= 0:
+        if alone < 0 <= both and 0 <= share <= 1:
             return f"both halves cannot be shown in {both:.6g} of the dominoes when the {side} half is shown in {float(share):.6g} of them"
+    for side, share in zip(SIDES, (shares.top, shares.bottom), strict=True):
+        if not 0 <= share <= 1:
+            return f"the shares asked for leave the {side} half a prevalence of {float(share):.6g}, and a share lies from 0 to 1"
     if both < 0 or empty < 0:
         name, value = ("both", both) if both < 0 else ("empty", empty)
         return f"the shares asked for leave {value:.6g} of the dominoes to {name}, and a share cannot be negative"
@@ -213,7 +216,9 @@ def _fits(spec: DominoSpec, stock: Stock) -> bool:
         most = capacity(spec, stock)
     except SpecError:
         return False
-    return most is None or most >= (spec.n if isinstance(spec.n, int) else 1)
+    if most is None:
+        return spec.n != "max"
+    return most >= (spec.n if isinstance(spec.n, int) else 1)
 
 
 def _slack(spec: DominoSpec, stock: Stock, *, structure_only: bool = False) -> float:
@@ -240,13 +245,13 @@ def _nearest(parameter: str, spec: DominoSpec, stock: Stock) -> float | int | st
     now = _current(parameter, spec)
     # A ratio lives in [0, ∞): search it as r/(1+r).
     unfold: Callable[[float], float] = (lambda x: x / (1 - x)) if parameter == "ratio" else (lambda x: x)
-    start = now / (1 + now) if parameter == "ratio" else now
     top = 0.999999 if parameter == "ratio" else 1.0
+    start = min(now / (1 + now), top) if parameter == "ratio" else now
 
     def slack(x: float) -> float:
         return _slack(_with(parameter, unfold(x), spec), stock)
 
-    grid = sorted({*np.linspace(0, top, 41).tolist(), start})
+    grid = sorted({*np.linspace(0, top, 41).tolist(), start, *(_corners(parameter, spec) if parameter != "ratio" else ())})
     values = [slack(x) for x in grid]
     best = int(np.argmax(values))
     inside = grid[best]
@@ -262,6 +267,21 @@ def _nearest(parameter: str, spec: DominoSpec, stock: Stock) -> float | int | st
         middle = (inside + outside) / 2
         inside, outside = (middle, outside) if slack(middle) >= 0 else (inside, middle)
     return _tidy(unfold(inside), up=inside > start, fits=lambda value: _fits(_with(parameter, value, spec), stock))
+
+
+def _corners(parameter: str, spec: DominoSpec) -> list[float]:
+    """Values of a parameter at which a kind's share is exactly 0: feasible values that stand alone are among them.
+
+    The shares are linear in each parameter but the ratio, so two points fix them.
+    """
+    ends = []
+    for value in (0.0, 1.0):
+        try:
+            ends.append(resolve(_with(parameter, value, spec)).kinds)
+        except SpecError:
+            return []
+    found = [low / (low - high) for low, high in zip(*ends, strict=True) if low != high]
+    return [float(value) for value in found if 0 <= value <= 1]
 
 
 def _highest(function: Callable[[float], float], low: float, high: float) -> float:

@@ -16,7 +16,7 @@ from dominoes import sources
 from dominoes.composition import solve
 from dominoes.deal import Deal, Dealt, deal
 from dominoes.decoding import SIZE
-from dominoes.errors import SpecError
+from dominoes.errors import SourceError, SpecError
 from dominoes.sources import Source
 from dominoes.spec import KINDS, PROBES, SIDES, DominoSpec, Split
 from dominoes.stock import Stock, capacity
@@ -130,10 +130,18 @@ def probes(spec: DominoSpec, n: int, seed: int, *, data: Path | None = None, dow
     In `conflict` both halves are shown, of two different classes, and the label is the top's class. The pictures come from the
     test split and depend on the sources, n and the seed alone; kinds that show one side show the same pictures of it.
 
-    Raises SpecError if the test stock is too small for n.
+    Raises SpecError if the test stock is too small for n or is what `spec` trains on, SourceError if a source's splits differ in classes.
     """
+    if spec.split is Split.TEST:
+        raise SpecError("split test: the probes are test pictures, and what is trained on must not be; train on split train")
     top, bottom = (sources.load(name, Split.TEST, data=data, download=download) for name in (spec.top, spec.bottom))
-    stock = Stock(top.stock, bottom.stock, shared=spec.top == spec.bottom)
+    for name, test in ((spec.top, top), (spec.bottom, bottom)):
+        known = sources.load(name, Split.TRAIN, data=data, download=download)
+        if len(known.classes) != len(test.classes):
+            raise SourceError(
+                f"{name} has {len(known.classes)} classes in its train and {len(test.classes)} in its test split; expected the same"
+            )
+    stock = Stock(top.stock, bottom.stock, shared=spec.shared)
     requests = {
         kind: DominoSpec(
             n=n,

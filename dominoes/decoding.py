@@ -6,6 +6,8 @@ Libraries that are slow to import (torchvision, pyarrow, scikit-learn, Pillow) a
 from __future__ import annotations
 
 import io
+import json
+import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,20 +27,24 @@ SIZE = 32
 _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 
 
-def reader(path: Path, split: Split) -> tuple[list[Path], Callable[[], Decoded]]:
-    """The files that hold a split of the source at `path`, and what reads them. Raises SourceError for an unknown layout."""
+def reader(path: Path, split: Split) -> tuple[str, list[Path], Callable[[], Decoded]]:
+    """A description of the layout of the source at `path`, the files that hold a split, and what reads them.
+
+    The description and the files' content say all that the decoded pictures depend on. Raises SourceError for an unknown layout.
+    """
     if path.suffix == ".npz":
-        return [path], lambda: read_npz(path, split)
+        return "npz", [path], lambda: read_npz(path, split)
     if path.is_file() and path.suffix == ".parquet":
         twin = _twin(path, split)
-        return [twin], lambda: read_parquet([twin])
+        return "parquet", [twin], lambda: read_parquet([twin])
     if path.is_dir():
         found = parquet_files(path, split)
         if found:
-            return found, lambda: read_parquet(found)
+            return "parquet", found, lambda: read_parquet(found)
         if (path / split.value).is_dir():
             classes, samples = _image_folder(path, split)
-            return [file for file, _ in samples], lambda: _read_image_folder(samples, classes)
+            layout = f"folder {classes} {[number for _, number in samples]}"
+            return layout, [file for file, _ in samples], lambda: _read_image_folder(samples, classes)
     raise SourceError(
         f"{path} holds no {split.value} pictures in a known layout; expected {split.value}*.parquet files, "
         f"class folders under {split.value}/, or a .npz with x_{split.value} and y_{split.value}"
@@ -100,12 +106,16 @@ def parquet_files(folder: Path, split: Split) -> list[Path]:
 
 
 def _twin(path: Path, split: Split) -> Path:
-    other = Split.TEST if split is Split.TRAIN else Split.TRAIN
-    if other.value not in path.name:
-        return path
-    twin = path.with_name(path.name.replace(other.value, split.value))
+    """The file of a split, given that of either: its name with train and test, where they stand as words, exchanged."""
+    word = re.compile(r"(?<![A-Za-z])(train|test)(?![A-Za-z])")
+    if not word.search(path.name):
+        raise SourceError(
+            f"{path}: nothing says whether these are train or test pictures; name two files "
+            "such as NAME-train.parquet and NAME-test.parquet"
+        )
+    twin = path.with_name(word.sub(split.value, path.name))
     if not twin.is_file():
-        raise SourceError(f"{path} holds {other.value} pictures; expected {twin.name} beside it for the {split.value} split")
+        raise SourceError(f"{path} holds no {split.value} pictures; expected {twin.name} beside it")
     return twin
 
 
@@ -156,11 +166,11 @@ def read_parquet(paths: list[Path], names: Sequence[str] | None = None) -> Decod
 
 def _names_of(schema: Any) -> Sequence[str] | None:
     """Class names that Hugging Face's writer leaves in the schema's metadata."""
-    import json
-
-    about = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    features = about.get("info", {}).get("features", {})
-    return next((feature["names"] for feature in features.values() if isinstance(feature, dict) and feature.get("names")), None)
+    try:
+        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+        return next((feature["names"] for feature in features.values() if isinstance(feature, dict) and feature.get("names")), None)
+    except (ValueError, AttributeError):  # somebody else's metadata; the labels speak for themselves
+        return None
 
 
 def _brief(error: BaseException) -> str:
@@ -176,7 +186,7 @@ def read_npz(path: Path, split: Split) -> Decoded:
             if missing:
                 raise SourceError(f"{path} holds {', '.join(archive.files) or 'nothing'}; expected {' and '.join(keys)}")
             pictures, labels = archive[keys[0]], archive[keys[1]]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise SourceError(f"{path} is not a readable .npz file ({_brief(error)}); fetch it again") from error
     if pictures.dtype != np.uint8 or pictures.ndim not in (3, 4):
         raise SourceError(

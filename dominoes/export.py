@@ -18,13 +18,15 @@ from dominoes.spec import SIDES
 
 FORMATS = ("npz", "folder", "parquet")
 _CHUNK = 2048
+# By this file an exported folder is known, so that --force replaces no other.
+_MARK = "classes.json"
 
 
 def export(dominoes: Dominoes, form: str, path: Path, *, force: bool = False) -> None:
     """Write all dominoes to `path`, whole or not at all.
 
     `npz`: x (N×64×32×3 uint8), y, kind, top_index, bottom_index, top_label, bottom_label (−1 where blank).
-    `folder`: LABEL/INDEX.png, as torchvision's ImageFolder reads it, and metadata.csv.
+    `folder`: LABEL/INDEX.png, as torchvision's ImageFolder reads it (labels of which there is no domino have no folder), metadata.csv.
     `parquet`: image (PNG bytes and path), label, kind and the halves' indices and labels, in Hugging Face layout.
 
     Raises OutputError: something is there already (unless `force`), or cannot be written.
@@ -68,13 +70,16 @@ def _png(picture: NDArray[np.uint8]) -> bytes:
 def _folder(dominoes: Dominoes, path: Path, force: bool) -> None:
     from dominoes.folder import metadata
 
-    with files.new_folder(path, force=force, ours="metadata.csv") as folder:
-        for label in range(len(dominoes.classes)):
-            (folder / f"{label}").mkdir()
+    # ImageFolder numbers classes in the order of their names, so these need leading zeros.
+    width = len(str(len(dominoes.classes) - 1))
+    with files.new_folder(path, force=force, ours=_MARK) as folder:
+        for label in np.unique(dominoes.deal.label):
+            (folder / f"{label:0{width}d}").mkdir()
         for start, chunk in _chunks(dominoes):
             for number, picture in enumerate(chunk, start):
-                (folder / f"{dominoes.deal.label[number]}" / f"{number:06d}.png").write_bytes(_png(picture))
+                (folder / f"{dominoes.deal.label[number]:0{width}d}" / f"{number:06d}.png").write_bytes(_png(picture))
         (folder / "metadata.csv").write_text(metadata(dominoes.deal), encoding="utf-8")
+        (folder / _MARK).write_text(json.dumps({"classes": dominoes.classes}, indent=1) + "\n", encoding="utf-8")
 
 
 def _parquet(dominoes: Dominoes, path: Path) -> None:

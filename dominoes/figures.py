@@ -38,20 +38,21 @@ def one_sided(table: pd.DataFrame) -> pd.DataFrame:
     return groups.agg(mean="mean", low="min", high="max", seeds="size").reset_index()
 
 
-def draw_one_sided(tables: Mapping[str, pd.DataFrame], path: Path, *, classes: int) -> None:
+def draw_one_sided(tables: Mapping[str, pd.DataFrame], path: Path, *, classes: int | None) -> None:
     """Loss and accuracy on one-sided dominoes over steps, a row of two panels for each table, as PNG, SVG or PDF.
 
     Args:
         tables: by title, curves of runs that differ in nothing but the seed.
         path: file to write; the suffix chooses the format.
-        classes: K, for the lines of chance.
+        classes: K, for the lines of chance; None draws none.
     """
     _known_format(path)
     figure = Figure(figsize=(10, 0.6 + 3.4 * len(tables)), layout="constrained")
     grid = figure.subplots(len(tables), 2, squeeze=False)
     for (title, table), axes in zip(tables.items(), grid, strict=True):
         data = one_sided(table)
-        for metric, chance, axis in zip(("loss", "accuracy"), (log(classes), 1 / classes), axes, strict=True):
+        chances = (log(classes), 1 / classes) if classes else (None, None)
+        for metric, chance, axis in zip(("loss", "accuracy"), chances, axes, strict=True):
             _draw_metric(axis, data[data["metric"] == metric], chance)
             axis.set_ylabel("cross-entropy (nats)" if metric == "loss" else "accuracy")
         axes[0].set_ylim(bottom=0)
@@ -66,12 +67,13 @@ def draw_one_sided(tables: Mapping[str, pd.DataFrame], path: Path, *, classes: i
         figure.savefig(temporary, dpi=150)
 
 
-def _draw_metric(axis: Axes, data: pd.DataFrame, chance: float) -> None:
+def _draw_metric(axis: Axes, data: pd.DataFrame, chance: float | None) -> None:
     for (kind, split), curve in data.sort_values("kind", ascending=False).groupby(["kind", "split"], sort=False):
         style = "-" if split == "test" else ":"
         axis.plot(curve["step"], curve["mean"], style, color=COLOURS[str(kind)], label=f"{kind} only, {split}")
         axis.fill_between(curve["step"], curve["low"], curve["high"], color=COLOURS[str(kind)], alpha=0.15, linewidth=0)
-    axis.axhline(chance, color="#999999", linewidth=0.8, linestyle="--", label="chance")
+    if chance is not None:
+        axis.axhline(chance, color="#999999", linewidth=0.8, linestyle="--", label="chance")
     # Linear up to step 1, so that step 0 is on the axis.
     axis.set_xscale("symlog", linthresh=1, linscale=0.3)
     axis.set_xlim(left=0)

@@ -66,9 +66,14 @@ def new_folder(path: Path, *, force: bool = False, ours: str | None = None) -> I
     Raises OutputError.
     """
     path = Path(path)
-    if path.is_file() or path.is_symlink():
-        raise OutputError(f"{path} is a file, a folder was expected; pass another --out")
-    occupied = path.is_dir() and any(path.iterdir())
+    try:
+        path = path.resolve() if path.is_symlink() else path
+        blocking = next((part for part in (path, *path.parents) if part.is_file()), None)
+        occupied = path.is_dir() and any(path.iterdir())
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    if blocking is not None:
+        raise OutputError(f"{blocking} is a file, a folder was expected; pass another --out")
     if occupied and not force:
         raise OutputError(f"{path} is not empty; pass another --out, or --force to replace it")
     if occupied and ours is not None and not (path / ours).exists():
@@ -98,7 +103,7 @@ def _swap(new: Path, path: Path) -> None:
         path.rename(old)
     try:
         new.rename(path)
-    except OSError:
+    except BaseException:  # an interrupt too must not leave the place empty
         if old.exists():
             old.rename(path)
         raise

@@ -21,6 +21,7 @@ from dominoes.targets import RIGHT, STATES, WRONG
 FORMAT = 1
 COLUMNS = ("index", "label", "kind", "top_index", "bottom_index", "top_label", "bottom_label")
 MARK = "digests.json"
+_DIGESTED = ("spec.yaml", "composition.json", "metadata.csv", "README.md", "croissant.json")
 
 
 def metadata(table: Deal) -> str:
@@ -41,16 +42,16 @@ def save(dealt: Dealt, path: Path, *, force: bool = False) -> None:
         digests = {
             "format": FORMAT,
             "dominoes": __version__,
-            "sources": {side: _about(dealt, side) for side in SIDES},
-            "metadata.csv": files.sha256(folder / "metadata.csv"),
+            "sources": {side: _about(dealt.source(side)) for side in SIDES},
         }
-        (folder / MARK).write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
+        digests |= {name: files.sha256(folder / name) for name in ("spec.yaml", "composition.json", "metadata.csv")}
         (folder / "README.md").write_text(card.readme(dealt, digests), encoding="utf-8")
         (folder / "croissant.json").write_text(card.croissant(dealt, digests), encoding="utf-8")
+        digests |= {name: files.sha256(folder / name) for name in ("README.md", "croissant.json")}
+        (folder / MARK).write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
 
 
-def _about(dealt: Dealt, side: str) -> dict[str, Any]:
-    source = dealt.source(side)
+def _about(source: sources.Source) -> dict[str, Any]:
     return {
         "source": source.name,
         "split": source.split.value,
@@ -63,10 +64,11 @@ def _about(dealt: Dealt, side: str) -> dict[str, Any]:
 def read(path: Path, *, data: Path | None = None, download: bool = False) -> Dealt:
     """Read a dataset folder with its sources, for use. Raises DatasetError if anything is not what the folder's digests say."""
     spec, digests = _head(path)
-    if files.sha256(path / "metadata.csv") != digests["metadata.csv"]:
-        raise DatasetError(
-            f"{path}/metadata.csv is not what was built (its SHA-256 differs); 'dominoes verify {path}' says where, or build again"
-        )
+    for name in ("spec.yaml", "composition.json", "metadata.csv"):
+        if files.sha256(path / name) != digests[name]:
+            raise DatasetError(
+                f"{path}/{name} is not what was built (its SHA-256 differs); 'dominoes verify' says where, or build it again"
+            )
     top, bottom = (sources.load(name, spec.split, data=data, download=download) for name in (spec.top, spec.bottom))
     for side, source in zip(SIDES, (top, bottom), strict=True):
         if source.digest != digests["sources"][side]["sha256"]:
@@ -87,12 +89,13 @@ def _head(path: Path) -> tuple[DominoSpec, dict[str, Any]]:
     try:
         digests = json.loads((path / MARK).read_text(encoding="utf-8"))
         version = digests["format"]
-        if not isinstance(version, int) or version > FORMAT:
+        if type(version) is not int or not 1 <= version <= FORMAT:
             raise DatasetError(
                 f"{path} has format {version}, dominoes {__version__} reads up to {FORMAT}; install a newer dominoes, or build it again"
             )
-        if not {"metadata.csv", "sources"} <= digests.keys() or not all(digests["sources"][side]["sha256"] for side in SIDES):
-            raise KeyError("sources")
+        missing = [name for name in _DIGESTED if not isinstance(digests[name], str)]
+        if missing or not all(digests["sources"][side]["sha256"] for side in SIDES):
+            raise KeyError(*missing, "sources")
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path}/{MARK} is damaged ({error}); build the dataset again") from error
     return parse(DominoSpec, read_mapping(path / "spec.yaml"), where=f"{path}/spec.yaml"), digests
@@ -108,21 +111,31 @@ def _read_composition(path: Path, spec: DominoSpec) -> Composition:
 
 def _read_metadata(path: Path) -> Deal:
     file = path / "metadata.csv"
-    rows = csv.reader(io.StringIO(file.read_text(encoding="utf-8"), newline=""))
+    try:
+        rows = csv.reader(io.StringIO(file.read_text(encoding="utf-8"), newline=""))
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{file} is no text in UTF-8 ({error.reason}); build the dataset again") from error
     if tuple(next(rows, ())) != COLUMNS:
         raise DatasetError(f"{file} has other columns than {','.join(COLUMNS)}; build the dataset again")
     numbers, kinds = [], []
     for line, row in enumerate(rows, 2):
         try:
+            if len(row) != len(COLUMNS):
+                raise ValueError(f"{len(row)} values instead of {len(COLUMNS)}")
             index, label, kind, top, bottom, top_label, bottom_label = row
             numbers.append([int(value) for value in (index, label, top, bottom, top_label or -1, bottom_label or -1)])
             kinds.append(KINDS.index(kind))
         except ValueError as error:
             raise DatasetError(f"{file}, line {line}: {error}; expected {','.join(COLUMNS)}") from error
-    table = np.array(numbers, dtype=np.int64).reshape(len(numbers), 6)
+    try:
+        table = np.array(numbers, dtype=np.int64).reshape(len(numbers), 6)
+    except OverflowError as error:
+        raise DatasetError(f"{file} holds a number beyond 64 bits; build the dataset again") from error
     found = Deal(table[:, 1], {"top": table[:, 2], "bottom": table[:, 3]}, {"top": table[:, 4], "bottom": table[:, 5]})
-    for wrong in np.flatnonzero((table[:, 0] != np.arange(len(table))) | (found.kind != np.array(kinds, dtype=np.int64))):
-        raise DatasetError(f"{file}, line {wrong + 2}: the index is out of sequence or the kind does not fit the halves that are shown")
+    for wrong in np.flatnonzero(table[:, 0] != np.arange(len(table))):
+        raise DatasetError(f"{file}, line {wrong + 2}: index {table[wrong, 0]}, expected {wrong}; a row is missing, doubled or moved")
+    for wrong in np.flatnonzero(found.kind != np.array(kinds, dtype=np.int64)):
+        raise DatasetError(f"{file}, line {wrong + 2}: kind {KINDS[kinds[wrong]]}, but {KINDS[found.kind[wrong]]} is shown")
     return found
 
 
@@ -136,11 +149,16 @@ def verify(path: Path, *, data: Path | None = None) -> list[str]:
     top, bottom = (sources.load(name, spec.split, data=data) for name in (spec.top, spec.bottom))
     found = []
     for side, source in zip(SIDES, (top, bottom), strict=True):
-        now = sources.digest(source.pictures, source.labels)
-        if now != digests["sources"][side]["sha256"]:
+        now = _about(source) | {"sha256": sources.digest(source.pictures, source.labels)}
+        if now["sha256"] != digests["sources"][side]["sha256"]:
             found.append(f"{side}: the pictures or labels of {source.name} ({source.split.value}) are not those the dataset was built from")
-    if files.sha256(path / "metadata.csv") != digests["metadata.csv"]:
-        found.append("metadata.csv: its SHA-256 differs from the one in digests.json")
+        elif now != digests["sources"][side]:
+            found.append(f"{side}: digests.json describes {source.name} otherwise than it is")
+    for name in _DIGESTED:
+        if not (path / name).is_file():
+            found.append(f"{name}: it is missing")
+        elif files.sha256(path / name) != digests[name]:
+            found.append(f"{name}: its SHA-256 differs from the one in digests.json")
     try:
         decided = _read_composition(path, spec)
         found += [f"composition.json: {problem}" for problem in decided.problems()]

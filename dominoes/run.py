@@ -173,6 +173,12 @@ def joined(out: Path, *, form: str = "curves") -> pd.DataFrame:
     )
 
 
+def classes(out: Path) -> int | None:
+    """K of the finished runs under `out`, None where they differ in it."""
+    found = {json.loads((folder / "environment.json").read_text(encoding="utf-8"))["dominoes"]["classes"] for folder in finished(out)}
+    return found.pop() if len(found) == 1 else None
+
+
 def groups(out: Path) -> dict[str, pd.DataFrame]:
     """Curves of the finished runs under `out`, a table for each spec (its seeds together), by a title that tells them apart.
 
@@ -210,7 +216,7 @@ def _environment(trained: Trained, dealt: Dealt, digests: Mapping[str, str], dev
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
         "package": __version__,
-        "dominoes": {"n": dealt.composition.n, "kinds": dealt.composition.kinds},
+        "dominoes": {"n": dealt.composition.n, "kinds": dealt.composition.kinds, "classes": dealt.composition.stock.classes},
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,

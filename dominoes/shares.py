@@ -19,7 +19,9 @@ _TOLERANCE = Fraction(1, 10**9)
 
 def exact(value: float) -> Fraction:
     """The fraction that a decimal means: 0.29 is 29/100 and 0.3333333333333333 is 1/3, not their binary neighbours."""
-    return Fraction(repr(float(value))).limit_denominator(10**9)
+    written = Fraction(repr(float(value)))
+    simple = written.limit_denominator(10**9)
+    return simple if float(simple) == float(value) else written
 
 
 @dataclass(frozen=True)
@@ -126,15 +128,14 @@ def _independent(point: list[Fraction], direction: list[Fraction]) -> list[list[
 
 
 def _roots(a: Fraction, b: Fraction, c: Fraction) -> list[Fraction]:
-    """Real roots of a·x² + b·x + c, exact where the root of the discriminant is."""
+    """Real roots of a·x² + b·x + c."""
     if a == 0:
         return [-c / b] if b else []
     square = b * b - 4 * a * c
     if square < 0:
         return []
-    root = Fraction(isqrt(square.numerator), isqrt(square.denominator))
-    if root * root != square:
-        root = Fraction(float(square) ** 0.5)
+    # Exact where the root is rational, else to thirty digits.
+    root = Fraction(isqrt(square.numerator * square.denominator * 10**60), square.denominator * 10**30)
     return [(-b + root) / (2 * a), (-b - root) / (2 * a)]
 
 

@@ -26,7 +26,7 @@ from dominoes.spec import DominoSpec, Split
 from dominoes.stock import Stock
 
 # A change of how pictures are decoded or stored must not meet an old cache.
-_CACHE_FORMAT = "1"
+_CACHE_FORMAT = "2"
 
 _DIGIT_NAMES = tuple("0123456789")
 NAMES: dict[str, tuple[str, ...]] = {
@@ -125,14 +125,26 @@ def load(name: str, split: Split, *, data: Path | None = None, download: bool = 
         return _cached(name, split, "textures", lambda: decoding.textures(split))
     if name in STOCKS:
         found, read = _named(name, split, data, download)
-    elif Path(name).exists():
-        found, read = decoding.reader(Path(name), split)
+        layout = name
+    elif _exists(name):
+        layout, found, read = decoding.reader(Path(name), split)
     else:
         near = get_close_matches(name, STOCKS, n=1)
-        hint = f"did you mean {near[0]}?" if near else "pass a name or an existing path"
+        hint = f"did you mean {near[0]}?" if near else "pass a name, or the path of an existing file or folder (from the current folder)"
         raise SourceError(f"there is no source {name}; the names are {', '.join(STOCKS)}; {hint}")
-    key = " ".join(f"{file.name} {files.sha256(file)}" for file in found)
+    try:
+        # The folder of a file can be its label, so its name belongs to what the pictures are decoded from.
+        key = "\n".join([layout, *(f"{file.parent.name}/{file.name} {files.sha256(file)}" for file in found)])
+    except OSError as error:
+        raise SourceError(f"{error.filename} cannot be read ({error.strerror}); let it be read, or pass another source") from error
     return _cached(name, split, key, read)
+
+
+def _exists(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except OSError:  # a name too long for a path is no path
+        return False
 
 
 def _named(name: str, split: Split, data: Path | None, download: bool) -> tuple[list[Path], Callable[[], decoding.Decoded]]:
@@ -174,9 +186,9 @@ def _cached(name: str, split: Split, key: str, read: Callable[[], decoding.Decod
         pictures = np.load(folder / "pictures.npy", mmap_mode="c")
         labels = np.load(folder / "labels.npy")
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, EOFError) as error:
+        return Source(name, split, pictures, labels, tuple(about["classes"]), about["digest"])
+    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
         raise SourceError(f"the cache of {name} in {folder} is damaged ({error}); remove this folder and run again") from error
-    return Source(name, split, pictures, labels, tuple(about["classes"]), about["digest"])
 
 
 def _fill(folder: Path, name: str, split: Split, content: decoding.Decoded) -> None:
@@ -214,6 +226,8 @@ def _class_names(name: str, split: Split, labels: NDArray[np.int64], names: Sequ
     if not len(labels):
         raise SourceError(f"{name}: the {split.value} split holds no pictures; expected at least one of each class")
     classes = len(names) if names else int(labels.max()) + 1
+    if not names and classes > len(labels):
+        raise SourceError(f"{name}: {len(labels)} {split.value} pictures for {classes} classes; expected at least one of each class")
     for wrong in np.flatnonzero((labels < 0) | (labels >= classes)):
         raise SourceError(f"{name}: picture {wrong} of the {split.value} split has label {labels[wrong]}; expected 0 to {classes - 1}")
     counts = np.bincount(labels, minlength=classes)

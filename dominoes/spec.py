@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -50,6 +51,10 @@ class Optimizer(StrEnum):
     ADAM = "adam"
 
 
+# More would not fit into memory, as a table of rows, let alone be trained on.
+_MOST = 100_000_000
+
+
 def _number(value: object) -> object:
     # YAML's `yes` and JSON's `true` are 1 to Python; in a number's place they are a slip.
     if isinstance(value, bool):
@@ -68,6 +73,8 @@ def _count_or_max(value: object) -> object:
         count = int(count)
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ValueError("expected a whole number of at least 1, or max")
+    if count > _MOST:
+        raise ValueError(f"expected at most {_MOST:,} dominoes")
     return count
 
 
@@ -116,11 +123,17 @@ class DominoSpec(_Spec):
     ratio: Annotated[Number, Field(ge=0)] | None = None
     reliability: tuple[Share, Share] = (1.0, 1.0)
     labels: Labels = Labels.BALANCED
-    reuse: Annotated[Whole, Field(ge=1)] = 1
+    reuse: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1
     top: Annotated[str, Field(min_length=1)] = "mnist"
     bottom: Annotated[str, Field(min_length=1)] = "cifar10"
     split: Split = Split.TRAIN
     seed: Whole = 0
+
+    @property
+    def shared(self) -> bool:
+        """Whether both sides draw on one source, in whatever way its path is spelt."""
+        paths = [side if "/" not in side and "." not in side else os.path.realpath(side) for side in (self.top, self.bottom)]
+        return paths[0] == paths[1]
 
 
 class TrainSpec(_Spec):
@@ -140,13 +153,13 @@ class TrainSpec(_Spec):
     """
 
     model: Model = Model.DETECTOR
-    epochs: Annotated[Whole, Field(ge=1)] = 5
-    batch: Annotated[Whole, Field(ge=1)] = 64
+    epochs: Annotated[Whole, Field(ge=1, le=1_000_000)] = 5
+    batch: Annotated[Whole, Field(ge=1, le=_MOST)] = 64
     optimizer: Optimizer = Optimizer.SGD
     lr: Annotated[Number, Field(gt=0)] = 0.01
     momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[Number, Field(ge=0)] = 0.0
-    measurements: Annotated[Whole, Field(ge=1)] = 60
+    measurements: Annotated[Whole, Field(ge=1, le=1_000_000)] = 60
     probe: Annotated[Whole, Field(ge=1)] = 1000
     probe_seed: Whole = 0
 
@@ -214,7 +227,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
         values = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise SpecError(f"{path} cannot be read ({error.strerror}); expected a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SpecError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise SpecError(f"{path}: expected fields with values (such as 'n: 1000'), got {type(values).__name__}")

@@ -62,8 +62,12 @@ def device_of(name: str) -> torch.device:
 
 
 def schedule(steps: int, points: int) -> list[int]:
-    """Steps at which everything is measured: 0 and the unique rounded points of a geometric grid from 1 to the last step."""
-    return [0, *np.unique(np.rint(np.geomspace(1, steps, points if steps > 1 else 1)).astype(int)).tolist()]
+    """Steps at which everything is measured: 0, and the unique rounded points of a geometric grid from 1 to the last step, which is
+    always among them."""
+    # From so many points on, every step is on the grid.
+    points = min(points, int(steps * (2 + np.log(steps))) + 2)
+    grid = np.unique(np.rint(np.geomspace(1, steps, points)).astype(int)) if points > 1 else np.array([], dtype=int)
+    return sorted({0, *grid.tolist(), steps})
 
 
 def initial(model: str, classes: int, seed: int) -> nn.Module:

@@ -82,6 +82,19 @@ def test_what_is_lacking_is_said_with_numbers(fields: dict[str, Any], stock: Sto
     assert message in str(explained(DominoSpec(**fields), stock))
 
 
+def test_a_feasible_value_that_stands_alone_is_found() -> None:
+    """With a bottom that is never shown, empties and tops make up the whole: one value of empty fits, and it is named."""
+    error = explained(DominoSpec(n=1000, prevalence=(0.73, 0), empty=0.9))
+    assert error.nearest["empty"] == 0.27
+    assert error.nearest["prevalence of the top half"] == 0.1
+
+
+def test_extreme_ratios_and_implied_shares_are_explained() -> None:
+    """A ratio beyond any dataset's is explained, and an implied prevalence out of range is named as such."""
+    assert explained(DominoSpec(ratio=1e17, both=0.3, empty=0)).nearest["ratio"] == 3.333333
+    assert "leave the bottom half a prevalence of -0.9" in str(explained(DominoSpec(n=10, prevalence=(0.9, None), both=0, empty=1)))
+
+
 def test_labels_as_the_stock_has_them_are_offered_where_they_help() -> None:
     """Where only the balance of labels is in the way, the message says so."""
     error = explained(DominoSpec(n=60000, prevalence=(1, 0)))

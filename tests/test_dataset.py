@@ -9,7 +9,7 @@ import torch
 
 from dominoes.dataset import MEAN, STD, Dominoes, Resident, probes
 from dominoes.deal import Dealt, make
-from dominoes.errors import SpecError
+from dominoes.errors import SourceError, SpecError
 from dominoes.spec import PROBES, DominoSpec
 
 
@@ -119,3 +119,26 @@ def test_one_class_has_no_conflicts(tmp_path: Path) -> None:
         np.savez(tmp_path / f"{name}.npz", x_train=x, y_train=y, x_test=x, y_test=y)
     spec = DominoSpec(prevalence=(1, 1), top=str(tmp_path / "a.npz"), bottom=str(tmp_path / "b.npz"))
     assert list(probes(spec, 2, 0)) == ["top", "bottom", "both", "empty"]
+
+
+def test_test_pictures_are_not_trained_on() -> None:
+    """A dataset of the test split has no probes: they would be what was trained on."""
+    with pytest.raises(SpecError, match="split test: the probes are test pictures"):
+        probes(DominoSpec(prevalence=(1, 1), top="digits", bottom="textures", split="test"), 10, 0)
+
+
+def test_splits_with_different_classes_are_refused(tmp_path: Path) -> None:
+    """A class that one split of a source does not have cannot be tested."""
+    x = np.zeros((9, 32, 32), np.uint8)
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=np.arange(9) % 3, x_test=x, y_test=np.arange(9) % 2)
+    with pytest.raises(SourceError, match="has 3 classes in its train and 2 in its test split"):
+        probes(DominoSpec(prevalence=(1, 1), top=str(tmp_path / "a.npz"), bottom=str(tmp_path / "a.npz")), 2, 0)
+
+
+def test_one_source_in_two_spellings_is_one_stock(tmp_path: Path) -> None:
+    """a.npz and ./a.npz are the same pictures: none is used on both sides."""
+    x = np.random.default_rng(0).integers(0, 255, (40, 32, 32), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=np.arange(40) % 2)
+    dealt = make(DominoSpec(prevalence=(1, 1), top=str(tmp_path / "a.npz"), bottom=str(tmp_path / "." / ".." / tmp_path.name / "a.npz")))
+    assert dealt.composition.n == 20
+    assert not set(dealt.deal.index["top"]) & set(dealt.deal.index["bottom"])

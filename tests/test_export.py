@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from dominoes import folder
 from dominoes.dataset import Dominoes
-from dominoes.deal import Dealt
+from dominoes.deal import Dealt, make
 from dominoes.errors import OutputError
 from dominoes.export import export
+from dominoes.spec import DominoSpec
 
 
 def test_npz_reads_back(small: Dealt, tmp_path: Path) -> None:
@@ -58,6 +60,29 @@ def test_parquet_is_in_hugging_face_layout(small: Dealt, tmp_path: Path) -> None
     assert features["image"] == {"_type": "Image"}
     assert features["label"]["names"] == dominoes.classes
     assert list(features) == table.column_names
+
+
+def test_labels_of_many_classes_keep_their_order(tmp_path: Path) -> None:
+    """With twelve classes, and with classes that have no domino, ImageFolder numbers the labels by their names' order."""
+    from torchvision.datasets import ImageFolder
+
+    x, y = np.zeros((24, 32, 32), np.uint8), np.arange(24) % 12
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=y)
+    source = str(tmp_path / "a.npz")
+    for n in (24, 5):
+        dominoes = Dominoes.of(make(DominoSpec(n=n, prevalence=(1, 0), top=source, bottom=source)))
+        export(dominoes, "folder", tmp_path / f"out{n}")
+        found = ImageFolder(str(tmp_path / f"out{n}"))
+        assert sorted(int(found.classes[label]) for _, label in found.samples) == sorted(dominoes.deal.label.tolist())
+        assert n < 24 or all(label == dominoes.deal.label[int(Path(path).stem)] for path, label in found.samples)
+
+
+def test_an_export_does_not_replace_a_dataset(small: Dealt, tmp_path: Path) -> None:
+    """Force replaces what an export left, never the dataset folder itself."""
+    folder.save(small, tmp_path / "set")
+    with pytest.raises(OutputError, match="holds files of another kind"):
+        export(Dominoes.of(small), "folder", tmp_path / "set", force=True)
+    assert folder.verify(tmp_path / "set") == []
 
 
 @pytest.mark.parametrize("form", ["npz", "parquet", "folder"])

@@ -12,6 +12,8 @@ from dominoes.deal import Dealt, make
 from dominoes.errors import DatasetError, OutputError, SourceError
 from dominoes.spec import DominoSpec
 
+COLUMNS = b"index,label,kind,top_index,bottom_index,top_label,bottom_label\n"
+
 
 @pytest.fixture
 def built(small: Dealt, tmp_path: Path) -> Path:
@@ -72,7 +74,7 @@ def test_a_flipped_label_is_found(built: Path) -> None:
     found = folder.verify(built)
     assert any("SHA-256" in line for line in found)
     assert any(line.startswith("metadata.csv, row 7: label") for line in found)
-    with pytest.raises(DatasetError, match=r"metadata.csv is not what was built .*'dominoes verify .* says where"):
+    with pytest.raises(DatasetError, match=r"metadata.csv is not what was built .*'dominoes verify' says where"):
         folder.read(built)
 
 
@@ -104,7 +106,10 @@ def test_changed_counts_are_found(built: Path) -> None:
     values["states"]["right/right"][3] -= 1
     values["kinds"]["both"] += 1
     path.write_text(json.dumps(values), encoding="utf-8")
-    assert folder.verify(built) == ["composition.json: its sums do not follow from its states"]
+    assert folder.verify(built) == [
+        "composition.json: its SHA-256 differs from the one in digests.json",
+        "composition.json: its sums do not follow from its states",
+    ]
 
 
 def test_other_source_pixels_are_found(tmp_path: Path) -> None:
@@ -150,9 +155,9 @@ def test_broken_folders_are_named(built: Path, name: str, content: str | None, m
         (
             "metadata.csv",
             "index,label,kind,top_index,bottom_index,top_label,bottom_label\n0,3,both,1,-1,3,\n",
-            "line 2: the index is out of",
+            "line 2: kind both, but top is shown",
         ),
-        ("metadata.csv", "index,label,kind,top_index,bottom_index,top_label,bottom_label\n0,3,top\n", "line 2: not enough values"),
+        ("metadata.csv", "index,label,kind,top_index,bottom_index,top_label,bottom_label\n0,3,top\n", "line 2: 3 values instead of 7"),
         ("composition.json", "{}", "lacks or garbles 'states'"),
         ("composition.json", "{", "composition.json is damaged"),
     ],
@@ -161,6 +166,55 @@ def test_damage_inside_is_a_difference(built: Path, name: str, content: str, mes
     """Verifying a folder whose tables cannot be read says so among the differences."""
     (built / name).write_text(content, encoding="utf-8")
     assert any(message in line for line in folder.verify(built))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("spec.yaml", "0.7", "0.2"),
+        ("README.md", "300 dominoes", "301 dominoes"),
+        ("croissant.json", "sc:Dataset", "sc:Thing"),
+        ("digests.json", '"pictures": 1442', '"pictures": 1443'),
+    ],
+)
+def test_every_file_is_verified(built: Path, name: str, old: str, new: str) -> None:
+    """A change of any file of the folder is found, and a spec that does not fit the rows is not trained on."""
+    text = (built / name).read_text(encoding="utf-8")
+    assert old in text
+    (built / name).write_text(text.replace(old, new, 1), encoding="utf-8")
+    assert folder.verify(built)
+    if name == "spec.yaml":
+        with pytest.raises(DatasetError, match=r"spec.yaml is not what was built"):
+            folder.read(built)
+
+
+def test_an_index_out_of_sequence_is_named(built: Path) -> None:
+    """A row that is doubled is found with its line."""
+    lines = (built / "metadata.csv").read_text(encoding="utf-8").splitlines()
+    (built / "metadata.csv").write_text("\n".join([*lines[:5], lines[4], *lines[5:]]) + "\n", encoding="utf-8")
+    assert any("line 6: index 3, expected 4; a row is missing, doubled or moved" in line for line in folder.verify(built))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("metadata.csv", b"\xff\xfe", "is no text in UTF-8"),
+        ("metadata.csv", COLUMNS + b"0,1234567890123456789012345,empty,-1,-1,,\n", "holds a number beyond 64 bits"),
+        ("composition.json", b'{"n": 1e400}', "lacks or garbles"),
+    ],
+)
+def test_strange_bytes_are_a_difference(built: Path, name: str, content: bytes, message: str) -> None:
+    """What no editor would write is a difference too, not a crash."""
+    (built / name).write_bytes(content)
+    assert any(message in line for line in folder.verify(built))
+
+
+def test_shapes_that_do_not_fit_are_a_difference(built: Path) -> None:
+    """A composition with a class too many, or a table too small, is said to be garbled."""
+    values = json.loads((built / "composition.json").read_text(encoding="utf-8"))
+    values["shown"]["top"] = [[1]]
+    (built / "composition.json").write_text(json.dumps(values), encoding="utf-8")
+    assert any("lacks or garbles counts of 10 classes" in line for line in folder.verify(built))
 
 
 def test_no_folder_at_all_is_named(tmp_path: Path) -> None:

@@ -88,3 +88,5 @@ def test_decimals_mean_what_they_say() -> None:
     """0.29 is 29/100: a hundred of it is 29, where binary floating point has 28.999."""
     assert exact(0.29) * 100 == 29
     assert exact(1 / 3) == Fraction(1, 3)
+    assert exact(1e-12) == Fraction(1, 10**12)
+    assert float(exact(0.123456789012)) == 0.123456789012

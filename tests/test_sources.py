@@ -36,6 +36,28 @@ def pictures(count: int, size: int = 32, channels: int = 3, seed: int = 0) -> Pi
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
+def test_a_picture_moved_to_another_class_is_seen(tmp_path: Path) -> None:
+    """In an image folder the folder is the label: a moved file is another dataset, whatever the cache holds."""
+    for split in Split:
+        for label in ("a", "b"):
+            (tmp_path / split.value / label).mkdir(parents=True)
+            for number, picture in enumerate(pictures(3, seed=ord(label))):
+                (tmp_path / split.value / label / f"{label}{number}.png").write_bytes(png(picture))
+    assert load(str(tmp_path), Split.TRAIN).stock == (3, 3)
+    (tmp_path / "train" / "a" / "a1.png").rename(tmp_path / "train" / "b" / "a1.png")
+    assert load(str(tmp_path), Split.TRAIN).stock == (2, 4)
+
+
+def test_a_file_of_no_known_split_is_no_test_set(tmp_path: Path) -> None:
+    """A lone Parquet file is not silently used for training and for testing; train and test are found as words."""
+    for name in ("mine.parquet", "latest-train.parquet", "latest-test.parquet"):
+        write_parquet(tmp_path / name, [png(picture) for picture in pictures(2)], [0, 1])
+    for split in Split:
+        with pytest.raises(SourceError, match="nothing says whether these are train or test pictures; name two files"):
+            load(str(tmp_path / "mine.parquet"), split)
+        assert load(str(tmp_path / "latest-train.parquet"), split).stock == (1, 1)
+
+
 def png(picture: Pixels) -> bytes:
     """A picture as the bytes of a PNG file."""
     buffer = io.BytesIO()
@@ -397,6 +419,7 @@ def test_bad_parquet_is_named_with_file_and_row(tmp_path: Path, case: str, messa
         ({"x_train": pictures(2), "y_train": np.eye(2)}, "labels are float64 of shape"),
         ({"x_train": pictures(2, 64), "y_train": np.array([0, 1])}, "row 0: a picture of 64×64 pixels"),
         ({"x_train": pictures(2, 32, 4), "y_train": np.array([0, 1])}, "row 0: a picture with 4 channels"),
+        ({"x_train": pictures(2), "y_train": np.array([0, 10**11])}, "2 train pictures for 100000000001 classes"),
         ({"x_train": pictures(2), "y_train": np.array(["a", "b"], dtype=object)}, "not a readable .npz"),
     ],
 )
@@ -404,6 +427,14 @@ def test_bad_npz_is_named(tmp_path: Path, arrays: dict[str, Any], message: str) 
     """Arrays that are not pictures and labels are refused with their name, type and shape."""
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(SourceError, match=message):
+        load(str(tmp_path / "a.npz"), Split.TRAIN)
+
+
+def test_a_single_array_is_no_npz(tmp_path: Path) -> None:
+    """A .npy file under another name is refused."""
+    with open(tmp_path / "a.npz", "wb") as file:
+        np.save(file, pictures(2))
+    with pytest.raises(SourceError, match="not a readable .npz file"):
         load(str(tmp_path / "a.npz"), Split.TRAIN)
 
 
@@ -420,7 +451,7 @@ def test_a_truncated_npz_is_named(tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("mnits", "there is no source mnits; the names are mnist, .*did you mean mnist?"),
-        ("zzz", "pass a name or an existing path"),
+        ("zzz", "pass a name, or the path of an existing file"),
         ("{tmp}", "holds no train pictures in a known layout; expected train"),
         ("mnist", "no train pictures of mnist in {tmp}.*pass --data DIR .*add --download to fetch them"),
     ],

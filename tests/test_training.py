@@ -46,8 +46,10 @@ def test_the_schedule_is_a_geometric_grid() -> None:
         found = schedule(steps, points)
         assert found[0] == 0
         assert found == sorted(set(found))
-        assert found[-1] == steps or points == 1
+        assert found[-1] == steps
     assert schedule(1000, 2) == [0, 1, 1000]
+    assert schedule(1000, 1) == [0, 1000]
+    assert schedule(50, 10**6) == list(range(51))
 
 
 @pytest.mark.parametrize("model", ["detector", "mlp", "resnet8"])
