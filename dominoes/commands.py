@@ -15,6 +15,7 @@ import click
 
 from dominoes.errors import DominoesError, SpecError
 from dominoes.spec import SIDES, DominoSpec, Labels, Model, Optimizer, RunSpec, Split, TrainSpec, parse, read_mapping
+from dominoes.sweep_commands import sweep
 from dominoes.theory_commands import compare, fit, toy
 
 if TYPE_CHECKING:
@@ -139,10 +140,11 @@ def main() -> None:
     solve   -> how many dominoes of which kind    build -> a dataset folder
     train   -> learning curves (CSV)              plot  -> a figure of them
     compare -> does the pattern-learning model predict them?
+    sweep   -> many such runs from one file
     """
 
 
-for command in (toy, fit, compare):
+for command in (toy, fit, compare, sweep):
     main.add_command(command)
 
 

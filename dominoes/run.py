@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
-import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,20 +17,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from dominoes import __version__, curves, files
+from dominoes import __version__, curves, files, state
 from dominoes.dataset import Dominoes
 from dominoes.deal import Dealt
-from dominoes.errors import OutputError, RunError
+from dominoes.errors import DominoesError, RunError
 from dominoes.folder import metadata
-from dominoes.shares import resolve
 from dominoes.spec import SIDES, RunSpec
+from dominoes.state import DONE, RUNS
 from dominoes.training import Trained, train
 
-RUNS = "runs"
-DONE = "DONE"
-_CLAIM = "CLAIM"
-# Without a sign of life for so long, a claim of another machine's process is taken over.
-_STALE_SECONDS = 120.0
 _NO_RUN = "{} holds no finished run; expected runs/<id>/DONE in it, as 'dominoes train --out' leaves them"
 
 
@@ -65,39 +58,87 @@ def execute(
     device: torch.device | None = None,
     threads: int = 1,
     progress: Callable[[int, int], None] = lambda step, steps: None,
+    repair: bool = False,
 ) -> Outcome:
     """Train one run and keep it in `out`/runs/<id>, unless it is there already.
 
+    What goes wrong in training or writing is kept beside, in the file FAILED: the reason in one line, then the traceback.
+
+    Args:
+        spec: of the run.
+        dealt: its dataset.
+        probes: test sets to measure on, by kind.
+        out: results folder.
+        device: where to train; CPU if not given.
+        threads: CPU threads.
+        progress: called after each step with (step, last step).
+        repair: run a folder again that is marked DONE but whose files are damaged, instead of raising RunError.
+
     Raises:
-        RunError: another process is at this run, or it was finished on other pictures or dominoes.
+        state.Busy: another process is at this run.
+        RunError: the run was finished on other pictures or dominoes, or its files are damaged.
         OutputError: the folder cannot be written. The run stays unfinished and the next call runs it again.
     """
     folder = Path(out) / RUNS / spec.id
-    digests = {side: dealt.source(side).digest for side in SIDES} | {"deal": _digest(dealt)}
-    if (folder / DONE).exists():
+    digests = _digests(dealt, probes)
+    if (folder / DONE).exists() and not repair:
         return _finished(folder, digests)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be made ({error.strerror}); pass another --out") from error
-    with _claimed(folder) as alive:
+    with state.claimed(folder) as claim:
         if (folder / DONE).exists():
-            return _finished(folder, digests)
-        files.write(folder / "spec.json", json.dumps(spec.model_dump(mode="json"), indent=1, sort_keys=True) + "\n")
-        wall, cpu = time.perf_counter(), time.process_time()
-
-        def step_done(step: int, steps: int) -> None:
-            alive()
-            progress(step, steps)
-
-        trained = train(spec, Dominoes.of(dealt), probes, device=device, threads=threads, progress=step_done)
-        environment = _environment(trained, dealt, digests, device or torch.device("cpu"), threads)
-        environment["seconds"] |= {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
-        curves.write(trained.curves, folder / "curves.csv")
-        curves.write(trained.classes, folder / "classes.csv", form="classes")
-        files.write(folder / "environment.json", json.dumps(environment, indent=1) + "\n")
-        files.write(folder / DONE, "")
+            if not (repair and state.damage(folder, deep=True)):
+                return _finished(folder, digests)
+            (folder / DONE).unlink()
+        (folder / state.FAILED).unlink(missing_ok=True)
+        _forget_parts(folder)
+        try:
+            environment = _run(spec, dealt, probes, folder, claim, digests, device or torch.device("cpu"), threads, progress)
+        except Exception as error:
+            claim.fail(failure(error), traceback.format_exc())
+            raise
     return Outcome(folder, True, environment)
+
+
+def failure(error: Exception) -> str:
+    """The reason of a failure in one line."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, DominoesError) else f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _forget_parts(folder: Path) -> None:
+    """Remove what a killed process left half-written."""
+    for part in folder.glob(".partial-*"):
+        part.unlink(missing_ok=True)
+
+
+def _run(
+    spec: RunSpec,
+    dealt: Dealt,
+    probes: Mapping[str, Dominoes],
+    folder: Path,
+    claim: state.Claim,
+    digests: Mapping[str, str],
+    device: torch.device,
+    threads: int,
+    progress: Callable[[int, int], None],
+) -> dict[str, Any]:
+    """Train and write a claimed folder, DONE last; return the content of environment.json."""
+    files.write(folder / "spec.json", json.dumps(spec.model_dump(mode="json"), indent=1, sort_keys=True) + "\n")
+    wall, cpu = time.perf_counter(), time.process_time()
+
+    def step_done(step: int, steps: int) -> None:
+        claim.check()
+        progress(step, steps)
+
+    trained = train(spec, Dominoes.of(dealt), probes, device=device, threads=threads, progress=step_done)
+    curves.write(trained.curves, folder / "curves.csv")
+    curves.write(trained.classes, folder / "classes.csv", form="classes")
+    environment = _environment(trained, dealt, digests, device, threads)
+    environment["files"] = {table: state.digest(folder / table) for table in state.TABLES}
+    environment["seconds"] |= {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+    files.write(folder / "environment.json", json.dumps(environment, indent=1) + "\n")
+    claim.check(now=True)
+    files.write(folder / DONE, "")
+    return environment
 
 
 def finished(out: Path) -> list[Path]:
@@ -109,25 +150,13 @@ def finished(out: Path) -> list[Path]:
 
 
 def parameters(folder: Path) -> dict[str, Any]:
-    """What a finished run was made with, as flat columns that meet no column of its curves.
-
-    The shares are the resolved ones, whichever fields were given: prevalence_top, prevalence_bottom, both, empty, ratio. `dominoes`
-    is the number of dominoes that it was trained on. Raises RunError if the run's files cannot be read.
-    """
+    """What a finished run was made with (`state.parameters`). Raises RunError if the run's files cannot be read."""
     try:
         spec = RunSpec.model_validate_json((folder / "spec.json").read_text(encoding="utf-8"))
         count = json.loads((folder / "environment.json").read_text(encoding="utf-8"))["dominoes"]["n"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{folder}/spec.json or environment.json is damaged; remove the folder to run it again") from error
-    shares = resolve(spec.dataset)
-    ratio = float("nan") if shares.ratio is None else float(shares.ratio)
-    found: dict[str, Any] = {"dominoes": count}
-    found |= {f"prevalence_{side}": float(share) for side, share in zip(SIDES, (shares.top, shares.bottom), strict=True)}
-    found |= {"both": float(shares.both), "empty": float(shares.empty), "ratio": ratio}
-    found |= {f"reliability_{side}": share for side, share in zip(SIDES, spec.dataset.reliability, strict=True)}
-    found |= {f"source_{side}": getattr(spec.dataset, side) for side in SIDES}
-    found |= {"labels": spec.dataset.labels.value, "reuse": spec.dataset.reuse, "deal_seed": spec.dataset.seed}
-    return found | spec.train.model_dump(mode="json")
+    return state.parameters(spec, count)
 
 
 def joined(out: Path, *, form: str = "curves") -> pd.DataFrame:
@@ -158,7 +187,7 @@ def groups(out: Path) -> dict[str, pd.DataFrame]:
     table = joined(out)
     differing = [column for column in table.columns if column not in curves.CURVES]
     if differing:
-        parts = table.groupby(differing, sort=False, dropna=False)
+        parts = table.groupby(differing, dropna=False)
         return {", ".join(f"{name} {_plain(value)}" for name, value in zip(differing, key, strict=True)): rows for key, rows in parts}
     made = parameters(finished(out)[0])
     return {f"{made['source_top']} over {made['source_bottom']}, {made['model']}": table}
@@ -168,73 +197,19 @@ def _plain(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _digest(dealt: Dealt) -> str:
-    return hashlib.sha256(metadata(dealt.deal).encode()).hexdigest()
+def _digests(dealt: Dealt, probes: Mapping[str, Dominoes]) -> dict[str, str]:
+    tests = next(iter(probes.values())).sources
+    found = {side: dealt.source(side).digest for side in SIDES} | {f"test {side}": tests[side].digest for side in SIDES}
+    return found | {"deal": hashlib.sha256(metadata(dealt.deal).encode()).hexdigest()}
 
 
 def _finished(folder: Path, digests: Mapping[str, str]) -> Outcome:
-    try:
-        environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-        known = environment["digests"]
-    except (OSError, ValueError, KeyError) as error:
-        raise RunError(f"{folder} is marked {DONE} but its environment.json is damaged; remove the folder to run it again") from error
+    environment = state.environment(folder)
     for part, now in digests.items():
-        if known.get(part) != now:
+        if environment["digests"].get(part) != now:
             what = "another deal of dominoes" if part == "deal" else f"other pictures of the {part} half"
             raise RunError(f"{folder} was finished with {what} (SHA-256 differs); pass the same --data, or another --out")
     return Outcome(folder, False, environment)
-
-
-@contextmanager
-def _claimed(folder: Path) -> Iterator[Callable[[], None]]:
-    """Hold the folder's claim, a file made by atomic create; yield what shows, at most every few seconds, that we live."""
-    claim = folder / _CLAIM
-    mine = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()})
-    for _ in range(2):
-        try:
-            with open(claim, "x", encoding="utf-8") as file:
-                file.write(mine)
-            break
-        except FileExistsError as error:
-            holder = _holder(claim)
-            if holder:
-                raise RunError(f"{folder.name} is being run by {holder}; wait for it, or stop it and run again") from error
-            claim.unlink(missing_ok=True)
-        except OSError as error:
-            raise OutputError(f"{folder} cannot be written ({error.strerror}); pass another --out") from error
-    else:
-        raise RunError(f"{folder.name} was claimed by another process a moment ago; wait for it")
-    last = time.monotonic()
-
-    def alive() -> None:
-        nonlocal last
-        if time.monotonic() - last > _STALE_SECONDS / 10:
-            last = time.monotonic()
-            os.utime(claim)
-
-    try:
-        yield alive
-    finally:
-        claim.unlink(missing_ok=True)
-
-
-def _holder(claim: Path) -> str | None:
-    """Who holds a claim; None if the holder is dead."""
-    try:
-        content = json.loads(claim.read_text(encoding="utf-8"))
-        host, pid = content["host"], int(content["pid"])
-        age = time.time() - claim.stat().st_mtime
-    except (OSError, ValueError, KeyError):
-        return None
-    if host == socket.gethostname():
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return None
-        except PermissionError:
-            pass
-        return f"process {pid} of this machine" if pid != os.getpid() else None
-    return f"process {pid} of {host}" if age < _STALE_SECONDS else None
 
 
 def _environment(trained: Trained, dealt: Dealt, digests: Mapping[str, str], device: torch.device, threads: int) -> dict[str, Any]:

@@ -90,6 +90,11 @@ class _Spec(BaseModel):
         """JSON with every field, sorted keys and no spaces: equal specs are equal bytes."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
 
+    @property
+    def id(self) -> str:
+        """First 12 hex digits of the SHA-256 of the canonical JSON."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()[:12]
+
 
 class DominoSpec(_Spec):
     """A dataset of dominoes, in the researcher's parameters.
@@ -166,13 +171,8 @@ class RunSpec(_Spec):
     train: TrainSpec
     seed: Whole = 0
 
-    @property
-    def id(self) -> str:
-        """First 12 hex digits of the SHA-256 of the canonical JSON."""
-        return hashlib.sha256(self.canonical().encode()).hexdigest()[:12]
 
-
-Spec = TypeVar("Spec", bound=_Spec)
+Spec = TypeVar("Spec", bound=BaseModel)
 
 
 def stream(seed: int, *names: str) -> int:

@@ -1,0 +1,139 @@
+"""The engine for more than one machine: ray. The package `ray` is loaded only when a sweep runs on it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dominoes import files, state
+from dominoes.errors import DominoesError, RunError
+from dominoes.jobs import ENVIRONMENT, Report, Setting, composed, failed
+from dominoes.spec import RunSpec
+
+# How often ray starts a run again whose process or machine died.
+_RETRIES = 3
+_WAIT_SECONDS = 2.0
+Folder = dict[str, bytes]
+
+
+def on_ray(
+    specs: Iterator[RunSpec], *, setting: Setting, workers: int | None = None, address: str | None = None, collect: bool = False
+) -> Iterator[Report]:
+    """Execute runs as ray tasks, one CPU core or one GPU each; yield a report of each as it ends.
+
+    A run whose process or machine dies is started again by ray. It finds its own folder, so a shared file system is expected unless
+    `collect`.
+
+    Args:
+        specs: taken when there is room for one more.
+        setting: of the workers.
+        workers: most runs at once; None: as many as the cluster has room for.
+        address: of a running cluster; None: start one of this machine, with `workers` cores.
+        collect: runs happen in temporary folders of their machines and come back as bytes.
+
+    Raises RunError if ray is not installed or the cluster cannot be reached.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise RunError("--engine ray needs ray, which is not installed: pip install 'dominoes[ray]'") from error
+    _join(ray, workers, address)
+    try:
+        yield from _execute(ray, specs if collect else composed(specs, setting), setting, workers, collect)
+    finally:
+        ray.shutdown()
+
+
+def _join(ray: Any, workers: int | None, address: str | None) -> None:
+    root = str(Path(__file__).parents[1])
+    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    options: dict[str, Any] = {"address": address} if address else {"num_cpus": workers, "include_dashboard": False}
+    if not address:
+        # An address in the environment would win over the wish for a cluster of one's own.
+        options["address"] = "local"
+    try:
+        ray.init(runtime_env={"env_vars": ENVIRONMENT | {"PYTHONPATH": path}}, log_to_driver=False, logging_level="error", **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise RunError(f"the ray cluster at {address or 'this machine'} cannot be used ({' '.join(str(error).split())[:200]})") from error
+
+
+def _execute(ray: Any, specs: Iterator[RunSpec], setting: Setting, workers: int | None, collect: bool) -> Iterator[Report]:
+    graphics = setting.device in ("auto", "cuda") and ray.cluster_resources().get("GPU", 0) > 0
+    unit = "GPU" if graphics else "CPU"
+    where = replace(setting, device=setting.device if setting.device != "auto" else "cuda" if graphics else "cpu")
+    # max_calls=0: a process serves many runs, also on GPUs, and imports torch once.
+    task = ray.remote(num_cpus=0 if graphics else 1, num_gpus=int(graphics), max_retries=_RETRIES, max_calls=0)(_task)
+    at_work: dict[Any, RunSpec] = {}
+    with ExitStack() as everything:
+        held: dict[str, tuple[ExitStack, state.Claim]] = {}
+        while True:
+            room = min(workers or 10**9, max(1, int(ray.cluster_resources().get(unit, 0)))) - len(at_work)
+            while room > 0 and (spec := next(specs, None)) is not None:
+                if collect:
+                    try:
+                        hold = everything.enter_context(ExitStack())
+                        held[spec.id] = hold, hold.enter_context(state.claimed(setting.out / state.RUNS / spec.id))
+                    except state.Busy as error:
+                        yield Report(spec.id, "running", str(error))
+                        continue
+                at_work[task.remote(spec.canonical(), where.dumps(), collect)] = spec
+                room -= 1
+            if not at_work:
+                return
+            ready, _ = ray.wait(list(at_work), num_returns=1, timeout=_WAIT_SECONDS)
+            for reference in ready:
+                spec = at_work.pop(reference)
+                report, content = _result(ray, reference, spec)
+                if collect:
+                    hold, claim = held.pop(spec.id)
+                    report = _install(claim, report, content)
+                    hold.close()
+                elif report.state == "failed" and content is None:
+                    report = failed(spec, setting.out, report.reason, report.trace)
+                yield report
+
+
+def _task(spec: str, setting: str, collect: bool) -> tuple[str, Folder | None]:
+    """What a ray process does with one run: the report, and the folder's files if they are to be brought back."""
+    from dominoes import worker
+
+    run, where = RunSpec.model_validate_json(spec), Setting.loads(setting)
+    if not collect:
+        return worker.attempt(run, where).dumps(), {}
+    with tempfile.TemporaryDirectory(prefix="dominoes-") as folder:
+        report = worker.attempt(run, replace(where, out=Path(folder)))
+        found = (Path(folder) / state.RUNS / run.id).glob("*")
+        return report.dumps(), {file.name: file.read_bytes() for file in found if file.is_file()}
+
+
+def _result(ray: Any, reference: Any, spec: RunSpec) -> tuple[Report, Folder | None]:
+    try:
+        line, content = ray.get(reference)
+        return Report.loads(line), content
+    except ray.exceptions.RayError as error:
+        reason = f"ray gave the run up after {_RETRIES} retries: {' '.join(str(error).split())[:300]}"
+        return Report(spec.id, "failed", reason, traceback.format_exc()), None
+
+
+def _install(claim: state.Claim, report: Report, content: Folder | None) -> Report:
+    """Write a run folder that came back as bytes, DONE last."""
+    folder = claim.path.parent
+    try:
+        if report.state == "failed":
+            claim.fail(report.reason, report.trace)
+            return report
+        content = content or {}
+        for mark in (state.DONE, state.FAILED):
+            (folder / mark).unlink(missing_ok=True)
+        for name in sorted(content, key=lambda name: (name == state.DONE, name)):
+            files.write(folder / name, content[name])
+    except DominoesError as error:
+        claim.fail(str(error), traceback.format_exc())
+        return replace(report, state="failed", reason=str(error))
+    return report

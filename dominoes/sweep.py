@@ -1,0 +1,264 @@
+"""The sweep file, a subset of the W&B sweep format that needs no account: YAML in, run specs out. Nothing runs here."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from math import exp, log
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from dominoes.errors import SpecError
+from dominoes.spec import SIDES, DominoSpec, RunSpec, TrainSpec, parse, read_mapping, stream
+
+_PAIRS = ("dataset.prevalence", "dataset.reliability")
+_NESTED: dict[str, type[BaseModel]] = {"dataset": DominoSpec, "train": TrainSpec}
+# Names that can be swept: every field of RunSpec, and either side of the two-valued ones alone.
+FIELDS = (
+    *(f"{head}.{name}" for head, form in _NESTED.items() for name in form.model_fields),
+    *(f"{pair}.{side}" for pair in _PAIRS for side in SIDES),
+    *(name for name in RunSpec.model_fields if name not in _NESTED),
+)
+# Of fields that are whole numbers, the ranges are too.
+_WHOLE = ("seed", "dataset.n", "dataset.reuse", "dataset.seed", *(f"train.{name}" for name in ("epochs", "batch", "measurements", "probe")))
+
+
+class Method(StrEnum):
+    """How points are chosen."""
+
+    GRID = "grid"
+    RANDOM = "random"
+
+
+class Distribution(StrEnum):
+    """How a random sweep draws from a range; q rounds to its multiples."""
+
+    UNIFORM = "uniform"
+    INT_UNIFORM = "int_uniform"
+    Q_UNIFORM = "q_uniform"
+    LOG_UNIFORM_VALUES = "log_uniform_values"
+    Q_LOG_UNIFORM_VALUES = "q_log_uniform_values"
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Range(_Form):
+    """Entry of a parameter that is drawn or counted between two ends.
+
+    Attributes:
+        min: lower end.
+        max: upper end.
+        distribution: of a random sweep; None: int_uniform for whole numbers, q_uniform with q, else uniform.
+        q: step; a grid counts from `min` to `max` by it.
+    """
+
+    min: float
+    max: float
+    distribution: Distribution | None = None
+    q: Annotated[float, Field(gt=0)] | None = None
+
+
+class SweepFile(_Form):
+    """The fields of a sweep file.
+
+    Attributes:
+        name: of the sweep.
+        description: what it is for.
+        method: grid (every combination) or random (`run_cap` draws).
+        run_cap: most runs; of a grid the first ones.
+        seed: of a random sweep's draws.
+        parameters: by dotted name of a RunSpec field, `value` (fixed), `values` (a list), or `min` and `max`.
+        metric: accepted for the sake of other tools' files, and ignored.
+    """
+
+    name: Annotated[str, Field(min_length=1)] = "sweep"
+    description: str = ""
+    method: Method
+    run_cap: Annotated[int, Field(ge=1)] | None = None
+    seed: int = 0
+    parameters: dict[str, Any]
+    metric: Any = None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep file, checked.
+
+    Attributes:
+        name, description: as in the file.
+        swept: dotted names that take more than one value.
+        runs: the run specs, all different, in the file's order.
+        notes: what was ignored, a sentence each.
+    """
+
+    name: str
+    description: str
+    swept: tuple[str, ...]
+    runs: tuple[RunSpec, ...]
+    notes: tuple[str, ...]
+
+
+def read(path: Path) -> Sweep:
+    """Read a sweep file. Raises SpecError with the path of the first wrong entry."""
+    return expand(read_mapping(path), where=str(path))
+
+
+def expand(values: Mapping[str, Any], *, where: str = "sweep") -> Sweep:
+    """The sweep that a file's content describes; `where` names the file in errors.
+
+    A grid is every combination of the listed values, the first parameter outermost. Draw number i of a random sweep depends on the
+    seed, i and the parameter's name alone, so that a higher run_cap, or one more parameter, keeps the draws there were; draws that
+    coincide are one run.
+    """
+    _refuse(values, where)
+    form = parse(SweepFile, values, where=where)
+    if not form.parameters:
+        raise SpecError(f"{where}: parameters: expected at least one, such as 'seed: {{values: [0, 1, 2]}}', got none")
+    axes = {name: _axis(name, entry, form.method, f"{where}: parameters.{name}") for name, entry in form.parameters.items()}
+    for pair in _PAIRS:
+        doubled = [name for name in axes if name.startswith(f"{pair}.")]
+        if pair in axes and doubled:
+            raise SpecError(f"{where}: parameters.{doubled[0]}: {pair} sets this half already; keep one of the two")
+    if form.method is Method.RANDOM and form.run_cap is None:
+        raise SpecError(f"{where}: run_cap: expected a number of runs, as a random sweep has no end of its own, got none")
+    points = _grid(axes) if form.method is Method.GRID else _draws(axes, form)
+    runs = {(spec := _spec(point, where)).id: spec for point in itertools.islice(points, form.run_cap)}
+    swept = tuple(name for name, axis in axes.items() if isinstance(axis, Range) or len(axis) > 1)
+    notes = [f"{where}: metric is ignored; every run is measured in every metric"] if form.metric is not None else []
+    return Sweep(form.name, form.description, swept, tuple(runs.values()), tuple(notes))
+
+
+def _refuse(values: Mapping[str, Any], where: str) -> None:
+    """What other tools know and this one must not ignore."""
+    if values.get("method") == "bayes":
+        raise SpecError(f"{where}: method: bayes is not supported, runs are planned before the first one starts; expected grid or random")
+    if "early_terminate" in values:
+        raise SpecError(f"{where}: early_terminate is not supported, curves are compared over the whole of training; remove it")
+
+
+def _axis(name: str, entry: Any, method: Method, where: str) -> list[Any] | Range:
+    """The values of one parameter, each checked as a value of its field; or the range of a random one."""
+    if name not in FIELDS:
+        near = difflib.get_close_matches(name, FIELDS, n=1)
+        ends = [field for field in FIELDS if field.endswith(f".{name}")]
+        hint = f"did you mean {(ends or near)[0]}?" if ends or near else f"the fields are {', '.join(FIELDS)}"
+        raise SpecError(f"{where}: there is no field {name}; {hint}")
+    if not isinstance(entry, dict):
+        raise SpecError(f"{where}: expected 'value: ...', 'values: [...]' or 'min: ..., max: ...', got {entry!r}")
+    kinds = [kind for kind in ("value", "values", "min") if kind in entry or (kind == "min" and "max" in entry)]
+    if len(kinds) != 1:
+        got = ", ".join(map(str, entry)) or "nothing"
+        raise SpecError(f"{where}: expected one of 'value', 'values' or 'min' and 'max', got {got}")
+    if kinds == ["min"]:
+        return _range(name, parse(Range, entry, where=where), method, where)
+    entry = dict(entry)
+    # What a list is, other tools' files may say; it is all that it can be.
+    said = entry.pop("distribution", None)
+    if said not in (None, "constant" if kinds == ["value"] else "categorical"):
+        raise SpecError(f"{where}.distribution: {said!r} does not fit '{kinds[0]}'; leave it out, or give min and max")
+    unknown = [key for key in entry if key not in kinds]
+    if unknown:
+        raise SpecError(f"{where}.{unknown[0]}: not supported beside '{kinds[0]}'; remove it")
+    if kinds == ["value"]:
+        return [_checked(name, entry["value"], f"{where}.value")]
+    if not isinstance(entry["values"], list) or not entry["values"]:
+        raise SpecError(f"{where}.values: expected a list with at least one value, got {entry['values']!r}")
+    found: list[Any] = []
+    for number, raw in enumerate(entry["values"]):
+        value = _checked(name, raw, f"{where}.values[{number}]")
+        if value in found:
+            raise SpecError(f"{where}.values[{number}]: {raw!r} is there twice; each value makes runs of its own, remove one")
+        found.append(value)
+    return found
+
+
+def _range(name: str, entry: Range, method: Method, where: str) -> list[Any] | Range:
+    if entry.min >= entry.max:
+        raise SpecError(f"{where}: min {entry.min:g} is not below max {entry.max:g}; expected min < max, or 'value'")
+    for end in ("min", "max"):
+        _checked(name, _whole(name, getattr(entry, end)), f"{where}.{end}")
+    whole = name in _WHOLE or entry.distribution is Distribution.INT_UNIFORM
+    quantised = entry.q is not None
+    how = entry.distribution or (Distribution.INT_UNIFORM if whole else Distribution.Q_UNIFORM if quantised else Distribution.UNIFORM)
+    if "log" in how.value and entry.min <= 0:
+        raise SpecError(f"{where}.min: {entry.min:g} has no logarithm; expected a number above 0 with {how.value}")
+    if how.value.startswith("q_") and not quantised:
+        raise SpecError(f"{where}.q: {how.value} needs the step q, got none")
+    if quantised and how in (Distribution.UNIFORM, Distribution.LOG_UNIFORM_VALUES):
+        raise SpecError(f"{where}.q: {how.value} has no step; use q_{how.value}, or remove q")
+    found = Range(min=entry.min, max=entry.max, distribution=how, q=entry.q or (1.0 if how is Distribution.INT_UNIFORM else None))
+    if method is Method.RANDOM:
+        return found
+    if found.q is None or "log" in how.value:
+        raise SpecError(f"{where}: a grid cannot list the numbers from {entry.min:g} to {entry.max:g}; give 'values', or the step q")
+    count = int((found.max - found.min) / found.q + 1e-9) + 1
+    # Decimals are counted as decimals: 0.1, 0.2, 0.3, never 0.30000000000000004.
+    steps = [float(f"{found.min + number * found.q:.12g}") for number in range(count)]
+    return [_checked(name, _whole(name, step), where) for step in steps]
+
+
+def _whole(name: str, value: float) -> float | int:
+    return int(value) if name in _WHOLE and float(value).is_integer() else value
+
+
+def _checked(name: str, value: Any, where: str) -> Any:
+    """The value in its field's own type."""
+    spec = parse(RunSpec, _nested({name: value}), where=where)
+    found: Any = spec
+    for part in name.split("."):
+        found = found[SIDES.index(part)] if part in SIDES and isinstance(found, tuple) else getattr(found, part)
+    return found
+
+
+def _nested(point: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted names as the fields of a RunSpec; a two-valued field whose one side is named keeps its default for the other."""
+    found: dict[str, Any] = {"dataset": {}, "train": {}}
+    for name, value in point.items():
+        head, *rest = name.split(".")
+        if not rest:
+            found[head] = value
+        elif len(rest) == 1:
+            found[head][rest[0]] = value
+        else:
+            pair = found[head].setdefault(rest[0], list(DominoSpec.model_fields[rest[0]].default))
+            pair[SIDES.index(rest[1])] = value
+    return found
+
+
+def _spec(point: Mapping[str, Any], where: str) -> RunSpec:
+    return parse(RunSpec, _nested(point), where=where)
+
+
+def _grid(axes: Mapping[str, list[Any] | Range]) -> Iterator[dict[str, Any]]:
+    lists = [axis for axis in axes.values() if isinstance(axis, list)]
+    for values in itertools.product(*lists):
+        yield dict(zip(axes, values, strict=True))
+
+
+def _draws(axes: Mapping[str, list[Any] | Range], form: SweepFile) -> Iterator[dict[str, Any]]:
+    for number in itertools.count():
+        point = {}
+        for name, axis in axes.items():
+            rng = np.random.Generator(np.random.PCG64(stream(form.seed, "sweep", name, str(number))))
+            point[name] = _drawn(name, axis, rng) if isinstance(axis, Range) else axis[int(rng.integers(len(axis)))]
+        yield point
+
+
+def _drawn(name: str, axis: Range, rng: np.random.Generator) -> float | int:
+    logarithmic = axis.distribution in (Distribution.LOG_UNIFORM_VALUES, Distribution.Q_LOG_UNIFORM_VALUES)
+    low, high = (log(axis.min), log(axis.max)) if logarithmic else (axis.min, axis.max)
+    if axis.distribution is Distribution.INT_UNIFORM:
+        return int(rng.integers(int(low), int(high), endpoint=True))
+    value = float(rng.uniform(low, high))
+    value = exp(value) if logarithmic else value
+    if axis.q is not None:
+        value = float(f"{round(value / axis.q) * axis.q:.12g}")
+    return _whole(name, min(max(value, axis.min), axis.max))
