@@ -71,7 +71,7 @@ def _wandb(out: Path, name: str) -> Callable[[RunSpec], None]:
 
     def log(spec: RunSpec) -> None:
         settings = wandb.Settings(console="off", silent=True, x_disable_stats=True)
-        config = pd.json_normalize(spec.model_dump(mode="json")).iloc[0].to_dict()
+        config = {str(name): value for name, value in pd.json_normalize(spec.model_dump(mode="json")).iloc[0].items()}
         run = wandb.init(
             project="dominoes", group=name, id=spec.id, name=spec.id, dir=str(out), mode=mode, config=config, settings=settings
         )
