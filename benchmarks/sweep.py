@@ -1,6 +1,6 @@
 """What a sweep costs beside its runs: `python -m benchmarks.sweep [--rounds 3] [--runs 10000] [--json] [--only scan]`.
 
-Throughput: eight runs of the detector on 1,200 embedded dominoes (8 epochs, 10 measurements, probes of 200; about 4 s each), by one worker,
+Throughput: eight runs of the detector on 1,200 embedded dominoes (8 epochs, 10 measurements, probes of 200; about 6 s each), by one worker,
 then by two, `rounds` times over; it wants an idle machine of two cores or more. `at work` counts from the first run's start to the last
 one's end, `start` is what comes before: starting Python and importing torch in each worker, and composing the dataset. Overhead is what
 the workers' time at work has beside the runs' own (training, measuring and writing), in per cent of these.

@@ -138,7 +138,7 @@ def test_ctrl_c_leaves_an_unfinished_folder_that_the_next_call_runs(tmp_path: Pa
     command += ["--measurements", "3", "--probe", "20", "--seeds", "0-1", "--out", str(tmp_path / "out")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.time() + 60
-    while not list((tmp_path / "out" / "runs").glob("*/CLAIM")) and time.time() < deadline:
+    while not list((tmp_path / "out" / "runs").glob("*/CLAIM*")) and time.time() < deadline:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGINT)
     _, stderr = process.communicate()

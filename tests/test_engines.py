@@ -226,6 +226,22 @@ def test_a_sweep_killed_twenty_times_ends_with_the_same_bytes(tmp_path: Path) ->
     assert left == {"DONE", "classes.csv", "curves.csv", "environment.json", "spec.json"}
 
 
+def test_ctrl_c_ends_the_workers_too(tmp_path: Path) -> None:
+    """Exit code 130, one sentence, no process left behind; the runs at work are simply unfinished."""
+    file = write(tmp_path / "sweep.yaml", dataset__n=300, train__epochs=500, train__batch=4, seed=[0])
+    process = start(file, tmp_path / "out", "--workers", 1)
+    while not (found := list(tmp_path.glob("out/runs/*/CLAIM-*"))) and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    worker = json.loads(found[0].read_text(encoding="utf-8"))["pid"]
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Interrupted. What is finished is kept" in errors
+    assert state._start(worker) is None
+    assert "0 done, 0 running, 0 failed, 1 left" in call("status", tmp_path / "out")
+
+
 def test_two_launches_at_once_share_the_runs(tmp_path: Path) -> None:
     """Every run is executed by one of them; both end when all is done, and what the other did is said."""
     file = write(tmp_path / "sweep.yaml", seed=list(range(8)))
