@@ -218,7 +218,7 @@ def _fill(folder: Path, name: str, split: Split, content: decoding.Decoded) -> N
 
 def _no_cache(folder: Path, error: OSError) -> OutputError:
     return OutputError(
-        f"the cache folder {folder.parent} cannot be written ({error.strerror}); free the disk, or set XDG_CACHE_HOME to a folder that can"
+        f"the cache folder {folder.parent} cannot be written ({error.strerror or error}); free the disk, or set XDG_CACHE_HOME to a folder that can"
     )
 
 
