@@ -217,8 +217,9 @@ def _fill(folder: Path, name: str, split: Split, content: decoding.Decoded) -> N
 
 
 def _no_cache(folder: Path, error: OSError) -> OutputError:
+    reason = error.strerror or error
     return OutputError(
-        f"the cache folder {folder.parent} cannot be written ({error.strerror or error}); free the disk, or set XDG_CACHE_HOME to a folder that can"
+        f"the cache folder {folder.parent} cannot be written ({reason}); free the disk, or set XDG_CACHE_HOME to a folder that can"
     )
 
 
