@@ -122,7 +122,7 @@ def _run(
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
     """Train and write a claimed folder, DONE last; return the content of environment.json."""
-    files.write(folder / "spec.json", json.dumps(spec.model_dump(mode="json"), indent=1, sort_keys=True) + "\n")
+    files.write(folder / "spec.json", json.dumps(spec.identity(), indent=1, sort_keys=True) + "\n")
     wall, cpu = time.perf_counter(), time.process_time()
 
     def step_done(step: int, steps: int) -> None:

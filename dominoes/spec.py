@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -86,9 +86,19 @@ Share = Annotated[Number, Field(ge=0, le=1)]
 class _Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    # Fields that came after ids had been published. At their default they are left out of the canonical JSON, so that ids stay.
+    _later: ClassVar[frozenset[str]] = frozenset()
+
     def canonical(self) -> str:
-        """JSON with every field, sorted keys and no spaces: equal specs are equal bytes."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """JSON with sorted keys and no spaces: equal specs are equal bytes. It has every field, but for later ones at their default."""
+        return json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
+
+    def identity(self) -> dict[str, Any]:
+        """The fields that the canonical JSON has, as plain values."""
+        fields = type(self).model_fields
+        values = {name: getattr(self, name) for name in fields if name not in self._later or getattr(self, name) != fields[name].default}
+        plain = self.model_dump(mode="json", include=set(values))
+        return plain | {name: value.identity() for name, value in values.items() if isinstance(value, _Spec)}
 
     @property
     def id(self) -> str:

@@ -26,6 +26,7 @@ ORDER = [
     "dataset",
     "models",
     "curves",
+    "measuring",
     "training",
     "patterns",
     "leastsquares",

@@ -1,7 +1,7 @@
 """Specs: parsing, refusal, canonical JSON, run ids, named seeds."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -111,6 +111,24 @@ def test_run_id_is_the_same_everywhere_and_differs_by_field() -> None:
         base.model_copy(update={"dataset": DominoSpec(prevalence=(0.5, 0.5), reuse=2)}),
     ]
     assert len({base.id, *(other.id for other in others)}) == 4
+
+
+def test_a_later_field_leaves_old_ids_as_they_are() -> None:
+    """A field that came after the first results is part of the id only where it is not at its default, also in a nested spec."""
+
+    class Later(TrainSpec):
+        _later: ClassVar[frozenset[str]] = frozenset({"extra"})
+        extra: int = 3
+
+    class LaterRun(RunSpec):
+        train: Later
+
+    run, before = LaterRun(dataset=DominoSpec(), train=Later()), RunSpec(dataset=DominoSpec(), train=TrainSpec())
+    assert (run.train.id, run.id) == (before.train.id, before.id)
+    changed = LaterRun(dataset=DominoSpec(), train=Later(extra=4))
+    assert changed.id != run.id
+    assert LaterRun.model_validate_json(changed.canonical()) == changed
+    assert LaterRun.model_validate_json(run.canonical()) == run
 
 
 def test_streams_differ_by_name_and_are_the_same_everywhere() -> None:
