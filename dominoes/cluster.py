@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import traceback
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import Any
 
 from dominoes import files, state
 from dominoes.errors import DominoesError, RunError
-from dominoes.jobs import ENVIRONMENT, Report, Setting, composed, failed
+from dominoes.jobs import ENVIRONMENT, MOST_TOGETHER, Report, Setting, composed, failed
 from dominoes.spec import RunSpec
 
 # How often ray starts a run again whose process or machine died.
@@ -25,9 +26,9 @@ Folder = dict[str, bytes]
 def on_ray(
     specs: Iterator[RunSpec], *, setting: Setting, workers: int | None = None, address: str | None = None, collect: bool = False
 ) -> Iterator[Report]:
-    """Execute runs as ray tasks, one CPU core or one GPU each; yield a report of each as it ends.
+    """Execute runs as ray tasks, one CPU core or one GPU each, on a GPU several runs a task; yield a report of each as it ends.
 
-    A run whose process or machine dies is started again by ray. It finds its own folder, so a shared file system is expected unless
+    Runs whose process or machine dies are started again by ray. They find their own folders, so a shared file system is expected unless
     `collect`.
 
     Args:
@@ -67,14 +68,23 @@ def _execute(ray: Any, specs: Iterator[RunSpec], setting: Setting, workers: int 
     graphics = setting.device in ("auto", "cuda") and ray.cluster_resources().get("GPU", 0) > 0
     unit = "GPU" if graphics else "CPU"
     where = replace(setting, device=setting.device if setting.device != "auto" else "cuda" if graphics else "cpu")
+    most = setting.pack or (MOST_TOGETHER if graphics else 1)
     # max_calls=0: a process serves many runs, also on GPUs, and imports torch once.
-    task = ray.remote(num_cpus=0 if graphics else 1, num_gpus=int(graphics), max_retries=_RETRIES, max_calls=0)(_task)
-    at_work: dict[Any, RunSpec] = {}
+    remote = ray.remote(num_cpus=0 if graphics else 1, num_gpus=int(graphics), max_retries=_RETRIES, max_calls=0, num_returns="streaming")
+    task = remote(_task)
+    at_work: dict[Any, dict[str, RunSpec]] = {}
+    # Runs of packs that ray gave up: each by itself, so that the one at fault is found.
+    suspects: deque[RunSpec] = deque()
     with ExitStack() as everything:
         held: dict[str, tuple[ExitStack, state.Claim]] = {}
         while True:
             room = min(workers or 10**9, max(1, int(ray.cluster_resources().get(unit, 0)))) - len(at_work)
-            while room > 0 and (spec := next(specs, None)) is not None:
+            packs = [[suspects.popleft()] for _ in range(min(room, len(suspects)))]
+            fresh: list[list[RunSpec]] = [[] for _ in range(room - len(packs))]
+            # One after the other, so that a few runs are spread over all places.
+            for pack in fresh * most:
+                if (spec := next(specs, None)) is None:
+                    break
                 if collect:
                     try:
                         hold = everything.enter_context(ExitStack())
@@ -82,53 +92,68 @@ def _execute(ray: Any, specs: Iterator[RunSpec], setting: Setting, workers: int 
                     except state.Busy as error:
                         yield Report(spec.id, "running", str(error))
                         continue
-                at_work[task.remote(spec.canonical(), where.dumps(), collect)] = spec
-                room -= 1
+                pack.append(spec)
+            for pack in packs + fresh:
+                if pack:
+                    at_work[task.remote([spec.canonical() for spec in pack], where.dumps(), collect)] = {spec.id: spec for spec in pack}
             if not at_work:
                 return
             ready, _ = ray.wait(list(at_work), num_returns=1, timeout=_WAIT_SECONDS)
-            for reference in ready:
-                spec = at_work.pop(reference)
-                report, content = _result(ray, reference, spec)
+            for stream in ready:
+                left = at_work[stream]
+                report, content = _next(ray, stream)
+                if report is None or (report.state == "lost" and len(left) > 1):
+                    # What a pack that ray began again did not tell, or one that it gave up.
+                    suspects.extend(at_work.pop(stream).values())
+                    continue
+                given_up = report.state == "lost"
+                if given_up:
+                    report = replace(report, run=next(iter(left), ""), state="failed")
+                # A pack that ray began again may tell of a run twice.
+                if (spec := left.pop(report.run, None)) is None:
+                    continue
                 if collect:
                     hold, claim = held.pop(spec.id)
                     report = _install(claim, report, content)
                     hold.close()
-                elif report.state == "failed" and content is None:
+                elif given_up:
                     report = failed(spec, setting.out, report.reason, report.trace)
                 yield report
 
 
-def _task(spec: str, setting: str, collect: bool) -> tuple[str, Folder | None]:
-    """What a ray process does with one run: the report, and the folder's files if they are to be brought back."""
+def _task(specs: list[str], setting: str, collect: bool) -> Iterator[tuple[str, Folder]]:
+    """What a ray process does with some runs: of each the report, and the folder's files if they are to be brought back."""
     from dominoes import worker
 
-    run, where = RunSpec.model_validate_json(spec), Setting.loads(setting)
-    if not collect:
-        return worker.attempt(run, where).dumps(), {}
+    runs, where = [RunSpec.model_validate_json(spec) for spec in specs], Setting.loads(setting)
     with tempfile.TemporaryDirectory(prefix="dominoes-") as folder:
-        report = worker.attempt(run, replace(where, out=Path(folder)))
-        found = (Path(folder) / state.RUNS / run.id).glob("*")
-        return report.dumps(), {file.name: file.read_bytes() for file in found if file.is_file()}
+        for report in worker.attempt(runs, replace(where, out=Path(folder)) if collect else where):
+            if report.state == "lost":
+                # A process whose device broke down is of no use to ray; it begins the pack again in another.
+                os._exit(1)
+            found = (Path(folder) / state.RUNS / report.run).glob("*")
+            yield report.dumps(), {file.name: file.read_bytes() for file in found if file.is_file()}
 
 
-def _result(ray: Any, reference: Any, spec: RunSpec) -> tuple[Report, Folder | None]:
+def _next(ray: Any, stream: Any) -> tuple[Report | None, Folder]:
+    """The next report of a pack; none if all were given; lost, of no run, if ray gave the pack up."""
     try:
-        line, content = ray.get(reference)
+        line, content = ray.get(next(stream))
         return Report.loads(line), content
+    except StopIteration:
+        return None, {}
     except ray.exceptions.RayError as error:
         reason = f"ray gave the run up after {_RETRIES} retries: {' '.join(str(error).split())[:300]}"
-        return Report(spec.id, "failed", reason, traceback.format_exc()), None
+        return Report("", "lost", reason, traceback.format_exc()), {}
 
 
-def _install(claim: state.Claim, report: Report, content: Folder | None) -> Report:
+def _install(claim: state.Claim, report: Report, content: Folder) -> Report:
     """Write a run folder that came back as bytes, DONE last."""
     folder = claim.path.parent
     try:
         if report.state == "failed":
             claim.fail(report.reason, report.trace)
             return report
-        content = content or {}
         for mark in (state.DONE, state.FAILED):
             (folder / mark).unlink(missing_ok=True)
         for name in sorted(content, key=lambda name: (name == state.DONE, name)):

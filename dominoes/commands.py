@@ -5,6 +5,7 @@ What a command needs is imported where it runs, so that help and `solve` answer 
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dominoes.errors import DominoesError, SpecError
-from dominoes.spec import SIDES, DominoSpec, Labels, Model, Optimizer, RunSpec, Split, TrainSpec, parse, read_mapping
-from dominoes.sweep_commands import sweep
+from dominoes.spec import SIDES, DominoSpec, Labels, Model, Optimizer, Precision, RunSpec, Split, TrainSpec, parse, read_mapping
+from dominoes.sweep_commands import deterministic_option, sweep
 from dominoes.theory_commands import compare, fit, toy
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class _Commands(click.Group):
     """Turns the errors that users can cause into one line and exit code 2, and Ctrl-C into 130."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        # As workers have it (`jobs.ENVIRONMENT`); it is read when CUDA starts, which is later than this.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         try:
             return super().invoke(ctx)
         except DominoesError as error:
@@ -80,6 +83,7 @@ _TRAINING = [
     ("--measurements", "INT", "Points of the geometric grid of steps at which everything is measured, besides step 0."),
     ("--probe", "INT", "Test dominoes of each kind to measure on."),
     ("--probe-seed", "INT", "Seed of the probes; runs that share it are measured on the same dominoes."),
+    ("--precision", "|".join(Precision), "What training computes in; tf32 is float32 where the device is not CUDA."),
 ]
 
 
@@ -280,11 +284,20 @@ def export(folder: Path, data: Path | None, form: str, out: Path, force: bool) -
 )
 @click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Where to train.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1), help="CPU threads; the last digits depend on it.")
+@deterministic_option
 @_data
 @_download
 @_out("Results folder; finished runs in it are kept and not run again.")
 def train(
-    dataset: Path | None, seeds: str, device: str, threads: int, data: Path | None, download: bool, out: Path, **options: Any
+    dataset: Path | None,
+    seeds: str,
+    device: str,
+    threads: int,
+    deterministic: bool,
+    data: Path | None,
+    download: bool,
+    out: Path,
+    **options: Any,
 ) -> None:
     """Train a network on DATASET for each seed and write its learning curves.
 
@@ -302,11 +315,21 @@ def train(
         dealt = folder.read(dataset, data=data, download=download)
     else:
         dealt = deal.make(_spec(dataset, options), data=data, download=download)
-    for outcome, spec in _runs(dealt, how, numbers, out, device, threads, data, download):
+    for outcome, spec in _runs(dealt, how, numbers, out, device, threads, deterministic, data, download):
         click.echo(_summary(spec, outcome))
 
 
-def _runs(dealt: Dealt, how: TrainSpec, seeds: list[int], out: Path, device: str, threads: int, data: Path | None, download: bool) -> Any:
+def _runs(
+    dealt: Dealt,
+    how: TrainSpec,
+    seeds: list[int],
+    out: Path,
+    device: str,
+    threads: int,
+    deterministic: bool,
+    data: Path | None,
+    download: bool,
+) -> Any:
     """Execute a run a seed with a progress bar; yield each outcome as it comes."""
     from tqdm import tqdm
 
@@ -324,7 +347,7 @@ def _runs(dealt: Dealt, how: TrainSpec, seeds: list[int], out: Path, device: str
                 bar.total = steps
                 bar.update(number - bar.n)
 
-            outcome = run.execute(spec, dealt, tests, out, device=where, threads=threads, progress=step)
+            outcome = run.execute(spec, dealt, tests, out, device=where, threads=threads, deterministic=deterministic, progress=step)
         yield outcome, spec
 
 
@@ -378,7 +401,7 @@ def demo(out: Path, seeds: str) -> None:
     how = TrainSpec(epochs=8, batch=32, measurements=25, probe=340)
     dealt = deal.make(spec)
     folder.save(dealt, out / "dataset", force=True)
-    outcomes = [outcome for outcome, _ in _runs(dealt, how, _seeds(seeds), out, "cpu", 1, None, False)]
+    outcomes = [outcome for outcome, _ in _runs(dealt, how, _seeds(seeds), out, "cpu", 1, True, None, False)]
     table = pd.concat([outcome.curves for outcome in outcomes], ignore_index=True)
     curves.write(table, out / "curves.csv")
     figures.draw_one_sided(run.groups(out), out / "curves.png", classes=dealt.composition.stock.classes)

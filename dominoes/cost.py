@@ -41,7 +41,7 @@ def estimate(plan: Plan, *, device: str = "auto", data: Path | None = None, down
     seconds = total = 0.0
     for run in plan.runs:
         how = run.spec.train
-        key = (how.model, how.batch, how.optimizer, how.probe, run.spec.dataset.top, run.spec.dataset.bottom)
+        key = (how.model, how.batch, how.optimizer, how.probe, how.precision, run.spec.dataset.top, run.spec.dataset.bottom)
         if key not in rates:
             rates[key] = _rates(run, device, data, download)
         steps = ceil(run.n / how.batch) * how.epochs

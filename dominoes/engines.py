@@ -9,11 +9,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from dominoes import state
-from dominoes.jobs import BY_ANOTHER, ENVIRONMENT, Report, Setting, composed, failed
+from dominoes.jobs import BY_ANOTHER, ENVIRONMENT, MOST_TOGETHER, Report, Setting, composed, failed
 from dominoes.spec import RunSpec
 
 Engine = Callable[[Iterator[RunSpec]], Iterator[Report]]
@@ -94,7 +95,11 @@ class _Process:
         if gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = gpu
         self.gpu = gpu
-        self.job: RunSpec | None = None
+        self.jobs: dict[str, RunSpec] = {}
+        # Of runs that it said are lost: why.
+        self.lost: dict[str, Report] = {}
+        # Whether it has a run that is to be tried by itself.
+        self.alone = False
         self._popen = subprocess.Popen(
             [sys.executable, "-m", "dominoes.worker"],
             stdin=subprocess.PIPE,
@@ -121,8 +126,9 @@ class _Process:
             # It is dead; its listener says so.
             return
 
-    def start(self, spec: RunSpec) -> None:
-        self.job = spec
+    def start(self, spec: RunSpec, *, alone: bool = False) -> None:
+        self.jobs[spec.id] = spec
+        self.alone = alone
         self._send(spec.canonical())
 
     def end(self) -> str:
@@ -141,54 +147,80 @@ class _Process:
 def local(specs: Iterator[RunSpec], setting: Setting, *, workers: int) -> Iterator[Report]:
     """Execute runs in processes of one thread each; yield a report of each as it ends.
 
-    A process that dies costs the run that it was at, which is tried once more in a new one.
+    A process that dies costs the runs that it was at. Each is tried once more, by itself, so that if a process dies again it is clear at
+    which run.
 
     Args:
-        specs: taken one by one, when a worker is free.
-        setting: of the workers.
+        specs: taken one by one, when a worker has room.
+        setting: of the workers; they have `setting.pack` runs at a time, or as many as a GPU has memory for.
         workers: number of processes; with several GPUs they take turns in using them.
     """
     source = composed(specs, setting)
     replies: queue.SimpleQueue[tuple[_Process, str | None]] = queue.SimpleQueue()
     count = gpus(setting.device)
+    room = setting.pack or (MOST_TOGETHER if count else 1)
     visible = (
         os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if os.environ.get("CUDA_VISIBLE_DEVICES") else list(map(str, range(count)))
     )
     deaths: dict[str, int] = {}
+    suspects: deque[RunSpec] = deque()
     processes: list[_Process] = []
+
+    def take(process: _Process) -> bool:
+        """Give a process one more run, if there is one for it."""
+        if process.alone or len(process.jobs) >= room or (suspects and process.jobs):
+            return False
+        alone = bool(suspects)
+        spec = suspects.popleft() if suspects else next(source, None)
+        if spec is not None:
+            process.start(spec, alone=alone)
+        return spec is not None
+
+    def add(spec: RunSpec, gpu: str | None, *, alone: bool = False) -> None:
+        processes.append(_Process(setting, gpu, replies))
+        processes[-1].start(spec, alone=alone)
+
     try:
         for number, spec in enumerate(itertools.islice(source, workers)):
-            process = _Process(setting, visible[number % count] if count else None, replies)
-            processes.append(process)
-            process.start(spec)
-        while any(process.job for process in processes):
+            add(spec, visible[number % count] if count else None)
+        # One after the other, so that a few runs are spread over all workers.
+        for process in processes * (room - 1):
+            take(process)
+        while any(process.jobs for process in processes):
             process, line = replies.get()
-            job = process.job
-            if job is None:
+            if process not in processes:
                 continue
             if line is not None:
-                process.job = None
                 report = Report.loads(line)
+                if report.state == "lost":
+                    process.lost[report.run] = report
+                    continue
+                del process.jobs[report.run]
+                process.alone = False
                 if report.state == "failed":
                     # Whether another run starts depends on what the caller makes of this.
                     yield report
-                following = next(source, None)
-                if following is not None:
-                    process.start(following)
+                while take(process):
+                    continue
                 if report.state != "failed":
                     yield report
                 continue
             how = process.end()
             processes.remove(process)
-            deaths[job.id] = deaths.get(job.id, 0) + 1
-            again: RunSpec | None = job
-            if deaths[job.id] >= _ATTEMPTS:
+            for spec in process.jobs.values():
+                deaths[spec.id] = deaths.get(spec.id, 0) + 1
+                if deaths[spec.id] < _ATTEMPTS:
+                    suspects.append(spec)
+                    continue
                 sentence = f"the worker process ended ({how}) at this run, {_ATTEMPTS} times; signal 9 often means too little memory"
-                yield failed(job, setting.out, sentence, "")
-                again = next(source, None)
+                lost = process.lost.get(spec.id, Report(spec.id, "lost", sentence))
+                yield failed(spec, setting.out, lost.reason, lost.trace)
+            alone = bool(suspects)
+            again = suspects.popleft() if suspects else next(source, None)
             if again is not None:
-                processes.append(_Process(setting, process.gpu, replies))
-                processes[-1].start(again)
+                add(again, process.gpu, alone=alone)
+                while take(processes[-1]):
+                    continue
     finally:
         for process in processes:
             process.end()

@@ -22,6 +22,8 @@ ENVIRONMENT = {
     "MALLOC_TOP_PAD_": "268435456",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }
+# Runs that a worker has at once on a GPU at most: PyTorch has so many streams, with more some would share one.
+MOST_TOGETHER = 32
 # Reason of a report of a run that was finished elsewhere in the meantime.
 BY_ANOTHER = "by another launch"
 
@@ -35,12 +37,16 @@ class Setting:
         device: auto, cpu, cuda or mps.
         data: folder with the sources, None: where `sources.load` looks.
         download: let torchvision download sources.
+        pack: most runs that a worker has at work at once; None: on CUDA as many as find memory, up to 32, elsewhere one.
+        deterministic: on CUDA, use only algorithms that repeat themselves bit for bit.
     """
 
     out: Path
     device: str = "auto"
     data: Path | None = None
     download: bool = False
+    pack: int | None = None
+    deterministic: bool = True
 
     def dumps(self) -> str:
         """As a line of JSON."""
@@ -50,7 +56,7 @@ class Setting:
     def loads(cls, text: str) -> Setting:
         """From a line of JSON."""
         values = json.loads(text)
-        return cls(Path(values["out"]), values["device"], Path(values["data"]) if values["data"] else None, values["download"])
+        return cls(**values | {name: Path(values[name]) for name in ("out", "data") if values[name]})
 
 
 @dataclass(frozen=True)
@@ -59,8 +65,8 @@ class Report:
 
     Attributes:
         run: its id.
-        state: done, diverged, failed, or running (in other hands).
-        reason: of a failure, in one line; who has it, if it is in other hands.
+        state: done, diverged, failed, running (in other hands), or lost (the worker's device broke down, perhaps through another run).
+        reason: of a failure or loss, in one line; who has it, if it is in other hands.
         trace: of a failure, the traceback.
         seconds: wall time from taking the spec to the report.
     """

@@ -12,13 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dominoes import curves
+from dominoes import curves, gallery
 from dominoes.dataset import Dominoes, Resident
 from dominoes.deal import Deal
 from dominoes.spec import KINDS, SIDES, RunSpec, stream
 
 # Small enough for the activations to stay in memory that the allocator keeps; larger batches are slower on a CPU.
 _EVALUATION_BATCH = 64
+# A GPU has nothing to do in smaller ones.
+_CUDA_BATCH = 1000
 
 
 @dataclass(frozen=True)
@@ -41,20 +43,29 @@ class Meter:
         self._by_class: list[tuple[Any, ...]] = []
         # For each split: where its pictures are, its distinct dominoes, and the groups as runs of numbers of distinct dominoes.
         self._parts = [
-            (resident, *_distinct(table, rows), groups) for rows, groups in [_sample(table, spec.train.probe, spec.train.probe_seed)]
+            (resident, *_distinct(table, rows, resident.device), groups)
+            for rows, groups in [_sample(table, spec.train.probe, spec.train.probe_seed)]
         ]
         joined = _join([probe.deal for probe in probes.values()])
-        test = Resident(joined, next(iter(probes.values())).sources, resident.device)
+        test = gallery.resident(joined, next(iter(probes.values())).sources, resident.device)
         groups = [_Group("test", kind, probe.deal.label, probe.deal.shown) for kind, probe in probes.items()]
-        self._parts.append((test, *_distinct(joined, np.arange(len(joined))), groups))
+        self._parts.append((test, *_distinct(joined, np.arange(len(joined)), resident.device), groups))
 
     def measure(self, network: nn.Module, step: int, epoch: float, samples: int) -> bool:
         """Add a row for each group and return True; or, if a loss is not finite, add none and return False."""
+        return self.score([answers.cpu() for answers in self.answers(network)], step, epoch, samples)
+
+    def answers(self, network: nn.Module) -> list[Tensor]:
+        """What the network answers to all that is measured: for each split its distinct dominoes × classes, on the network's device."""
+        return [_logits(network, resident, rows, channels_last=self._channels_last) for resident, rows, _, _ in self._parts]
+
+    def score(self, answers: list[Tensor], step: int, epoch: float, samples: int) -> bool:
+        """What `measure` does, of `answers` that have come to the CPU."""
         curve_rows: list[tuple[Any, ...]] = []
         class_rows: list[tuple[Any, ...]] = []
         head = (self._spec.id, self._spec.seed, step, epoch, samples)
-        for resident, rows, inverse, groups in self._parts:
-            logits = _logits(network, resident, rows, channels_last=self._channels_last)[inverse]
+        for found, (_, _, inverse, groups) in zip(answers, self._parts, strict=True):
+            logits = found.double()[inverse]
             start = 0
             for group in groups:
                 mine = logits[start : start + len(group.label)]
@@ -109,17 +120,16 @@ def _join(tables: list[Deal]) -> Deal:
     )
 
 
-def _distinct(table: Deal, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], Tensor]:
-    """Of some rows those that differ in pictures (empty dominoes are all alike), and for each row its number among them."""
+def _distinct(table: Deal, rows: NDArray[np.int64], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Of some rows those that differ in pictures (empty dominoes are all alike), on the device, and for each row its number among them."""
     pairs = np.stack([table.index[side][rows] for side in SIDES], axis=1)
     _, first, inverse = np.unique(pairs, axis=0, return_index=True, return_inverse=True)
-    return rows[first], torch.from_numpy(inverse.ravel())
+    return torch.from_numpy(rows[first]).to(device), torch.from_numpy(inverse.ravel())
 
 
 @torch.inference_mode()
-def _logits(network: nn.Module, resident: Resident, rows: NDArray[np.int64], *, channels_last: bool) -> Tensor:
-    """Answers of the network in evaluation mode, rows × classes, float64 on the CPU."""
+def _logits(network: nn.Module, resident: Resident, rows: Tensor, *, channels_last: bool) -> Tensor:
+    """Answers of the network in evaluation mode, rows × classes."""
     network.eval()
-    parts = torch.split(torch.from_numpy(rows).to(resident.device), _EVALUATION_BATCH)
-    answers = [network(resident.compose(part, channels_last=channels_last)) for part in parts]
-    return torch.cat(answers).cpu().double()
+    parts = torch.split(rows, _CUDA_BATCH if resident.device.type == "cuda" else _EVALUATION_BATCH)
+    return torch.cat([network(resident.compose(part, channels_last=channels_last)) for part in parts])

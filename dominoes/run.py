@@ -8,7 +8,7 @@ import platform
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from dominoes import __version__, curves, files, state
+from dominoes import __version__, curves, files, state, training
 from dominoes.dataset import Dominoes
 from dominoes.deal import Dealt
 from dominoes.errors import DominoesError, RunError
 from dominoes.folder import metadata
+from dominoes.lane import Lane, broken, out_of_memory
 from dominoes.spec import SIDES, RunSpec
 from dominoes.state import DONE, RUNS
-from dominoes.training import Trained, train
+from dominoes.training import Trained, finish
 
 _NO_RUN = "{} holds no finished run; expected runs/<id>/DONE in it, as 'dominoes train --out' leaves them"
 
@@ -57,6 +58,7 @@ def execute(
     *,
     device: torch.device | None = None,
     threads: int = 1,
+    deterministic: bool = True,
     progress: Callable[[int, int], None] = lambda step, steps: None,
     repair: bool = False,
 ) -> Outcome:
@@ -71,6 +73,7 @@ def execute(
         out: results folder.
         device: where to train; CPU if not given.
         threads: CPU threads.
+        deterministic: on CUDA, use only algorithms that repeat themselves bit for bit.
         progress: called after each step with (step, last step).
         repair: run a folder again that is marked DONE but whose files are damaged, instead of raising RunError.
 
@@ -78,6 +81,36 @@ def execute(
         state.Busy: another process is at this run.
         RunError: the run was finished on other pictures or dominoes, or its files are damaged.
         OutputError: the folder cannot be written. The run stays unfinished and the next call runs it again.
+        DeviceError: CUDA cannot be deterministic in this process (`lane.Lane`).
+    """
+    lane = Lane(device or torch.device("cpu"), spec.train.precision, deterministic=deterministic, threads=threads)
+    try:
+        return finish(turns(spec, dealt, probes, out, lane, progress=progress, repair=repair))
+    except Exception as error:
+        if of_device(error):
+            with state.claimed(Path(out) / RUNS / spec.id) as claim:
+                claim.fail(failure(error), traceback.format_exc())
+        raise
+
+
+def turns(
+    spec: RunSpec,
+    dealt: Dealt,
+    probes: Mapping[str, Dominoes],
+    out: Path,
+    lane: Lane,
+    *,
+    packing: Callable[[], int] = lambda: 1,
+    progress: Callable[[int, int], None] = lambda step, steps: None,
+    repair: bool = False,
+) -> Generator[None, None, Outcome]:
+    """What `execute` does, by turns (`training.turns`), so that several runs can be at work in one process.
+
+    An error of the device (`of_device`) leaves the run unfinished instead of FAILED: whether it is the run's own fault is known to whoever
+    knows what else was on the device. So does closing the generator.
+
+    Args:
+        packing: says, at the end, how many runs were on the device at once at most.
     """
     folder = Path(out) / RUNS / spec.id
     digests = _digests(dealt, probes)
@@ -91,9 +124,10 @@ def execute(
         (folder / state.FAILED).unlink(missing_ok=True)
         _forget_parts(folder)
         try:
-            environment = _run(spec, dealt, probes, folder, claim, digests, device or torch.device("cpu"), threads, progress)
+            environment = yield from _run(spec, dealt, probes, folder, claim, digests, lane, packing, progress)
         except Exception as error:
-            claim.fail(failure(error), traceback.format_exc())
+            if not of_device(error):
+                claim.fail(failure(error), traceback.format_exc())
             raise
     return Outcome(folder, True, environment)
 
@@ -102,6 +136,11 @@ def failure(error: Exception) -> str:
     """The reason of a failure in one line."""
     text = " ".join(str(error).split())
     return text if isinstance(error, DominoesError) else f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def of_device(error: BaseException) -> bool:
+    """Whether an error is one of the device that all runs on it share: its memory is full, or it answers nothing any more."""
+    return out_of_memory(error) or broken(error)
 
 
 def _forget_parts(folder: Path) -> None:
@@ -117,10 +156,10 @@ def _run(
     folder: Path,
     claim: state.Claim,
     digests: Mapping[str, str],
-    device: torch.device,
-    threads: int,
+    lane: Lane,
+    packing: Callable[[], int],
     progress: Callable[[int, int], None],
-) -> dict[str, Any]:
+) -> Generator[None, None, dict[str, Any]]:
     """Train and write a claimed folder, DONE last; return the content of environment.json."""
     files.write(folder / "spec.json", json.dumps(spec.identity(), indent=1, sort_keys=True) + "\n")
     wall, cpu = time.perf_counter(), time.process_time()
@@ -129,10 +168,10 @@ def _run(
         claim.check()
         progress(step, steps)
 
-    trained = train(spec, Dominoes.of(dealt), probes, device=device, threads=threads, progress=step_done)
+    trained = yield from training.turns(spec, Dominoes.of(dealt), probes, lane, progress=step_done)
     curves.write(trained.curves, folder / "curves.csv")
     curves.write(trained.classes, folder / "classes.csv", form="classes")
-    environment = _environment(trained, dealt, digests, device, threads)
+    environment = _environment(trained, dealt, digests, lane) | {"packing": packing()}
     environment["files"] = {table: state.digest(folder / table) for table in state.TABLES}
     environment["seconds"] |= {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
     files.write(folder / "environment.json", json.dumps(environment, indent=1) + "\n")
@@ -212,8 +251,8 @@ def _finished(folder: Path, digests: Mapping[str, str]) -> Outcome:
     return Outcome(folder, False, environment)
 
 
-def _environment(trained: Trained, dealt: Dealt, digests: Mapping[str, str], device: torch.device, threads: int) -> dict[str, Any]:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+def _environment(trained: Trained, dealt: Dealt, digests: Mapping[str, str], lane: Lane) -> dict[str, Any]:
+    name = torch.cuda.get_device_name(lane.device) if lane.cuda else platform.processor() or platform.machine()
     return {
         "package": __version__,
         "dominoes": {"n": dealt.composition.n, "kinds": dealt.composition.kinds, "classes": dealt.composition.stock.classes},
@@ -221,10 +260,11 @@ def _environment(trained: Trained, dealt: Dealt, digests: Mapping[str, str], dev
         "torch": torch.__version__,
         "numpy": np.__version__,
         "platform": sys.platform,
-        "device": device.type,
+        "device": lane.device.type,
         "device_name": name,
-        "threads": threads,
-        "packing": 1,
+        "threads": lane.threads,
+        "precision": lane.precision.value,
+        "deterministic": lane.deterministic,
         "steps": trained.steps,
         "status": "finished" if trained.diverged is None else "diverged",
         "diverged_at": trained.diverged,

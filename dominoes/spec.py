@@ -51,6 +51,14 @@ class Optimizer(StrEnum):
     ADAM = "adam"
 
 
+class Precision(StrEnum):
+    """What training computes in: see `lane`."""
+
+    FLOAT32 = "float32"
+    TF32 = "tf32"
+    BFLOAT16 = "bf16"
+
+
 # More would not fit into memory, as a table of rows, let alone be trained on.
 _MOST = 100_000_000
 
@@ -160,7 +168,11 @@ class TrainSpec(_Spec):
         measurements: points of the geometric grid of steps at which everything is measured (step 0 comes on top).
         probe: dominoes of each kind in the test probes, and at most in the sample of training dominoes.
         probe_seed: seed of the probes; runs that share it are measured on the same dominoes.
+        precision: float32; tf32, products of float32 with inputs rounded to ten bits, where the device is CUDA; or bf16, forward passes
+            in bfloat16 with float32 weights. Measuring is in float32 whatever it is.
     """
+
+    _later = frozenset({"precision"})
 
     model: Model = Model.DETECTOR
     epochs: Annotated[Whole, Field(ge=1, le=1_000_000)] = 5
@@ -172,6 +184,7 @@ class TrainSpec(_Spec):
     measurements: Annotated[Whole, Field(ge=1, le=1_000_000)] = 60
     probe: Annotated[Whole, Field(ge=1)] = 1000
     probe_seed: Whole = 0
+    precision: Precision = Precision.FLOAT32
 
 
 class RunSpec(_Spec):

@@ -24,6 +24,12 @@ _data = click.option("--data", type=_PATH, help="Folder with the sources.  [defa
 _download = click.option("--download", is_flag=True, help="Let torchvision download a named source that is not there.")
 _devices = click.Choice(["auto", "cpu", "cuda", "mps"])
 _device = click.option("--device", default="auto", show_default=True, type=_devices, help="Where to train.")
+deterministic_option = click.option(
+    "--deterministic/--no-deterministic",
+    default=True,
+    show_default=True,
+    help="Of CUDA: only algorithms that repeat themselves bit for bit. A CPU always does.",
+)
 _logs_to = click.Choice(["tensorboard", "wandb"])
 
 
@@ -75,6 +81,14 @@ def plan_(file: Path, workers: int | None, no_timing: bool, device: str, data: P
 @click.option("--out", required=True, type=_PATH, help="Results folder; finished runs in it are kept and not run again.")
 @click.option("--engine", default="local", show_default=True, type=click.Choice(["local", "ray"]), help="This machine, or a ray cluster.")
 @click.option("--workers", type=click.IntRange(min=1), help="Runs at once.  [default: one for each core, or GPU]")
+@click.option(
+    "--pack",
+    default="auto",
+    show_default=True,
+    metavar="auto|N",
+    help="Runs that a worker trains at once; auto: on CUDA as many as find memory, 32 at most, elsewhere 1.",
+)
+@deterministic_option
 @_device
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Execute at most N runs of those that are missing.")
 @click.option("--keep-going", is_flag=True, help="Start further runs after one has failed.")
@@ -90,6 +104,8 @@ def run(
     out: Path,
     engine: str,
     workers: int | None,
+    pack: str,
+    deterministic: bool,
     device: str,
     limit: int | None,
     keep_going: bool,
@@ -116,7 +132,7 @@ def run(
             f"{file}: {len(planned.infeasible)} of {len(planned.infeasible) + len(planned.runs)} runs have no dataset; change these "
             f"points, or pass --skip-infeasible to go on without them:\n  {plan.refusal(planned)}"
         )
-    setting = Setting(out.resolve(), device, data.resolve() if data else None, download)
+    setting = Setting(out.resolve(), device, data.resolve() if data else None, download, _pack(pack), deterministic)
     if (_is_new(planned, out) and not collect) or (device in ("cuda", "mps") and engine == "local"):
         from dominoes import worker
 
@@ -151,6 +167,17 @@ def run(
         rest = "" if keep_going else "; no further run was started (--keep-going starts them)"
         click.echo(f"{failed} runs failed{rest}; the reasons are in {out}/runs/ID/FAILED, the same command runs them again", err=True)
         sys.exit(1)
+
+
+def _pack(text: str) -> int | None:
+    """None for auto."""
+    from dominoes.jobs import MOST_TOGETHER
+
+    if text == "auto":
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_TOGETHER:
+        raise SpecError(f"--pack: expected auto or a whole number from 1 to {MOST_TOGETHER}, got '{text}'")
+    return int(text)
 
 
 def _planned(file: Path, data: Path | None) -> Plan:

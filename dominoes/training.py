@@ -1,26 +1,39 @@
-"""The training loop.
+"""The training loop, as turns that can alternate with those of other runs.
 
 Everything random comes from named streams of the run's seed; global random state is left as it was. Measuring changes nothing:
-a run that is measured often ends with the same weights, bit for bit, as one that is measured once.
+a run that is measured often ends with the same weights, bit for bit, as one that is measured once. On CUDA nothing in a turn waits for
+the device: steps are replayed as a graph, and what is measured is looked at in the next turn.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from dominoes import gallery
 from dominoes.dataset import Dominoes, Resident
 from dominoes.errors import DeviceError
+from dominoes.lane import Lane
 from dominoes.measuring import Meter
 from dominoes.models import MODELS
 from dominoes.spec import Optimizer, RunSpec, TrainSpec, stream
+
+# Steps of a turn at most: enough to keep a device busy while other runs have theirs.
+_TURN = 32
+# As PyTorch's documentation wants it before a graph is recorded: libraries choose algorithms and get their memory.
+_REHEARSALS = 3
+
+T = TypeVar("T")
+Step = Callable[[Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -33,7 +46,7 @@ class Trained:
         network: as it was after the last step.
         steps: steps taken.
         diverged: step of the measurement at which a loss was not finite any more, and training stopped; None if it went well.
-        seconds: wall seconds by stage: `training`, `measuring`.
+        seconds: by stage (`training`, `measuring`), of the run's own turns; on CUDA as its stream saw them, beside those of other runs.
     """
 
     curves: pd.DataFrame
@@ -78,6 +91,7 @@ def train(
     *,
     device: torch.device | None = None,
     threads: int = 1,
+    deterministic: bool = True,
     progress: Callable[[int, int], None] = lambda step, steps: None,
 ) -> Trained:
     """Train one network and measure it on the way.
@@ -88,74 +102,185 @@ def train(
         probes: by kind, the test sets to measure on.
         device: where to train; CPU if not given.
         threads: CPU threads. The numbers depend on it in the last digits.
-        progress: called after each step with (step, last step).
+        deterministic: on CUDA, use only algorithms that repeat themselves bit for bit.
+        progress: called after each step with (step, last step); on CUDA the device may be behind.
+
+    Raises DeviceError if CUDA cannot be deterministic in this process (`lane.Lane`).
     """
-    how, device = spec.train, device or torch.device("cpu")
-    with _threads(threads), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
-        network = initial(how.model, len(dominoes.classes), spec.seed).to(device)
-        channels_last = device.type == "cpu" and getattr(network, "channels_last", False)
+    lane = Lane(device or torch.device("cpu"), spec.train.precision, deterministic=deterministic, threads=threads)
+    return finish(turns(spec, dominoes, probes, lane, progress=progress))
+
+
+def finish(work: Generator[None, None, T]) -> T:
+    """Take all turns of some work, one after the other; its result."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+def turns(
+    spec: RunSpec,
+    dominoes: Dominoes,
+    probes: Mapping[str, Dominoes],
+    lane: Lane,
+    *,
+    progress: Callable[[int, int], None] = lambda step, steps: None,
+) -> Generator[None, None, Trained]:
+    """What `train` does, as a generator that yields after every turn: a few steps, or up to the next measurement."""
+    how = spec.train
+    count = len(dominoes)
+    per_epoch = -(-count // how.batch)
+    steps = per_epoch * how.epochs
+    due = set(schedule(steps, how.measurements))
+    seconds = {"training": 0.0, "measuring": 0.0}
+    with lane.entered():
+        network = initial(how.model, len(dominoes.classes), spec.seed).to(lane.device)
+        channels_last = lane.device.type == "cpu" and getattr(network, "channels_last", False)
         if channels_last:
             network = network.to(memory_format=torch.channels_last)
-        resident = Resident(dominoes.deal, dominoes.sources, device)
+        resident = gallery.resident(dominoes.deal, dominoes.sources, lane.device)
         meter = Meter(spec, resident, dominoes.deal, probes, channels_last=channels_last)
-        optimizer = _optimizer(network, how)
-        order = torch.Generator().manual_seed(stream(spec.seed, "order"))
-        count = len(dominoes)
-        per_epoch = -(-count // how.batch)
-        steps = per_epoch * how.epochs
-        due = set(schedule(steps, how.measurements))
-        seconds = {"training": 0.0, "measuring": 0.0}
-        clock = _Clock(device, seconds)
-        step = samples = 0
-        finite = meter.measure(network, step, 0.0, samples)
-        clock.stop("measuring")
-        for _ in range(how.epochs if finite else 0):
-            permutation = torch.randperm(count, generator=order).to(device)
-            for rows in torch.split(permutation, how.batch):
-                network.train()
-                optimizer.zero_grad(set_to_none=True)
-                batch = resident.compose(rows, channels_last=channels_last)
-                nn.functional.cross_entropy(network(batch), resident.label.index_select(0, rows)).backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
+        optimizer = _optimizer(network, how, lane)
+        take = stepper(network, optimizer, resident, lane, channels_last=channels_last)
+        ask: Callable[[], list[Tensor]] = partial(meter.answers, network)
+        if lane.graphs:
+            take = replayed(take, network, optimizer, min(how.batch, count), lane)
+            with lane.exact():
+                ask()
+                ask = lane.recorded(ask)
+        batches = _batches(count, how, spec.seed, lane)
+        clock = _Clock(lane, seconds)
+        with lane.exact():
+            asked = [lane.download(answers) for answers in ask()]
+        clock.mark("measuring")
+    yield
+    step = samples = 0
+    clock.wait()
+    finite = meter.score(asked, step, 0.0, samples)
+    while finite and step < steps:
+        with lane.entered():
+            clock.start()
+            network.train()
+            for _ in range(_TURN):
+                rows = next(batches)
+                take(rows)
                 step += 1
                 samples += len(rows)
                 progress(step, steps)
                 if step in due:
-                    clock.stop("training")
-                    finite = meter.measure(network, step, step / per_epoch, samples)
-                    clock.stop("measuring")
-                    if not finite:
-                        break
-            if not finite:
-                break
+                    break
+            clock.mark("training")
+            if step in due:
+                with lane.exact():
+                    asked = [lane.download(answers) for answers in ask()]
+                clock.mark("measuring")
+        yield
+        if step in due:
+            clock.wait()
+            finite = meter.score(asked, step, step / per_epoch, samples)
     return Trained(*meter.tables(), network, step, None if finite else step, seconds)
 
 
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def stepper(network: nn.Module, optimizer: torch.optim.Optimizer, resident: Resident, lane: Lane, *, channels_last: bool) -> Step:
+    """A function that makes one training step on the dominoes of some rows."""
+
+    def take(rows: Tensor) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with lane.cast():
+            answers = network(resident.compose(rows, channels_last=channels_last))
+            loss = nn.functional.cross_entropy(answers, resident.label.index_select(0, rows))
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    return take
+
+
+def replayed(take: Step, network: nn.Module, optimizer: torch.optim.Optimizer, batch: int, lane: Lane) -> Step:
+    """The same step, recorded for batches of one size, which then only its rows are brought to; others are taken as before.
+
+    To be recorded a step must have been made before. Weights, statistics and the optimiser's state are put back after that, in place,
+    because a recording knows tensors by their addresses; a momentum of zeros and one that is not there yet are the same.
+    """
+    rows = torch.zeros(batch, dtype=torch.int64, device=lane.device)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    network.train()
+    with warnings.catch_warnings():
+        # What Adam says of every first step that is not recorded, also of those that must not be.
+        warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
+        for _ in range(_REHEARSALS):
+            take(rows)
+    for name, value in network.state_dict().items():
+        value.copy_(before[name])
+    for state in optimizer.state.values():
+        for value in state.values():
+            if isinstance(value, Tensor):
+                value.zero_()
+    replay = lane.recorded(partial(take, rows))
+
+    def step(mine: Tensor) -> None:
+        if len(mine) != batch:
+            take(mine)
+            return
+        rows.copy_(mine)
+        replay()
+
+    return step
+
+
+def _batches(count: int, how: TrainSpec, seed: int, lane: Lane) -> Iterator[Tensor]:
+    """Rows of each step, on the device; an epoch's order goes there at once."""
+    order = torch.Generator().manual_seed(stream(seed, "order"))
+    for _ in range(how.epochs):
+        yield from torch.split(lane.upload(torch.randperm(count, generator=order)), how.batch)
 
 
 class _Clock:
-    """Wall seconds by stage. Measuring ends in a copy to the CPU, so the device is idle when a stage is stopped."""
+    """Seconds by stage. On CUDA, which works on its own, they are told by events, and only `wait` waits for it."""
 
-    def __init__(self, device: torch.device, seconds: dict[str, float]):
-        self._device, self._seconds, self._since = device, seconds, time.perf_counter()
+    def __init__(self, lane: Lane, seconds: dict[str, float]):
+        self._cuda, self._seconds = lane.cuda, seconds
+        self._spans: list[tuple[str, Any, Any]] = []
+        self.start()
 
-    def stop(self, stage: str) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        now = time.perf_counter()
-        self._seconds[stage] += now - self._since
+    def _now(self) -> Any:
+        if not self._cuda:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record()
+        return event
+
+    def start(self) -> None:
+        """A turn begins."""
+        self._since = self._now()
+
+    def mark(self, stage: str) -> None:
+        """What was done since the last mark, or the start of the turn, belongs to a stage."""
+        now = self._now()
+        self._spans.append((stage, self._since, now))
         self._since = now
 
+    def wait(self) -> None:
+        """Until the device has come to the last mark; then add up."""
+        if self._cuda:
+            self._since.synchronize()
+        for stage, start, end in self._spans:
+            self._seconds[stage] += start.elapsed_time(end) / 1000 if self._cuda else end - start
+        self._spans.clear()
 
-def _optimizer(network: nn.Module, how: TrainSpec) -> torch.optim.Optimizer:
+
+def _optimizer(network: nn.Module, how: TrainSpec, lane: Lane) -> torch.optim.Optimizer:
+    # One kernel for all weights where there are graphs; elsewhere what PyTorch takes by itself.
+    fused = True if lane.cuda else None
     if how.optimizer is Optimizer.ADAM:
-        return torch.optim.Adam(network.parameters(), lr=how.lr, betas=(how.momentum, 0.999), weight_decay=how.weight_decay)
-    return torch.optim.SGD(network.parameters(), lr=how.lr, momentum=how.momentum, weight_decay=how.weight_decay)
+        return torch.optim.Adam(
+            network.parameters(),
+            lr=how.lr,
+            betas=(how.momentum, 0.999),
+            weight_decay=how.weight_decay,
+            fused=fused,
+            capturable=lane.cuda,
+        )
+    return torch.optim.SGD(network.parameters(), lr=how.lr, momentum=how.momentum, weight_decay=how.weight_decay, fused=fused)

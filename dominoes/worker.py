@@ -1,7 +1,7 @@
-"""What a worker process does: run specs in, run folders out, one after the other.
+"""What a worker process does: run specs in, run folders out, one after the other or several at once.
 
-Started as `python -m dominoes.worker` it reads one JSON object a line: first the setting, then specs. It answers each spec with a
-report, and ends at once when its input does, for then nobody waits for its runs any more.
+Started as `python -m dominoes.worker` it reads one JSON object a line: first the setting, then specs, of which it may get more while it is
+at work. It answers each spec with a report, and ends at once when its input does, for then nobody waits for its runs any more.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+
+import torch
 
 from dominoes import dataset, deal, folder, run, state
 from dominoes.dataset import Dominoes
 from dominoes.deal import Dealt
 from dominoes.errors import DatasetError
-from dominoes.jobs import BY_ANOTHER, Report, Setting, dataset_folder, failed
+from dominoes.jobs import BY_ANOTHER, MOST_TOGETHER, Report, Setting, dataset_folder, failed
+from dominoes.lane import Lane, broken
+from dominoes.packing import CardMemory, Pack
 from dominoes.spec import DominoSpec, RunSpec
 from dominoes.training import device_of
 
@@ -37,25 +40,72 @@ def check(specs: Iterable[RunSpec], setting: Setting) -> None:
         _probes(top, bottom, how.probe, how.probe_seed, setting)
 
 
-def attempt(spec: RunSpec, setting: Setting) -> Report:
-    """Execute a run; whatever goes wrong is in the report, and in the run's folder if that can be written."""
+def together(setting: Setting) -> Pack[RunSpec, Report]:
+    """An empty pack for the runs of a worker."""
+    cuda = setting.device in ("auto", "cuda") and torch.cuda.is_available()
+    limit = setting.pack or (MOST_TOGETHER if cuda else 1)
+    memory = CardMemory(torch.device("cuda")) if cuda and setting.pack is None else None
+    return Pack(lambda spec, count: _turns(spec, setting, count), limit, memory)
+
+
+def reports(pack: Pack[RunSpec, Report], setting: Setting) -> Iterator[Report]:
+    """Give every run of the pack a turn; yield the reports of those that end.
+
+    Where the device broke down all are reported lost, each with the reason; this process can do nothing more for them, and ends.
+    """
+    for ended in pack.turn():
+        if ended.result is not None:
+            yield ended.result
+            continue
+        assert ended.error is not None
+        reason = run.failure(ended.error)
+        if not broken(ended.error):
+            yield failed(ended.key, setting.out, reason, ended.trace, ended.seconds)
+            continue
+        for spec in (ended.key, *pack.keys):
+            yield Report(spec.id, "lost", reason, ended.trace, ended.seconds)
+
+
+def attempt(specs: Iterable[RunSpec], setting: Setting) -> Iterator[Report]:
+    """Execute runs in one pack; yield a report of each as it ends, whatever goes wrong. After one that is lost all are (`reports`)."""
+    pack = together(setting)
+    for spec in specs:
+        pack.add(spec)
+    lost = False
+    while len(pack) and not lost:
+        for report in reports(pack, setting):
+            lost = lost or report.state == "lost"
+            yield report
+
+
+def _turns(spec: RunSpec, setting: Setting, packing: Callable[[], int]) -> Generator[None, None, Report]:
+    """One run by turns; whatever goes wrong is in the report, and in the run's folder if that can be written.
+
+    Raises what is wrong with the device.
+    """
     began = time.perf_counter()
     try:
         dealt = _dealt(spec.dataset, setting)
         tests = _probes(spec.dataset.top, spec.dataset.bottom, spec.train.probe, spec.train.probe_seed, setting)
+        lane = Lane(device_of(setting.device), spec.train.precision, deterministic=setting.deterministic)
     except Exception as error:
+        if run.of_device(error):
+            raise
         return failed(spec, setting.out, run.failure(error), traceback.format_exc(), time.perf_counter() - began)
     try:
-        outcome = run.execute(spec, dealt, tests, setting.out, device=device_of(setting.device), repair=True)
+        outcome = yield from run.turns(spec, dealt, tests, setting.out, lane, packing=packing, repair=True)
     except state.Busy as error:
         return Report(spec.id, "running", str(error), seconds=time.perf_counter() - began)
     except Exception as error:
+        if run.of_device(error):
+            raise
         return Report(spec.id, "failed", run.failure(error), traceback.format_exc(), time.perf_counter() - began)
     result = "diverged" if outcome.environment["status"] == "diverged" else "done"
     return Report(spec.id, result, "" if outcome.fresh else BY_ANOTHER, seconds=time.perf_counter() - began)
 
 
-@lru_cache(maxsize=2)
+# As many as a pack may hold.
+@lru_cache(maxsize=MOST_TOGETHER)
 def _dealt(spec: DominoSpec, setting: Setting) -> Dealt:
     try:
         return folder.read(dataset_folder(spec, setting.out), data=setting.data, download=setting.download)
@@ -79,11 +129,18 @@ def serve() -> None:
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
     setting = Setting.loads(lines.get())
-    while True:
-        values: dict[str, Any] = json.loads(lines.get())
-        report = attempt(RunSpec.model_validate(values), setting)
-        replies.write(report.dumps() + "\n")
-        replies.flush()
+    pack = together(setting)
+    lost = False
+    while not lost:
+        # It waits for work only where there is none.
+        while not len(pack) or not lines.empty():
+            pack.add(RunSpec.model_validate(json.loads(lines.get())))
+        for report in reports(pack, setting):
+            replies.write(report.dumps() + "\n")
+            replies.flush()
+            lost = lost or report.state == "lost"
+    # At once: to clear up on a device that answers nothing can take for ever.
+    os._exit(1)
 
 
 def _listen(lines: queue.SimpleQueue[str]) -> None:
