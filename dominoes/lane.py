@@ -100,7 +100,7 @@ class Lane:
             with torch.cuda.graph(graph, stream=self._stream):
                 result = call()
         except RuntimeError as error:
-            if out_of_memory(error):
+            if out_of_memory(error) or (error.__context__ and out_of_memory(error.__context__)):
                 raise
             reason = " ".join(str(error).split())[:200]
             warnings.warn(f"a step cannot be recorded as a CUDA graph ({reason}); it runs kernel by kernel", RuntimeWarning, stacklevel=2)
@@ -154,10 +154,9 @@ def _deterministic(wanted: bool) -> Iterator[None]:
 @contextmanager
 def _products(precision: str) -> Iterator[None]:
     """How float32 is multiplied: `ieee`, or `tf32`, inputs rounded to ten bits."""
-    # PyTorch refuses to say what it does while its two cuDNN entries differ.
     cuda: Any = torch.backends.cuda
     cudnn: Any = torch.backends.cudnn
-    places = (cuda.matmul, cudnn.conv, cudnn.rnn)
+    places = (cuda.matmul, cudnn.conv)
     before = [place.fp32_precision for place in places]
     try:
         for place in places:

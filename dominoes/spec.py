@@ -172,7 +172,7 @@ class TrainSpec(_Spec):
             in bfloat16 with float32 weights. Measuring is in float32 whatever it is.
     """
 
-    _later = frozenset({"precision"})
+    _later: ClassVar[frozenset[str]] = frozenset({"precision"})
 
     model: Model = Model.DETECTOR
     epochs: Annotated[Whole, Field(ge=1, le=1_000_000)] = 5

@@ -80,7 +80,8 @@ def schedule(steps: int, points: int) -> list[int]:
 def initial(model: str, classes: int, seed: int) -> nn.Module:
     """A new network whose weights follow from the seed; the global random state is put back."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream(seed, "init"))
+        # The CPU's generator alone: `torch.manual_seed` would set those of every device, and nobody put them back.
+        torch.default_generator.manual_seed(stream(seed, "init"))
         return MODELS[TrainSpec(model=model).model](classes)
 
 

@@ -117,7 +117,7 @@ def test_a_later_field_leaves_old_ids_as_they_are() -> None:
     """A field that came after the first results is part of the id only where it is not at its default, also in a nested spec."""
 
     class Later(TrainSpec):
-        _later: ClassVar[frozenset[str]] = frozenset({"extra"})
+        _later: ClassVar[frozenset[str]] = TrainSpec._later | {"extra"}
         extra: int = 3
 
     class LaterRun(RunSpec):
