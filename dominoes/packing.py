@@ -119,7 +119,7 @@ class Pack(Generic[K, T]):
     def _room(self) -> bool:
         if not self._active or self._memory is None:
             return len(self._active) < self.limit
-        return len(self._active) < self.limit and self._memory.free() > _MARGIN * self._largest
+        return len(self._active) < self.limit and self._memory.free() >= _MARGIN * self._largest
 
     def _advance(self, job: _Job[K, T]) -> Ended[K, T] | None:
         before = self._memory.used() if self._memory else 0
