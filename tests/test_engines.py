@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -398,3 +399,79 @@ def test_the_smoke_sweep_works(tmp_path: Path) -> None:
     run(ROOT / "sweeps" / "smoke.yaml", tmp_path / "out")
     export(tmp_path / "out", tmp_path)
     assert len(plan.load(tmp_path / "out").runs) == 4
+
+
+def environments(out: Path) -> list[dict[str, object]]:
+    """environment.json of every finished run."""
+    return [json.loads(mark.with_name("environment.json").read_text(encoding="utf-8")) for mark in sorted(out.glob("runs/*/DONE"))]
+
+
+def test_a_pack_that_is_killed_costs_its_unfinished_runs(tmp_path: Path) -> None:
+    """kill -9 of a worker with three runs at work: what was finished stays, the others begin again, each by itself, and end with the bytes
+    of an undisturbed sweep."""
+    file = write(tmp_path / "sweep.yaml", dataset__n=200, train__epochs=4, train__batch=4, seed=list(range(4)))
+    calm, out = tmp_path / "calm", tmp_path / "out"
+    run(file, calm, "--workers", 1)
+    process = start(file, out, "--workers", 1, "--pack", 3)
+    while len(found := list(out.glob("runs/*/CLAIM-*"))) < 3 and process.poll() is None:
+        time.sleep(0.002)
+    at_work = {claim.parent.name for claim in found}
+    os.kill(json.loads(found[0].read_text(encoding="utf-8"))["pid"], signal.SIGKILL)
+    printed, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert sorted(line.split()[1] for line in printed.splitlines() if line.startswith("done ")) == sorted(names(calm))
+    assert export(out, tmp_path / "a") == export(calm, tmp_path / "b")
+    together = {mark.parent.name: state.environment(mark.parent)["packing"] for mark in out.glob("runs/*/DONE")}
+    assert all(together[name] == 1 for name in at_work)
+    assert {environment["packing"] for environment in environments(calm)} == {1}
+
+
+def test_a_cuda_error_costs_the_run_at_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker, useless after it, is replaced; the runs of its pack are tried again, each by itself; only the one at fault is FAILED."""
+    broken = tmp_path / "broken.py"
+    broken.write_text(
+        """
+import sys
+sys.path.insert(0, sys.argv[1])
+import torch
+from dominoes import training, worker
+plain = training._batches
+def batches(count, how, seed, lane):
+    for rows in plain(count, how, seed, lane):
+        if seed == 1:
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+        yield rows
+training._batches = batches
+worker.serve()
+""",
+        encoding="utf-8",
+    )
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{broken}" "{ROOT}"\n', encoding="utf-8")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    runs = sweep.read(write(tmp_path / "sweep.yaml", train__epochs=4, seed=list(range(5)))).runs
+    setting = Setting(tmp_path / "out", "cpu", pack=3)
+    reports = list(engines.launch(runs, lambda specs: engines.local(specs, setting, workers=1), setting.out, keep_going=True))
+    assert sorted((report.run, report.state) for report in reports) == sorted(
+        (spec.id, "failed" if spec.seed == 1 else "done") for spec in runs
+    )
+    assert state.reason(setting.out / "runs" / runs[1].id) == "AcceleratorError: CUDA error: an illegal memory access was encountered"
+    assert len(environments(setting.out)) == 4
+
+
+def test_what_a_pack_can_be(tmp_path: Path) -> None:
+    """auto, or a number; on a CPU auto is one run at a time, and whatever is asked of CUDA changes nothing but the record."""
+    file = write(tmp_path / "sweep.yaml", seed=[0, 1])
+    for wrong in ("0", "33", "many"):
+        printed = run(file, tmp_path / "out", "--pack", wrong, code=2)
+        assert f"--pack: expected auto or a whole number from 1 to 32, got '{wrong}'" in printed
+    assert not (tmp_path / "out").exists()
+    run(file, tmp_path / "out", "--workers", 1, "--pack", "auto", "--no-deterministic")
+    assert [(each["packing"], each["deterministic"]) for each in environments(tmp_path / "out")] == [(1, True)] * 2
+
+
+def test_a_setting_travels_whole(tmp_path: Path) -> None:
+    """What a worker is told is what was said."""
+    for setting in (Setting(tmp_path), Setting(tmp_path, "cuda", tmp_path / "data", True, 7, False)):
+        assert Setting.loads(setting.dumps()) == setting

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from dominoes import curves, run
+from dominoes import curves, run, state, training
 from dominoes.dataset import Dominoes, probes
 from dominoes.deal import Dealt, make
 from dominoes.errors import OutputError, RunError
+from dominoes.lane import Lane
 from dominoes.spec import DominoSpec, RunSpec, TrainSpec
 
 ROOT = Path(__file__).parent.parent
@@ -35,8 +37,21 @@ def test_a_run_leaves_the_agreed_files(small: Dealt, tests: dict[str, Dominoes],
     assert sorted(file.name for file in outcome.folder.iterdir()) == ["DONE", "classes.csv", "curves.csv", "environment.json", "spec.json"]
     assert RunSpec.model_validate(json.loads((outcome.folder / "spec.json").read_text(encoding="utf-8"))).id == spec.id
     environment = json.loads((outcome.folder / "environment.json").read_text(encoding="utf-8"))
-    assert {"torch", "numpy", "python", "device", "threads", "packing", "status", "digests", "seconds"} <= set(environment)
+    assert {
+        "torch",
+        "numpy",
+        "python",
+        "device",
+        "threads",
+        "packing",
+        "precision",
+        "deterministic",
+        "status",
+        "digests",
+        "seconds",
+    } <= set(environment)
     assert (environment["threads"], environment["device"], environment["status"]) == (1, "cpu", "finished")
+    assert (environment["packing"], environment["precision"], environment["deterministic"]) == (1, "float32", True)
     assert set(outcome.curves["run"]) == {spec.id}
     assert set(outcome.curves["seed"]) == {2}
 
@@ -195,3 +210,21 @@ def test_parameters_are_the_resolved_ones(tmp_path: Path) -> None:
     assert found["prevalence_top"] == pytest.approx(1.1 / 3)
     assert (found["ratio"], found["both"], found["empty"], found["dominoes"]) == (0.5, 0.2, 0.1, dealt.composition.n)
     assert (found["model"], found["source_bottom"]) == ("detector", "textures")
+
+
+def test_a_full_device_is_a_failure_of_a_run_by_itself(
+    small: Dealt, tests: dict[str, Dominoes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody else is on the device the run is FAILED with the reason; by turns it is left unfinished for others to judge."""
+
+    def full(*_: object) -> torch.nn.Module:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(training, "initial", full)
+    spec = RunSpec(dataset=small.spec, train=HOW)
+    with pytest.raises(torch.OutOfMemoryError, match="Tried to allocate"):
+        next(run.turns(spec, small, tests, tmp_path, Lane(torch.device("cpu"))))
+    assert state.of(tmp_path / "runs" / spec.id) is state.State.UNFINISHED
+    with pytest.raises(torch.OutOfMemoryError, match="Tried to allocate"):
+        run.execute(spec, small, tests, tmp_path)
+    assert state.reason(tmp_path / "runs" / spec.id) == "OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB"

@@ -15,9 +15,10 @@ from dominoes import curves
 from dominoes.dataset import MEAN, STD, Dominoes, probes
 from dominoes.deal import Dealt, make
 from dominoes.errors import DeviceError
+from dominoes.lane import Lane
 from dominoes.models import MODELS
 from dominoes.spec import DominoSpec, Model, RunSpec, TrainSpec, stream
-from dominoes.training import Trained, device_of, initial, schedule, train
+from dominoes.training import Trained, device_of, finish, initial, schedule, train, turns
 
 DATASET = DominoSpec(n=300, prevalence=(0.7, 0.6), reliability=(0.8, 0.7), top="digits", bottom="textures", seed=3)
 
@@ -218,3 +219,69 @@ def test_mnist_over_cifar_is_learned_as_expected(data: Path) -> None:
     assert last["loss"]["empty"] == pytest.approx(log(10), abs=0.15)
     assert last["agree_top"]["conflict"] > 0.7 > 0.2 > last["agree_bottom"]["conflict"]
     assert last["accuracy"]["both"] >= last["accuracy"]["top"] - 0.03
+
+
+class Recorder(Lane):
+    """A lane that records as CUDA does, as far as a CPU can: what is repeated is the very call, on the very tensors, of the recording."""
+
+    def __init__(self, **options: Any):
+        super().__init__(torch.device("cpu"), **options)
+        self.graphs, self.replays = True, 0
+
+    def recorded(self, call: Any) -> Any:
+        """Count how often it is repeated."""
+
+        def replay() -> Any:
+            self.replays += 1
+            return call()
+
+        return replay
+
+
+@pytest.mark.parametrize(("model", "optimizer", "epochs"), [("mlp", "sgd", 2), ("mlp", "adam", 2), ("resnet8", "sgd", 1)])
+def test_recorded_steps_are_the_plain_ones(small: Dealt, tests: dict[str, Dominoes], model: str, optimizer: str, epochs: int) -> None:
+    """Rehearsals leave no trace in weights, statistics or the optimiser's state, full batches are replayed and the short last ones are
+    not: the run is bit for bit the plain one."""
+    how = TrainSpec(model=model, optimizer=optimizer, lr=0.003, epochs=epochs, batch=128, measurements=2, probe=60)
+    spec, lane = RunSpec(dataset=small.spec, train=how), Recorder()
+    plain = train(spec, Dominoes.of(small), tests)
+    found = finish(turns(spec, Dominoes.of(small), tests, lane))
+    assert torch.equal(weights(plain.network), weights(found.network))
+    pd.testing.assert_frame_equal(plain.curves, found.curves, check_exact=True)
+    # Two of the three batches of an epoch are full; the other replays are measurements.
+    assert lane.replays == 2 * epochs + found.curves["step"].nunique()
+
+
+def test_turns_end_at_measurements(small: Dealt, tests: dict[str, Dominoes]) -> None:
+    """A turn is at most 32 steps and never goes past a measurement, whose result decides whether there is another turn."""
+    how = TrainSpec(model="mlp", epochs=5, batch=4, measurements=4, probe=60)
+    steps: list[int] = []
+    work = turns(
+        RunSpec(dataset=small.spec, train=how),
+        Dominoes.of(small),
+        tests,
+        Lane(torch.device("cpu")),
+        progress=lambda step, _: steps.append(step),
+    )
+    ends = []
+    with pytest.raises(StopIteration):
+        while True:
+            next(work)
+            ends.append(len(steps))
+    assert ends[0] == 0
+    assert set(schedule(375, 4)) <= set(ends)
+    assert max(np.diff(ends)) == 32
+    assert steps == list(range(1, 376))
+
+
+def test_precision_is_of_training_alone(small: Dealt, tests: dict[str, Dominoes]) -> None:
+    """bf16 learns otherwise from step 1 on, about as well, and is measured in float32 (equal before training, to the bit); tf32 on a CPU
+    is float32 to the bit."""
+    exact, half, tf32 = (
+        trained(small, tests, model="mlp", epochs=4, lr=0.02, precision=precision).curves.drop(columns="run")
+        for precision in ("float32", "bf16", "tf32")
+    )
+    pd.testing.assert_frame_equal(exact, tf32, check_exact=True)
+    pd.testing.assert_frame_equal(exact.query("step == 0"), half.query("step == 0"), check_exact=True)
+    assert not np.array_equal(exact.query("step == 1")["loss"], half.query("step == 1")["loss"])
+    assert np.allclose(exact["loss"], half["loss"], rtol=0.1)
