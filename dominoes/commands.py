@@ -83,7 +83,7 @@ _TRAINING = [
     ("--measurements", "INT", "Points of the geometric grid of steps at which everything is measured, besides step 0."),
     ("--probe", "INT", "Test dominoes of each kind to measure on."),
     ("--probe-seed", "INT", "Seed of the probes; runs that share it are measured on the same dominoes."),
-    ("--precision", "|".join(Precision), "What training computes in; tf32 is float32 where the device is not CUDA."),
+    ("--precision", "|".join(Precision), "What it computes in; tf32 is float32 where the device is not CUDA."),
 ]
 
 

@@ -64,15 +64,11 @@ class Lane:
             if self.cuda:
                 stack.enter_context(torch.cuda.stream(self._stream))
                 stack.enter_context(_deterministic(self.deterministic))
-                stack.enter_context(_products("tf32" if self.precision is Precision.TF32 else "ieee"))
+                stack.enter_context(_products("ieee" if self.precision is Precision.FLOAT32 else "tf32"))
             yield
 
-    def exact(self) -> AbstractContextManager[None]:
-        """Inside: float32 throughout, whatever the precision of training. Measuring asks what the weights can do."""
-        return _products("ieee") if self.cuda else nullcontext()
-
     def cast(self) -> AbstractContextManager[object]:
-        """Inside: forward passes in the lane's precision."""
+        """Inside: forward passes of training, in bfloat16 if that is the precision. Measuring stays outside."""
         if self.precision is not Precision.BFLOAT16:
             return nullcontext()
         # Every weight is cast once a step, so a cache gains nothing, and what it keeps must not outlive the recording of a graph.

@@ -52,7 +52,7 @@ class Optimizer(StrEnum):
 
 
 class Precision(StrEnum):
-    """What training computes in: see `lane`."""
+    """What a run computes in: see `TrainSpec`."""
 
     FLOAT32 = "float32"
     TF32 = "tf32"
@@ -168,8 +168,8 @@ class TrainSpec(_Spec):
         measurements: points of the geometric grid of steps at which everything is measured (step 0 comes on top).
         probe: dominoes of each kind in the test probes, and at most in the sample of training dominoes.
         probe_seed: seed of the probes; runs that share it are measured on the same dominoes.
-        precision: float32; tf32, products of float32 with inputs rounded to ten bits, where the device is CUDA; or bf16, forward passes
-            in bfloat16 with float32 weights. Measuring is in float32 whatever it is.
+        precision: float32; tf32, where the device is CUDA: products of float32 numbers rounded to ten bits; or bf16: forward passes of
+            training in bfloat16, all else as with tf32. Weights are float32 in each.
     """
 
     _later: ClassVar[frozenset[str]] = frozenset({"precision"})

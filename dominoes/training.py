@@ -149,13 +149,11 @@ def turns(
         ask: Callable[[], list[Tensor]] = partial(meter.answers, network)
         if lane.graphs:
             take = replayed(take, network, optimizer, min(how.batch, count), lane)
-            with lane.exact():
-                ask()
-                ask = lane.recorded(ask)
+            ask()
+            ask = lane.recorded(ask)
         batches = _batches(count, how, spec.seed, lane)
         clock = _Clock(lane, seconds)
-        with lane.exact():
-            asked = [lane.download(answers) for answers in ask()]
+        asked = [lane.download(answers) for answers in ask()]
         clock.mark("measuring")
     yield
     step = samples = 0
@@ -175,8 +173,7 @@ def turns(
                     break
             clock.mark("training")
             if step in due:
-                with lane.exact():
-                    asked = [lane.download(answers) for answers in ask()]
+                asked = [lane.download(answers) for answers in ask()]
                 clock.mark("measuring")
         yield
         if step in due:
