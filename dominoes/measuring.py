@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dominoes import curves
 from dominoes.dataset import Dominoes, Resident
 from dominoes.deal import Deal
+from dominoes.models import folded
 from dominoes.spec import KINDS, SIDES, RunSpec, stream
 
 # Small enough for the activations to stay in memory that the allocator keeps; larger batches are slower on a CPU.
@@ -119,7 +120,13 @@ def _distinct(table: Deal, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], 
 @torch.inference_mode()
 def _logits(network: nn.Module, resident: Resident, rows: NDArray[np.int64], *, channels_last: bool) -> Tensor:
     """Answers of the network in evaluation mode, rows × classes, float64 on the CPU."""
-    network.eval()
+    network = folded(network)
     parts = torch.split(torch.from_numpy(rows).to(resident.device), _EVALUATION_BATCH)
-    answers = [network(resident.compose(part, channels_last=channels_last)) for part in parts]
-    return torch.cat(answers).cpu().double()
+    answers: Tensor | None = None
+    for start, part in zip(range(0, len(rows), _EVALUATION_BATCH), parts, strict=True):
+        found = network(resident.compose(part, channels_last=channels_last))
+        # Kept in one block: small tensors left between large ones that are freed would split the heap, and it would grow.
+        answers = found.new_empty((len(rows), found.shape[1])) if answers is None else answers
+        answers[start : start + len(part)] = found
+    assert answers is not None
+    return answers.cpu().double()

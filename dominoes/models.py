@@ -6,10 +6,13 @@ reproducibly, with pictures stored channels last on a CPU.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dominoes.spec import Model
 
@@ -58,8 +61,9 @@ class _Block(nn.Module):
             self.shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = torch.relu(self.norm1(self.conv1(x)))
-        return torch.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
+        # In place where nothing needs the old values: less memory to fill, and the same numbers.
+        y = torch.relu_(self.norm1(self.conv1(x)))
+        return torch.relu_(self.norm2(self.conv2(y)).add_(self.shortcut(x)))
 
 
 class _Mean(nn.Module):
@@ -72,9 +76,11 @@ class _Mean(nn.Module):
 class ResNet8(nn.Module):
     """Small residual network: 16, 32, 64 channels, two blocks each, batch normalisation."""
 
+    channels_last = True
+
     def __init__(self, classes: int):
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True))
         self.blocks = nn.Sequential(
             _Block(16, 16, 1), _Block(16, 16, 1), _Block(16, 32, 2), _Block(32, 32, 1), _Block(32, 64, 2), _Block(64, 64, 1), _Mean()
         )
@@ -82,6 +88,22 @@ class ResNet8(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(self.blocks(self.stem(x)).flatten(1))  # type: ignore[no-any-return]
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """The network for evaluation only, with each batch normalisation folded into the convolution before it: the same function but for
+    rounding, with less to compute. A network without batch normalisation comes back as it is, in evaluation mode."""
+    network.eval()
+    if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        return network
+    network = copy.deepcopy(network)
+    for module in list(network.modules()):
+        # All networks here register a normalisation right after the convolution whose answer it takes.
+        for (name, first), (after, second) in pairwise(list(module.named_children())):
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                setattr(module, name, fuse_conv_bn_eval(first, second))
+                setattr(module, after, nn.Identity())
+    return network
 
 
 def resnet18(classes: int) -> nn.Module:

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from dominoes.dataset import Dominoes, Resident
+from dominoes.descent import Descent
 from dominoes.errors import DeviceError
 from dominoes.measuring import Meter
 from dominoes.models import MODELS
@@ -98,7 +99,7 @@ def train(
             network = network.to(memory_format=torch.channels_last)
         resident = Resident(dominoes.deal, dominoes.sources, device)
         meter = Meter(spec, resident, dominoes.deal, probes, channels_last=channels_last)
-        optimizer = _optimizer(network, how)
+        optimizer = _optimizer(network, how, device)
         order = torch.Generator().manual_seed(stream(spec.seed, "order"))
         count = len(dominoes)
         per_epoch = -(-count // how.batch)
@@ -155,7 +156,9 @@ class _Clock:
         self._since = now
 
 
-def _optimizer(network: nn.Module, how: TrainSpec) -> torch.optim.Optimizer:
+def _optimizer(network: nn.Module, how: TrainSpec, device: torch.device) -> Descent | torch.optim.Optimizer:
+    if device.type == "cpu":
+        return Descent(network.parameters(), how)
     if how.optimizer is Optimizer.ADAM:
         return torch.optim.Adam(network.parameters(), lr=how.lr, betas=(how.momentum, 0.999), weight_decay=how.weight_decay)
     return torch.optim.SGD(network.parameters(), lr=how.lr, momentum=how.momentum, weight_decay=how.weight_decay)

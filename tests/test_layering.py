@@ -27,6 +27,7 @@ ORDER = [
     "models",
     "curves",
     "measuring",
+    "descent",
     "training",
     "patterns",
     "leastsquares",

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dominoes.models import MODELS, Detector
+from dominoes.models import MODELS, Detector, folded
 from dominoes.spec import Model
 
 
@@ -29,3 +29,29 @@ def test_pooling_before_relu_is_the_same_function() -> None:
     textbook = nn.functional.max_pool2d(torch.relu(network.conv(x)), 2)
     wanted = network.out(torch.relu(network.hidden(textbook.flatten(1))))
     assert torch.equal(network(x), wanted)
+
+
+@pytest.mark.parametrize("name", ["detector", "mlp", "resnet8", "resnet18"])
+def test_folding_is_the_same_function(name: str) -> None:
+    """Folded into convolutions, batch normalisation gives the same answers up to rounding, and the network itself is left as it was.
+
+    The statistics are those of a few training passes; one scale is 0 and one variance is that of a dead channel.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = MODELS[Model(name)](10)
+    x = torch.randn(8, 3, 64, 32, generator=torch.Generator().manual_seed(0))
+    for norm in (module for module in network.modules() if isinstance(module, nn.BatchNorm2d)):
+        norm.momentum = 0.5
+        norm.weight.data[0], norm.bias.data[1] = 0, 0.3
+        norm.running_var[2] = 0
+    network(x), network(x)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with torch.inference_mode():
+        wanted = network.eval()(x)
+        found = folded(network)
+        # One rounding a layer, on answers of size 1.
+        assert torch.allclose(found(x), wanted, rtol=1e-5, atol=1e-5)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in found.modules())
+    assert found is network or name.startswith("resnet")
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
