@@ -8,7 +8,6 @@ Nothing of `dominoes` is used but the pictures to start from.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 import torch
@@ -77,6 +76,11 @@ class ResNet8(nn.Module):
 MODELS: dict[str, Callable[[], nn.Module]] = {"detector": Detector, "resnet8": ResNet8}
 
 
+def loaders(examples: Sequence[Example], *, shuffle: bool = False) -> DataLoader[Example]:
+    """Batches of 64."""
+    return DataLoader(examples, batch_size=BATCH, shuffle=shuffle)  # type: ignore[arg-type]
+
+
 def evaluate(model: nn.Module, loader: DataLoader[Example], *, graph: bool = False) -> tuple[float, float]:
     """Mean loss and accuracy over a loader."""
     model.eval()
@@ -90,48 +94,34 @@ def evaluate(model: nn.Module, loader: DataLoader[Example], *, graph: bool = Fal
     return loss / count, correct / count
 
 
-def train_epoch(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    loader: DataLoader[Example],
-    after: Callable[[float], bool] = lambda loss: True,
-) -> None:
-    """An epoch of SGD. `after` gets the loss of each step, and stops the epoch by returning False."""
-    for pictures, labels in loader:
-        model.train()
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(pictures), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        if not after(loss.item()):
-            return
-
-
 def run(
-    name: str, train: Sequence[Example], test: Sequence[Example], *, epochs: int, every: int = EVERY, lr: float = 0.01, graph: bool = False
+    name: str,
+    train: Sequence[Example],
+    test: Sequence[Example],
+    *,
+    epochs: int,
+    every: int = EVERY,
+    first: bool = False,
+    after: Callable[[int], None] = lambda step: None,
 ) -> list[tuple[int, float, float, float, float]]:
-    """A whole run: rows of step, training loss and accuracy, test loss and accuracy, every `every` steps and at the end."""
+    """A whole run: rows of step, training loss and accuracy, test loss and accuracy, every `every` steps (0: never) and, if `first`,
+    before the first one. `after` is called after each step."""
     model = MODELS[name]()
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
-    loader = DataLoader(train, batch_size=BATCH, shuffle=True)  # type: ignore[arg-type]
-    train_loader, test_loader = (DataLoader(each, batch_size=BATCH) for each in (train, test))  # type: ignore[arg-type]
-    history: list[tuple[int, float, float, float, float]] = []
-    step, last, running = 0, epochs * len(loader), 0.0
-
-    def after(loss: float) -> bool:
-        nonlocal step, running
-        step, running = step + 1, running + loss
-        if step % every == 0 or step == last:
-            history.append((step, *evaluate(model, train_loader, graph=graph), *evaluate(model, test_loader, graph=graph)))
-        return True
-
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    loader, train_loader, test_loader = loaders(train, shuffle=True), loaders(train), loaders(test)
+    history, step, running = [], 0, 0.0
+    if first:
+        history.append((step, *evaluate(model, train_loader), *evaluate(model, test_loader)))
     for _ in range(epochs):
-        train_epoch(model, optimizer, loader, after)
+        for pictures, labels in loader:
+            model.train()
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(pictures), labels)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            running += loss.item()
+            step += 1
+            after(step)
+            if every and step % every == 0:
+                history.append((step, *evaluate(model, train_loader), *evaluate(model, test_loader)))
     return history
-
-
-def seconds_of(work: Callable[[], object]) -> tuple[float, float]:
-    """CPU and wall seconds of a call."""
-    cpu, wall = time.process_time(), time.perf_counter()
-    work()
-    return time.process_time() - cpu, time.perf_counter() - wall
