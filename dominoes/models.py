@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from dominoes.layers import conv_pool, norm
 from dominoes.spec import Model
 
 
@@ -25,13 +26,18 @@ class Detector(nn.Module):
     def __init__(self, classes: int):
         super().__init__()
         self.conv = nn.Conv2d(3, 32, 3)
-        self.hidden = nn.Linear(32 * 31 * 15, 128)
+        # A linear layer of all that there is. Kept as a filter of full size its weights follow the order of memory that the network is
+        # put into, and no picture needs to be put into another one.
+        self.hidden = nn.Conv2d(32, 128, (31, 15))
         self.out = nn.Linear(128, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        # ReLU after pooling is the same function as before it, on a quarter of the values.
-        x = torch.relu(nn.functional.max_pool2d(self.conv(x), 2))
-        return self.out(torch.relu(self.hidden(x.flatten(1))))  # type: ignore[no-any-return]
+        weight = self.hidden.weight
+        last = weight.is_contiguous(memory_format=torch.channels_last)
+        x = conv_pool(x, self.conv)
+        if last:
+            x, weight = x.permute(0, 2, 3, 1), weight.permute(0, 2, 3, 1)
+        return self.out(torch.relu(nn.functional.linear(x.flatten(1), weight.flatten(1), self.hidden.bias)))  # type: ignore[no-any-return]
 
 
 class MLP(nn.Module):
@@ -47,6 +53,12 @@ class MLP(nn.Module):
         return self.layers(x)  # type: ignore[no-any-return]
 
 
+class _Shortcut(nn.Sequential):
+    def forward(self, x: Tensor) -> Tensor:
+        conv, after = self
+        return norm(conv(x), after, relu=False)
+
+
 class _Block(nn.Module):
     """Basic residual block of He et al. 2015 (arXiv 1512.03385), with a 1×1 convolution where the shape changes."""
 
@@ -58,12 +70,10 @@ class _Block(nn.Module):
         self.norm2 = nn.BatchNorm2d(after)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or before != after:
-            self.shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+            self.shortcut = _Shortcut(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
 
     def forward(self, x: Tensor) -> Tensor:
-        # In place where nothing needs the old values: less memory to fill, and the same numbers.
-        y = torch.relu_(self.norm1(self.conv1(x)))
-        return torch.relu_(self.norm2(self.conv2(y)).add_(self.shortcut(x)))
+        return norm(self.conv2(norm(self.conv1(x), self.norm1)), self.norm2, self.shortcut(x))
 
 
 class _Mean(nn.Module):
@@ -80,14 +90,15 @@ class ResNet8(nn.Module):
 
     def __init__(self, classes: int):
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True))
+        self.conv = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        self.norm = nn.BatchNorm2d(16)
         self.blocks = nn.Sequential(
             _Block(16, 16, 1), _Block(16, 16, 1), _Block(16, 32, 2), _Block(32, 32, 1), _Block(32, 64, 2), _Block(64, 64, 1), _Mean()
         )
         self.out = nn.Linear(64, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.blocks(self.stem(x)).flatten(1))  # type: ignore[no-any-return]
+        return self.out(self.blocks(norm(self.conv(x), self.norm)).flatten(1))  # type: ignore[no-any-return]
 
 
 def folded(network: nn.Module) -> nn.Module:

@@ -24,6 +24,7 @@ ORDER = [
     "card",
     "folder",
     "dataset",
+    "layers",
     "models",
     "curves",
     "measuring",

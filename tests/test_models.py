@@ -23,12 +23,15 @@ def test_every_name_has_a_model() -> None:
 
 
 def test_pooling_before_relu_is_the_same_function() -> None:
-    """The detector equals the textbook order (ReLU, then pooling) bit for bit."""
-    network = Detector(10)
+    """The detector equals the textbook order (ReLU, then pooling, then a linear layer) bit for bit, and has its initial weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Detector(10)
+        torch.manual_seed(0)
+        conv, hidden, out = nn.Conv2d(3, 32, 3), nn.Linear(32 * 31 * 15, 128), nn.Linear(128, 10)
     x = torch.randn(8, 3, 64, 32, generator=torch.Generator().manual_seed(0))
-    textbook = nn.functional.max_pool2d(torch.relu(network.conv(x)), 2)
-    wanted = network.out(torch.relu(network.hidden(textbook.flatten(1))))
-    assert torch.equal(network(x), wanted)
+    textbook = nn.functional.max_pool2d(torch.relu(conv(x)), 2)
+    assert torch.equal(network(x), out(torch.relu(hidden(textbook.flatten(1)))))
 
 
 @pytest.mark.parametrize("name", ["detector", "mlp", "resnet8", "resnet18"])

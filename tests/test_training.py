@@ -96,18 +96,22 @@ def test_training_equals_a_plain_loop(small: Dealt, tests: dict[str, Dominoes], 
 
 @pytest.mark.parametrize("model", ["detector", "resnet8"])
 def test_the_order_of_memory_matters_in_the_last_digits_only(small: Dealt, model: str) -> None:
-    """Loss and gradients of a step with pictures and weights stored channels last are those of the usual order, to 1e-5 of the largest."""
-    gradients, losses = [], []
+    """Losses of five steps with pictures and weights channels last are those of the usual order, by plain layers: the first to 1e-6,
+    then, as rounding grows, to 1e-3."""
+    losses: list[list[float]] = []
     for order in (torch.contiguous_format, torch.channels_last):
         network = initial(model, 10, 0).to(memory_format=order)
         pictures = normalised(Dominoes.of(small))[:64].contiguous(memory_format=order)
-        loss = nn.functional.cross_entropy(network(pictures), torch.from_numpy(small.deal.label)[:64])
-        loss.backward()
-        losses.append(loss.item())
-        gradients.append([each.grad for each in network.parameters()])
-    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
-    for one, other in zip(*gradients, strict=True):
-        assert (one - other).abs().max() <= 1e-5 * one.abs().max() + 1e-7
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+        losses.append([])
+        for _ in range(5):
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(network(pictures), torch.from_numpy(small.deal.label)[:64])
+            loss.backward()
+            optimizer.step()
+            losses[-1].append(loss.item())
+    assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-6)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
 @pytest.mark.parametrize("model", ["detector", "mlp", "resnet8"])
