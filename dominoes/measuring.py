@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dominoes import curves, gallery
 from dominoes.dataset import Dominoes, Resident
 from dominoes.deal import Deal
+from dominoes.models import folded
 from dominoes.spec import KINDS, SIDES, RunSpec, stream
 
 # Small enough for the activations to stay in memory that the allocator keeps; larger batches are slower on a CPU.
@@ -130,6 +131,13 @@ def _distinct(table: Deal, rows: NDArray[np.int64], device: torch.device) -> tup
 @torch.inference_mode()
 def _logits(network: nn.Module, resident: Resident, rows: Tensor, *, channels_last: bool) -> Tensor:
     """Answers of the network in evaluation mode, rows × classes."""
-    network.eval()
-    parts = torch.split(rows, _CUDA_BATCH if resident.device.type == "cuda" else _EVALUATION_BATCH)
-    return torch.cat([network(resident.compose(part, channels_last=channels_last)) for part in parts])
+    network = folded(network)
+    size = _CUDA_BATCH if resident.device.type == "cuda" else _EVALUATION_BATCH
+    answers: Tensor | None = None
+    for start, part in zip(range(0, len(rows), size), torch.split(rows, size), strict=True):
+        found = network(resident.compose(part, channels_last=channels_last))
+        # Kept in one block: small tensors left between large ones that are freed would split the heap, and it would grow.
+        answers = found.new_empty((len(rows), found.shape[1])) if answers is None else answers
+        answers[start : start + len(part)] = found
+    assert answers is not None
+    return answers

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from dominoes import gallery
 from dominoes.dataset import Dominoes, Resident
+from dominoes.descent import Descent
 from dominoes.errors import DeviceError
 from dominoes.lane import Lane
 from dominoes.measuring import Meter
@@ -148,6 +149,7 @@ def turns(
         take = stepper(network, optimizer, resident, lane, channels_last=channels_last)
         ask: Callable[[], list[Tensor]] = partial(meter.answers, network)
         if lane.graphs:
+            assert isinstance(optimizer, torch.optim.Optimizer)
             take = replayed(take, network, optimizer, min(how.batch, count), lane)
             ask()
             ask = lane.recorded(ask)
@@ -182,7 +184,7 @@ def turns(
     return Trained(*meter.tables(), network, step, None if finite else step, seconds)
 
 
-def stepper(network: nn.Module, optimizer: torch.optim.Optimizer, resident: Resident, lane: Lane, *, channels_last: bool) -> Step:
+def stepper(network: nn.Module, optimizer: Descent | torch.optim.Optimizer, resident: Resident, lane: Lane, *, channels_last: bool) -> Step:
     """A function that makes one training step on the dominoes of some rows."""
 
     def take(rows: Tensor) -> None:
@@ -269,7 +271,9 @@ class _Clock:
         self._spans.clear()
 
 
-def _optimizer(network: nn.Module, how: TrainSpec, lane: Lane) -> torch.optim.Optimizer:
+def _optimizer(network: nn.Module, how: TrainSpec, lane: Lane) -> Descent | torch.optim.Optimizer:
+    if lane.device.type == "cpu" and not lane.graphs:
+        return Descent(network.parameters(), how)
     # One kernel for all weights where there are graphs; elsewhere what PyTorch takes by itself.
     fused = True if lane.cuda else None
     if how.optimizer is Optimizer.ADAM:

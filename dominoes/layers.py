@@ -1,0 +1,157 @@
+"""Layers that take a batch a few pictures at a time, so that what passes between their steps stays in the processor's cache.
+
+They are for float32 pictures stored channels last on a CPU; for all others each function here is its plain twin, the same layers one
+after the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# Pictures at a time: 2 to 4 MB of a layer's values, which stay in a processor's cache until the next one has read them.
+_PART = 16
+_POOL: tuple[list[int], ...] = ([2, 2], [2, 2], [0, 0], [1, 1])
+
+
+def conv_pool(x: Tensor, conv: nn.Conv2d) -> Tensor:
+    """ReLU of 2×2 max-pooling of a 3×3 convolution without padding: N×C×H×W to N×F×(H−2)/2×(W−2)/2.
+
+    The same values as the plain layers, bit for bit; gradients differ by rounding, since sums over a batch add up those of its parts.
+    """
+    if _by_parts(x) and not x.requires_grad:
+        found: Tensor = _ConvPool.apply(x, conv.weight, conv.bias)
+        return found
+    return torch.relu(nn.functional.max_pool2d(conv(x), 2))
+
+
+def norm(x: Tensor, module: nn.Module, residual: Tensor | None = None, *, relu: bool = True) -> Tensor:
+    """Batch normalisation, then if given plus `residual`, then ReLU; x is overwritten where `module` is not a normalisation.
+
+    PyTorch's own normalisation adds up a whole batch in one float32 sum where channels come last on a CPU: its mean is wrong in the fifth
+    digit. Here sums are made of 2,000 to 4,000 numbers, and these added: the sixth digit and better, as with channels first.
+    """
+    if module.training and isinstance(module, nn.BatchNorm2d) and _by_parts(x):
+        found: Tensor = _Norm.apply(x, residual, module.weight, module.bias, module, relu)
+        return found
+    x = module(x)
+    x = x if residual is None else x.add_(residual)
+    return x.relu_() if relu else x
+
+
+def _by_parts(x: Tensor) -> bool:
+    usual = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    return usual and x.is_contiguous(memory_format=torch.channels_last)
+
+
+class _Norm(torch.autograd.Function):
+    """Batch normalisation in training, plus a residual, then ReLU."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, residual: Tensor | None, weight: Tensor, bias: Tensor, module: nn.BatchNorm2d, relu: bool) -> Tensor:
+        wide = _wide(x)
+        # Of each column; columns that are of one channel are then taken together.
+        means, variances = (each.view(-1, x.shape[1]) for each in torch.ops.aten.batch_norm_update_stats(wide, None, None, 0.0))
+        mean = means.mean(0)
+        variance = (variances + (means - mean).square_()).mean(0)
+        count = x.numel() // x.shape[1]
+        momentum = 0.1 if module.momentum is None else module.momentum
+        if module.running_mean is not None and module.running_var is not None and module.num_batches_tracked is not None:
+            module.running_mean.lerp_(mean, momentum)
+            module.running_var.lerp_(variance * (count / max(count - 1, 1)), momentum)
+            module.num_batches_tracked.add_(1)
+        out, empty = torch.empty_like(x), x.new_empty(0)
+        for rows in _parts(x):
+            settings = (weight, bias, mean, variance, False, 0.0, module.eps)
+            torch.ops.aten.native_batch_norm.out(x[rows], *settings, out=out[rows], save_mean=empty, save_invstd=empty)
+            if residual is not None:
+                out[rows].add_(residual[rows])
+            if relu:
+                out[rows].relu_()
+        ctx.save_for_backward(x, weight, mean, (variance + module.eps).rsqrt_(), out)
+        ctx.relu, ctx.added = relu, residual is not None
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, mean, scale, out = ctx.saved_tensors
+        gradient = gradients[0].contiguous(memory_format=torch.channels_last)
+        repeats = x.shape[3]
+        means, scales = mean.repeat(repeats), scale.repeat(repeats)
+        to_x = torch.empty_like(x)
+        # Of the sum before ReLU; where no residual needs it, it becomes the gradient of x where it lies.
+        to_sum = gradient if not ctx.relu else torch.empty_like(x) if ctx.added else to_x
+        to_weight, to_bias = torch.zeros_like(means), torch.zeros_like(means)
+        for rows in _parts(x):
+            if ctx.relu:
+                torch.ops.aten.threshold_backward.grad_input(gradient[rows], out[rows], 0, grad_input=to_sum[rows])
+            settings = (None, None, None, means, scales, True, 0.0, [False, True, True])
+            _, more_weight, more_bias = torch.ops.aten.native_batch_norm_backward(_wide(to_sum[rows]), _wide(x[rows]), *settings)
+            to_weight += more_weight
+            to_bias += more_bias
+        to_weight, to_bias = (each.view(repeats, -1).sum(0) for each in (to_weight, to_bias))
+        # What remains is a·gradient + b·x + c with three numbers a channel.
+        count = x.numel() // x.shape[1]
+        a = weight * scale
+        b = -a * scale * to_weight / count
+        c = -a * to_bias / count - b * mean
+        a, b, c = (each.repeat(repeats) for each in (a, b, c))
+        for rows in _parts(x):
+            mine = _lines(to_x[rows])
+            torch.addcmul(c, _lines(to_sum[rows]), a, out=mine)
+            mine.addcmul_(_lines(x[rows]), b)
+        return to_x, to_sum if ctx.added else None, to_weight, to_bias, None, None
+
+
+def _lines(x: Tensor) -> Tensor:
+    """N×C×H×W, channels last, as a matrix of N·H lines with W·C columns: the same memory."""
+    return x.permute(0, 2, 3, 1).view(len(x) * x.shape[2], -1)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """The same as a single picture with a channel for each column."""
+    lines = _lines(x)
+    return lines.view(1, len(lines), 1, -1).permute(0, 3, 1, 2)
+
+
+class _ConvPool(torch.autograd.Function):
+    """ReLU of 2×2 max-pooling of a convolution, for channels-last pictures that need no gradient, on a CPU, a few at a time.
+
+    The map between the layers is four times as large as what comes out. Kept for the gradient is only which of four won, and it is made
+    again in a buffer that is used over and over. Sums over a batch add up parts, so gradients differ from PyTorch's by rounding.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        height, width = (x.shape[2] - 2) // 2, (x.shape[3] - 2) // 2
+        out = x.new_empty((len(x), len(weight), height, width)).contiguous(memory_format=torch.channels_last)
+        winners = torch.empty_like(out, dtype=torch.int64)
+        for rows in _parts(x):
+            wide = nn.functional.conv2d(x[rows], weight, bias)
+            torch.ops.aten.max_pool2d_with_indices.out(wide, *_POOL, False, out=out[rows], indices=winners[rows])
+            out[rows].relu_()
+        ctx.save_for_backward(x, weight, out, winners)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor]:
+        x, weight, out, winners = ctx.saved_tensors
+        shape = (min(_PART, len(x)), len(weight), x.shape[2] - 2, x.shape[3] - 2)
+        wide = torch.empty(shape, memory_format=torch.channels_last)
+        to_weight, to_bias = torch.zeros_like(weight), weight.new_zeros(len(weight))
+        for rows in _parts(x):
+            narrow = torch.ops.aten.threshold_backward(gradients[0][rows], out[rows], 0)
+            mine = wide[: len(narrow)]
+            # Of the layer's input it only looks at the shape.
+            torch.ops.aten.max_pool2d_with_indices_backward.grad_input(narrow, mine, *_POOL, False, winners[rows], grad_input=mine)
+            sizes = ([len(weight)], [1, 1], [0, 0], [1, 1], False, [0, 0], 1)
+            _, more_weight, more_bias = torch.ops.aten.convolution_backward(mine, x[rows], weight, *sizes, [False, True, True])
+            to_weight += more_weight
+            to_bias += more_bias
+        return None, to_weight, to_bias
+
+
+def _parts(x: Tensor) -> list[slice]:
+    return [slice(start, min(start + _PART, len(x))) for start in range(0, len(x), _PART)]
