@@ -28,8 +28,10 @@ from dominoes.measuring import Meter
 from dominoes.models import MODELS
 from dominoes.spec import Optimizer, RunSpec, TrainSpec, stream
 
-# Steps of a turn at most: enough to keep a device busy while other runs have theirs.
+# Steps after which a turn ends: enough to keep a device busy while other runs have theirs.
 _TURN = 32
+# Steps that are recorded as one, so that a device is told of them once.
+_BLOCK = 8
 # As PyTorch's documentation wants it before a graph is recorded: libraries choose algorithms and get their memory.
 _REHEARSALS = 3
 
@@ -150,10 +152,10 @@ def turns(
         ask: Callable[[], list[Tensor]] = partial(meter.answers, network)
         if lane.graphs:
             assert isinstance(optimizer, torch.optim.Optimizer)
-            take = replayed(take, network, optimizer, min(how.batch, count), lane)
+            take = replayed(take, network, optimizer, how.batch, count, lane)
             ask()
             ask = lane.recorded(ask)
-        batches = _batches(count, how, spec.seed, lane)
+        batches = _batches(count, how, spec.seed, lane, due)
         clock = _Clock(lane, seconds)
         asked = [lane.download(answers) for answers in ask()]
         clock.mark("measuring")
@@ -165,10 +167,11 @@ def turns(
         with lane.entered():
             clock.start()
             network.train()
-            for _ in range(_TURN):
+            end = step + _TURN
+            while step < end:
                 rows = next(batches)
                 take(rows)
-                step += 1
+                step += -(-len(rows) // how.batch)
                 samples += len(rows)
                 progress(step, steps)
                 if step in due:
@@ -198,12 +201,14 @@ def stepper(network: nn.Module, optimizer: Descent | torch.optim.Optimizer, resi
     return take
 
 
-def replayed(take: Step, network: nn.Module, optimizer: torch.optim.Optimizer, batch: int, lane: Lane) -> Step:
-    """The same step, recorded for batches of one size, which then only its rows are brought to; others are taken as before.
+def replayed(take: Step, network: nn.Module, optimizer: torch.optim.Optimizer, batch: int, count: int, lane: Lane) -> Step:
+    """The same step, recorded for full batches, and for `_BLOCK` of them, one after the other, where there are so many dominoes: then only
+    rows are brought to it. A shorter batch is taken as before.
 
     To be recorded a step must have been made before. Weights, statistics and the optimiser's state are put back after that, in place,
     because a recording knows tensors by their addresses; a momentum of zeros and one that is not there yet are the same.
     """
+    batch = min(batch, count)
     rows = torch.zeros(batch, dtype=torch.int64, device=lane.device)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     network.train()
@@ -218,23 +223,43 @@ def replayed(take: Step, network: nn.Module, optimizer: torch.optim.Optimizer, b
         for value in state.values():
             if isinstance(value, Tensor):
                 value.zero_()
-    replay = lane.recorded(partial(take, rows))
+
+    def take_all(parts: tuple[Tensor, ...]) -> None:
+        for part in parts:
+            take(part)
+
+    recordings = {}
+    for size in {batch, _BLOCK * batch if _BLOCK * batch <= count else batch}:
+        buffer = torch.zeros(size, dtype=torch.int64, device=lane.device)
+        recordings[size] = buffer, lane.recorded(partial(take_all, torch.split(buffer, batch)))
 
     def step(mine: Tensor) -> None:
-        if len(mine) != batch:
+        if len(mine) not in recordings:
             take(mine)
             return
-        rows.copy_(mine)
+        buffer, replay = recordings[len(mine)]
+        buffer.copy_(mine)
         replay()
 
     return step
 
 
-def _batches(count: int, how: TrainSpec, seed: int, lane: Lane) -> Iterator[Tensor]:
-    """Rows of each step, on the device; an epoch's order goes there at once."""
+def _batches(count: int, how: TrainSpec, seed: int, lane: Lane, due: set[int]) -> Iterator[Tensor]:
+    """Rows of each step, on the device; an epoch's order goes there at once.
+
+    Where steps are recorded, those of `_BLOCK` steps at once if their batches are full and none but the last is due to be measured.
+    """
     order = torch.Generator().manual_seed(stream(seed, "order"))
+    step = 0
     for _ in range(how.epochs):
-        yield from torch.split(lane.upload(torch.randperm(count, generator=order)), how.batch)
+        rows = lane.upload(torch.randperm(count, generator=order))
+        start = 0
+        while start < count:
+            full = lane.graphs and count - start >= _BLOCK * how.batch
+            many = _BLOCK if full and due.isdisjoint(range(step + 1, step + _BLOCK)) else 1
+            yield rows[start : start + many * how.batch]
+            start += many * how.batch
+            step += many
 
 
 class _Clock:

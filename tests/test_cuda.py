@@ -140,8 +140,8 @@ def test_a_full_memory_halves_the_pack(alone: dict[str, tuple[bytes, ...]], tmp_
     """Runs that are put back in the middle of their graphs begin again; every table is what it was."""
     plain, met = training._batches, []
 
-    def batches(count: int, how: TrainSpec, seed: int, lane: Any) -> Generator[torch.Tensor, None, None]:
-        for number, rows in enumerate(plain(count, how, seed, lane)):
+    def batches(count: int, how: TrainSpec, seed: int, *rest: Any) -> Generator[torch.Tensor, None, None]:
+        for number, rows in enumerate(plain(count, how, seed, *rest)):
             if seed == 0 and number == 7 and not met:
                 met.append(seed)
                 raise torch.OutOfMemoryError(FULL)
@@ -163,8 +163,8 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from dominoes import training, worker
 plain = training._batches
-def batches(count, how, seed, lane):
-    for rows in plain(count, how, seed, lane):
+def batches(count, how, seed, *rest):
+    for rows in plain(count, how, seed, *rest):
         yield rows + 10**7 if seed == 1 else rows
 training._batches = batches
 worker.serve()

@@ -436,8 +436,8 @@ sys.path.insert(0, sys.argv[1])
 import torch
 from dominoes import training, worker
 plain = training._batches
-def batches(count, how, seed, lane):
-    for rows in plain(count, how, seed, lane):
+def batches(count, how, seed, *rest):
+    for rows in plain(count, how, seed, *rest):
         if seed == 1:
             raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
         yield rows

@@ -188,8 +188,8 @@ def test_runs_survive_a_full_memory(
             raise torch.OutOfMemoryError(FULL)
         return plain(model, classes, seed)
 
-    def batches(count: int, how: TrainSpec, seed: int, lane: Any) -> Generator[torch.Tensor, None, None]:
-        for number, rows in enumerate(plain(count, how, seed, lane)):
+    def batches(count: int, how: TrainSpec, seed: int, *rest: Any) -> Generator[torch.Tensor, None, None]:
+        for number, rows in enumerate(plain(count, how, seed, *rest)):
             if seed == 0 and number == 7 and not met:
                 met.append(seed)
                 raise torch.OutOfMemoryError(FULL)
@@ -225,8 +225,8 @@ def test_a_broken_device_is_not_blamed_on_one_run(tmp_path: Path, monkeypatch: p
     """After a CUDA error the whole pack is lost, and no run of it FAILED: which was at fault is not known yet."""
     plain = training._batches
 
-    def batches(count: int, how: TrainSpec, seed: int, lane: Any) -> Generator[torch.Tensor, None, None]:
-        for rows in plain(count, how, seed, lane):
+    def batches(count: int, how: TrainSpec, seed: int, *rest: Any) -> Generator[torch.Tensor, None, None]:
+        for rows in plain(count, how, seed, *rest):
             if seed == 1:
                 raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
             yield rows
@@ -246,8 +246,8 @@ def test_a_claim_that_another_takes_leaves_the_pack_alone(
     taken, held = MIXED[1], MIXED[0]
     plain = training._batches
 
-    def batches(count: int, how: TrainSpec, seed: int, lane: Any) -> Generator[torch.Tensor, None, None]:
-        for number, rows in enumerate(plain(count, how, seed, lane)):
+    def batches(count: int, how: TrainSpec, seed: int, *rest: Any) -> Generator[torch.Tensor, None, None]:
+        for number, rows in enumerate(plain(count, how, seed, *rest)):
             if seed == taken.seed and number == 4:
                 for claim in (tmp_path / "runs" / taken.id).glob("CLAIM-*"):
                     claim.unlink()
