@@ -35,6 +35,8 @@ class _Rates:
 def estimate(plan: Plan, *, device: str = "auto", data: Path | None = None, download: bool = False) -> Cost:
     """Time a few steps and one measurement for every combination of network, batch, probe and sources, and add up.
 
+    Runs are reckoned one at a time: what a GPU gains by several at once (`packing`) is left out.
+
     Nothing is written. On a machine that does other work the estimate is too long by as much.
     """
     rates: dict[tuple[object, ...], _Rates] = {}

@@ -67,6 +67,7 @@ class _Job(Generic[K, T]):
     key: K
     turns: Generator[None, None, T]
     together: int = 1
+    new: bool = True
     began: float = field(default_factory=time.perf_counter)
 
 
@@ -122,7 +123,10 @@ class Pack(Generic[K, T]):
         return len(self._active) < self.limit and self._memory.free() >= _MARGIN * self._largest
 
     def _advance(self, job: _Job[K, T]) -> Ended[K, T] | None:
-        before = self._memory.used() if self._memory else 0
+        # A job takes nearly all of its memory in its first turn; to ask in each would cost more than the turn.
+        asked = self._memory if job.new else None
+        before = asked.used() if asked else 0
+        job.new = False
         try:
             next(job.turns)
         except StopIteration as end:
@@ -134,7 +138,7 @@ class Pack(Generic[K, T]):
                 return Ended(job.key, None, error, traceback.format_exc(), time.perf_counter() - job.began)
             reason = " ".join(str(error).split())[:200]
         else:
-            self._largest = max(self._largest, (self._memory.used() if self._memory else 0) - before)
+            self._largest = max(self._largest, (asked.used() if asked else 0) - before)
             return None
         # Out of the handler, so that the error does not hold the memory any more.
         self._halve(job, reason)
