@@ -127,10 +127,13 @@ class _ConvPool(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         height, width = (x.shape[2] - 2) // 2, (x.shape[3] - 2) // 2
         out = torch.empty((len(x), len(weight), height, width), memory_format=torch.channels_last)
-        winners = torch.empty_like(out, dtype=torch.int64)
-        for rows in _parts(len(x), 4 * out[0].numel()):
+        parts = _parts(len(x), 4 * out[0].numel())
+        learning = any(ctx.needs_input_grad)
+        winners = torch.empty_like(out if learning else out[parts[0]], dtype=torch.int64)
+        for rows in parts:
             wide = nn.functional.conv2d(x[rows], weight, bias)
-            torch.ops.aten.max_pool2d_with_indices.out(wide, *_POOL, False, out=out[rows], indices=winners[rows])
+            mine = winners[rows] if learning else winners[: len(wide)]
+            torch.ops.aten.max_pool2d_with_indices.out(wide, *_POOL, False, out=out[rows], indices=mine)
             out[rows].relu_()
         ctx.save_for_backward(x, weight, out, winners)
         return out
