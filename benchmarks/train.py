@@ -149,10 +149,10 @@ def cpu_rows(side: Callable[[str], Side], sources: tuple[str, str], scale: int |
         return found
 
     def start() -> dict[str, float]:
+        jobs.compose(spec, jobs.Setting(out))
         return once("ours", "start", model="detector", n=spec.n, probe=20 if quick else PROBE, sources=sources, out=str(out))
 
     spec = DominoSpec(n=300 if quick else TRAIN, prevalence=(0.65, 0.65), top=sources[0], bottom=sources[1])
-    jobs.compose(spec, jobs.Setting(out))
     rows: dict[str, Row] = {}
     for model, floor, aim, steps in (("detector", 1.3, 1.5, 30), ("resnet8", 1.35, 1.6, 6)):
         sizes = {"model": model, "n": 64 * (3 if quick else steps + 1)}
@@ -273,6 +273,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sides() as side:
         rows = cpu_rows(side, sources, options.scale, options.quick, Path(folder))
         on_card = cuda_rows(sources, options.quick, Path(folder))
+        for each in options.only or []:
+            if not any(key.startswith(each) for key in (*rows, *on_card)):
+                parser.error(f"no row begins with {each}; the rows are {', '.join((*rows, *on_card))}")
         wanted = [key for key in (*rows, *on_card) if not options.only or any(key.startswith(each) for each in options.only)]
         if not options.json:
             print(", ".join(f"{name} {value}" for name, value in about.items()))
@@ -288,7 +291,7 @@ def main() -> None:
                 }
             else:
                 # Fresh processes have no warm-up of their own: they are what is measured.
-                result[key] = measured(row, options.rounds, warm=key not in ("memory", "start", *on_card))
+                result[key] = measured(row, options.rounds, warm=not options.quick and key not in ("memory", "start", *on_card))
             if not options.json:
                 print(_line(key, result[key], row.unit), flush=True)
     if options.json:

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# Pictures at a time: 2 to 4 MB of a layer's values, which stay in a processor's cache until the next one has read them.
-_PART = 16
+# Values of a layer at a time: 2 MB, which stay in a processor's cache until the next step has read them.
+_PART = 2**19
 _POOL: tuple[list[int], ...] = ([2, 2], [2, 2], [0, 0], [1, 1])
 
 
@@ -63,7 +63,7 @@ class _Norm(torch.autograd.Function):
             module.running_var.lerp_(variance * (count / max(count - 1, 1)), momentum)
             module.num_batches_tracked.add_(1)
         out, empty = torch.empty_like(x), x.new_empty(0)
-        for rows in _parts(x):
+        for rows in _parts(len(x), x[0].numel()):
             settings = (weight, bias, mean, variance, False, 0.0, module.eps)
             torch.ops.aten.native_batch_norm.out(x[rows], *settings, out=out[rows], save_mean=empty, save_invstd=empty)
             if residual is not None:
@@ -84,7 +84,7 @@ class _Norm(torch.autograd.Function):
         # Of the sum before ReLU; where no residual needs it, it becomes the gradient of x where it lies.
         to_sum = gradient if not ctx.relu else torch.empty_like(x) if ctx.added else to_x
         to_weight, to_bias = torch.zeros_like(means), torch.zeros_like(means)
-        for rows in _parts(x):
+        for rows in _parts(len(x), x[0].numel()):
             if ctx.relu:
                 torch.ops.aten.threshold_backward.grad_input(gradient[rows], out[rows], 0, grad_input=to_sum[rows])
             settings = (None, None, None, means, scales, True, 0.0, [False, True, True])
@@ -98,7 +98,7 @@ class _Norm(torch.autograd.Function):
         b = -a * scale * to_weight / count
         c = -a * to_bias / count - b * mean
         a, b, c = (each.repeat(repeats) for each in (a, b, c))
-        for rows in _parts(x):
+        for rows in _parts(len(x), x[0].numel()):
             mine = _lines(to_x[rows])
             torch.addcmul(c, _lines(to_sum[rows]), a, out=mine)
             mine.addcmul_(_lines(x[rows]), b)
@@ -126,11 +126,14 @@ class _ConvPool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         height, width = (x.shape[2] - 2) // 2, (x.shape[3] - 2) // 2
-        out = x.new_empty((len(x), len(weight), height, width)).contiguous(memory_format=torch.channels_last)
-        winners = torch.empty_like(out, dtype=torch.int64)
-        for rows in _parts(x):
+        out = torch.empty((len(x), len(weight), height, width), memory_format=torch.channels_last)
+        parts = _parts(len(x), 4 * out[0].numel())
+        learning = any(ctx.needs_input_grad)
+        winners = torch.empty_like(out if learning else out[parts[0]], dtype=torch.int64)
+        for rows in parts:
             wide = nn.functional.conv2d(x[rows], weight, bias)
-            torch.ops.aten.max_pool2d_with_indices.out(wide, *_POOL, False, out=out[rows], indices=winners[rows])
+            mine = winners[rows] if learning else winners[: len(wide)]
+            torch.ops.aten.max_pool2d_with_indices.out(wide, *_POOL, False, out=out[rows], indices=mine)
             out[rows].relu_()
         ctx.save_for_backward(x, weight, out, winners)
         return out
@@ -138,10 +141,11 @@ class _ConvPool(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor]:
         x, weight, out, winners = ctx.saved_tensors
-        shape = (min(_PART, len(x)), len(weight), x.shape[2] - 2, x.shape[3] - 2)
+        parts = _parts(len(x), 4 * out[0].numel())
+        shape = (parts[0].stop, len(weight), x.shape[2] - 2, x.shape[3] - 2)
         wide = torch.empty(shape, memory_format=torch.channels_last)
         to_weight, to_bias = torch.zeros_like(weight), weight.new_zeros(len(weight))
-        for rows in _parts(x):
+        for rows in parts:
             narrow = torch.ops.aten.threshold_backward(gradients[0][rows], out[rows], 0)
             mine = wide[: len(narrow)]
             # Of the layer's input it only looks at the shape.
@@ -153,5 +157,7 @@ class _ConvPool(torch.autograd.Function):
         return None, to_weight, to_bias
 
 
-def _parts(x: Tensor) -> list[slice]:
-    return [slice(start, min(start + _PART, len(x))) for start in range(0, len(x), _PART)]
+def _parts(count: int, values: int) -> list[slice]:
+    """A batch of pictures with so many values each, by parts."""
+    step = max(_PART // values, 1)
+    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
