@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from small_sweeps import ROOT, call, export, run, start, write
 
-from dominoes import cluster, deal
+from dominoes import cluster, deal, state
 from dominoes.errors import RunError
 from dominoes.jobs import Setting
 from dominoes.spec import DominoSpec
@@ -99,11 +99,11 @@ def test_a_killed_worker_and_a_killed_node_cost_their_own_runs(
 
 @pytest.mark.slow
 def test_folders_come_back_from_machines_that_share_nothing(calm: tuple[Path, tuple[bytes, bytes]], tmp_path: Path) -> None:
-    """With --collect each run's folder travels as bytes; a local cluster of two cores is started and ended with the sweep."""
+    """With --collect each run's folder travels as bytes, of packs too; a local cluster of two cores is started and ended with the sweep."""
     pytest.importorskip("ray", reason="the extra [ray] is not installed")
     file, expected = calm
     out = tmp_path / "out"
-    printed = run(file, out, "--engine", "ray", "--workers", 2, "--collect")
+    printed = run(file, out, "--engine", "ray", "--workers", 2, "--collect", "--pack", 3)
     assert printed.count("\ndone ") == 6
     assert not (out / "datasets").exists()
     assert export(out, tmp_path) == expected
@@ -115,6 +115,7 @@ def test_folders_come_back_from_machines_that_share_nothing(calm: tuple[Path, tu
         "spec.json",
     }
     assert "6 done" in call("status", out)
+    assert {state.environment(mark.parent)["packing"] for mark in out.glob("runs/*/DONE")} == {3}
 
 
 def test_a_cluster_that_is_not_there_is_named(calm: tuple[Path, tuple[bytes, bytes]], tmp_path: Path) -> None:
