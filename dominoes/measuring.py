@@ -38,7 +38,7 @@ class Meter:
     """Measures a network on the probes and on a fixed sample of the training dominoes of each kind."""
 
     def __init__(self, spec: RunSpec, resident: Resident, table: Deal, probes: Mapping[str, Dominoes], *, channels_last: bool):
-        self._spec, self._channels_last = spec, channels_last
+        self._run, self._seed, self._channels_last = spec.id, spec.seed, channels_last
         self._classes = len(next(iter(probes.values())).classes)
         self._curves: list[tuple[Any, ...]] = []
         self._by_class: list[tuple[Any, ...]] = []
@@ -64,7 +64,7 @@ class Meter:
         """What `measure` does, of `answers` that have come to the CPU."""
         curve_rows: list[tuple[Any, ...]] = []
         class_rows: list[tuple[Any, ...]] = []
-        head = (self._spec.id, self._spec.seed, step, epoch, samples)
+        head = (self._run, self._seed, step, epoch, samples)
         for found, (_, _, inverse, groups) in zip(answers, self._parts, strict=True):
             logits = found.double()[inverse]
             start = 0
@@ -77,7 +77,7 @@ class Meter:
                 agree = [float(np.mean(answer == group.shown[side])) if group.shown[side][0] >= 0 else np.nan for side in SIDES]
                 curve_rows.append((*head, group.split, group.kind, len(loss), float(loss.mean()), float(correct.mean()), *agree))
                 if group.split == "test":
-                    class_rows += _class_rows((self._spec.id, step, group.kind), group.label, loss, correct, self._classes)
+                    class_rows += _class_rows((self._run, step, group.kind), group.label, loss, correct, self._classes)
         if not all(np.isfinite(row[8]) for row in curve_rows):
             return False
         self._curves += curve_rows
