@@ -1,6 +1,8 @@
 """Training and measuring: against a plain loop, bit for bit where promised, and on real pictures."""
 
 import copy
+import time
+from contextlib import nullcontext
 from math import log
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,14 @@ import pytest
 import torch
 from torch import nn
 
-from dominoes import curves
+from dominoes import curves, gallery
 from dominoes.dataset import MEAN, STD, Dominoes, probes
 from dominoes.deal import Dealt, make
 from dominoes.errors import DeviceError
+from dominoes.gallery import Hung
 from dominoes.lane import Lane
 from dominoes.models import MODELS
-from dominoes.spec import DominoSpec, Model, RunSpec, TrainSpec, stream
+from dominoes.spec import DominoSpec, Model, Precision, RunSpec, TrainSpec, stream
 from dominoes.training import Trained, device_of, finish, initial, schedule, train, turns
 
 DATASET = DominoSpec(n=300, prevalence=(0.7, 0.6), reliability=(0.8, 0.7), top="digits", bottom="textures", seed=3)
@@ -304,3 +307,48 @@ def test_precision_is_of_training_alone(small: Dealt, tests: dict[str, Dominoes]
     pd.testing.assert_frame_equal(exact.query("step == 0"), half.query("step == 0"), check_exact=True)
     assert not np.array_equal(exact.query("step == 1")["loss"], half.query("step == 1")["loss"])
     assert np.allclose(exact["loss"], half["loss"], rtol=0.1)
+
+
+class Event:
+    """What a CUDA event tells, of a device that does everything at once."""
+
+    def __init__(self, *, enable_timing: bool):
+        assert enable_timing
+
+    def record(self) -> None:
+        """Now."""
+        self.seconds: float = time.perf_counter()
+
+    def synchronize(self) -> None:
+        """It was recorded."""
+        assert self.seconds
+
+    def elapsed_time(self, later: "Event") -> float:
+        """Milliseconds."""
+        return 1000 * (later.seconds - self.seconds)
+
+
+@pytest.mark.parametrize("precision", list(Precision))
+def test_what_only_cuda_does_is_what_others_do(
+    small: Dealt, tests: dict[str, Dominoes], monkeypatch: pytest.MonkeyPatch, precision: Precision
+) -> None:
+    """A CPU in the place of a GPU, with events, hung pictures and fused updates: the same curves but for rounding, times of both stages,
+    and every switch of the numerics put back. (What a real GPU makes of it is in test_cuda.)"""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: device)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda values: values)
+    monkeypatch.setattr(gallery, "resident", Hung)
+    lane = Lane(torch.device("cuda"), precision)
+    lane.device, lane.recorded = torch.device("cpu"), lambda call: call  # type: ignore[method-assign, assignment]
+    how = TrainSpec(model="mlp", lr=0.003, epochs=2, batch=16, measurements=6, probe=60, precision=precision)
+    spec = RunSpec(dataset=small.spec, train=how)
+    products, benchmark = torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.benchmark
+    found = finish(turns(spec, Dominoes.of(small), tests, lane))
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert (products, benchmark) == (torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.benchmark)
+    assert all(seconds > 0 for seconds in found.seconds.values())
+    monkeypatch.undo()
+    plain = train(spec, Dominoes.of(small), tests)
+    assert np.allclose(found.curves["loss"], plain.curves["loss"], rtol=1e-5 if precision is not Precision.BFLOAT16 else 1e-3)
