@@ -1,8 +1,8 @@
 """The trainer against the one that people write first: `python -m benchmarks.train [--rounds 3] [--json] [--only ROW] [--data DIR]`.
 
 Both sides live in processes of their own, one thread each, ours with the environment of a worker (`jobs.ENVIRONMENT`), the baseline with a
-plain one, and are asked in turn (A B A B ...), `rounds` times, after one round that is thrown away: it holds imports, first use and
-the making of data. Seconds are CPU seconds of the process, so other work on the machine matters little; starts are wall seconds. A ratio
+plain one, and are asked in turn (A B A B ...), `rounds` times; steps and evaluations after one round that is thrown away, which holds
+the first use of everything. Imports and the making of data are never in a timer. Seconds are CPU seconds of the process, so other work on the machine matters little; starts are wall seconds. A ratio
 is baseline over ours in one round; given are the median and the range over rounds.
 
 Whole runs are scaled: 1/S of the dominoes, of the probes and of the steps between evaluations, so that training and evaluating keep
@@ -248,6 +248,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="one JSON object, a key a row")
+    parser.add_argument("--markdown", action="store_true", help="the table as it stands in README.md")
     parser.add_argument("--only", action="append", metavar="ROW", help="rows whose key begins so; repeatable")
     parser.add_argument("--data", type=Path, help="folder with mnist and cifar10; without them: the embedded sources")
     parser.add_argument("--scale", type=int, help="of whole runs; 1: in full")
@@ -279,6 +280,8 @@ def main() -> None:
         wanted = [key for key in (*rows, *on_card) if not options.only or any(key.startswith(each) for each in options.only)]
         if not options.json:
             print(", ".join(f"{name} {value}" for name, value in about.items()))
+            if options.markdown:
+                print("\n| figure | median | range | floor | aim | beside |\n|---|---|---|---|---|---|")
         for key in wanted:
             row = rows.get(key) or on_card[key]
             if key in on_card and not _cuda():
@@ -290,10 +293,10 @@ def main() -> None:
                     "reached": "not measured (no CUDA device)",
                 }
             else:
-                # Fresh processes have no warm-up of their own: they are what is measured.
-                result[key] = measured(row, options.rounds, warm=not options.quick and key not in ("memory", "start", *on_card))
+                # In whole runs what happens once belongs to what is measured, as in fresh processes.
+                result[key] = measured(row, options.rounds, warm=not options.quick and key.startswith(("step", "evaluation")))
             if not options.json:
-                print(_line(key, result[key], row.unit), flush=True)
+                print((_cells if options.markdown else _line)(key, result[key], row.unit), flush=True)
     if options.json:
         print(json.dumps(result, indent=1))
 
@@ -309,6 +312,17 @@ def _processor() -> str:
 def _cuda() -> bool:
     code = "import torch; print(torch.cuda.is_available())"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "True"
+
+
+def _cells(key: str, found: dict[str, Any], unit: str) -> str:
+    sign, end = ("", " s") if unit == "s" else ("÷" if key == "memory" else "×", "")
+    middle, spread, beside = found["reached"], "", ""
+    if found["median"] is not None:
+        middle = f"{sign}{found['median']:.2f}{end}"
+        spread = f"{found['range'][0]:.2f} to {found['range'][1]:.2f}"
+        names = [name for name in found["rounds"][0] if name != found["by"]]
+        beside = ", ".join(f"{name} {statistics.median(each[name] for each in found['rounds']):.4g}" for name in names)
+    return f"| {found['title']} | {middle} | {spread} | {sign}{found['floor']:g}{end} | {sign}{found['aim']:g}{end} | {beside} |"
 
 
 def _line(key: str, found: dict[str, Any], unit: str) -> str:
