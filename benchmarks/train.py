@@ -110,7 +110,7 @@ def once(name: str, figure: str, **sizes: Any) -> dict[str, float]:
 
 
 def cpu_rows(side: Callable[[str], Side], sources: tuple[str, str], scale: int | None, quick: bool, out: Path) -> dict[str, Row]:
-    """All rows that need no GPU. `scale`: of whole runs, None: 10 and 20 for the detector, 50 for ResNet8."""
+    """All rows that need no GPU. `scale`: of whole runs, None: 20 and 10 for the detector, 50 for ResNet8."""
 
     def ratio(figure: str, ours: dict[str, Any], theirs: dict[str, Any]) -> Callable[[], dict[str, float]]:
         def measure() -> dict[str, float]:
@@ -160,13 +160,13 @@ def cpu_rows(side: Callable[[str], Side], sources: tuple[str, str], scale: int |
         rows[f"step {model}"] = Row(f"train step, {model}, CPU", floor, aim, ratio("step", sizes, sizes))
     for model, floor, aim, probe in (("detector", 2.2, 3.0, PROBE), ("resnet8", 1.6, 2.0, 300)):
         rows[f"evaluation {model}"] = Row(f"evaluation, {model}, CPU", floor, aim, evaluation(model, 20 if quick else probe))
-    for model, floor, aim, part in (("detector", 2.0, 2.5, 10), ("resnet8", 1.5, 1.8, 50)):
+    for model, floor, aim, part in (("detector", 2.0, 2.5, 20), ("resnet8", 1.5, 1.8, 50)):
         part = scale or part
         sizes = {"model": model, "n": TRAIN // part, "test": TEST // part, "every": max(EVERY // part, 1)}
         if quick:
             sizes |= {"n": 128, "test": 40, "every": 1}
         rows[f"same schedule {model}"] = Row(f"whole run, same schedule, {model}, CPU", floor, aim, ratio("same", sizes, sizes))
-    for model, part, epochs in (("detector", 20, EPOCHS), ("resnet8", 50, 2)):
+    for model, part, epochs in (("detector", 10, EPOCHS), ("resnet8", 50, 1)):
         part = scale or part
         sizes = {"model": model, "n": TRAIN // part, "epochs": EPOCHS if scale else epochs}
         if quick:
