@@ -95,7 +95,7 @@ def refusal(plan: Plan) -> str:
     for reason, specs in together.items():
         values = {name: value for name, value in plan.values(specs[0]).items() if name.startswith("dataset.")}
         where = ", ".join(f"{name.removeprefix('dataset.')} {plain(value)}" for name, value in values.items()) or "every point"
-        lines.append(f"{where} ({len(specs)} runs): {reason}")
+        lines.append(f"{where} ({len(specs)} {'run' if len(specs) == 1 else 'runs'}): {reason}")
     return "\n  ".join(lines)
 
 
