@@ -62,7 +62,7 @@ class Ended(Generic[K, T]):
     seconds: float
 
 
-@dataclass
+@dataclass(eq=False)
 class _Job(Generic[K, T]):
     key: K
     turns: Generator[None, None, T]
@@ -75,7 +75,7 @@ class Pack(Generic[K, T]):
     """Jobs that take turns.
 
     Where one finds no memory left, the pack is halved: the oldest jobs go on, the others begin again when there is room. Only one that is
-    alone and still finds none has failed.
+    alone and still finds none has failed. What the pack was halved to stays its limit.
     """
 
     def __init__(self, start: Callable[[K, Callable[[], int]], Generator[None, None, T]], limit: int, memory: Memory | None = None):
@@ -107,15 +107,17 @@ class Pack(Generic[K, T]):
     def turn(self) -> Iterator[Ended[K, T]]:
         """Let one more job in if there is room, then give each a turn; yield those that end."""
         if self._waiting and self._room():
-            key = self._waiting.popleft()
-            # The function is called from within the job's turns, when it is there.
-            job = _Job(key, self._start(key, lambda: job.together))
-            self._active.append(job)
-            for each in self._active:
-                each.together = max(each.together, len(self._active))
+            self._open(self._waiting.popleft())
         for job in list(self._active):
             if job in self._active and (ended := self._advance(job)) is not None:
                 yield ended
+
+    def _open(self, key: K) -> None:
+        # The function is called from within the job's turns, when the job is there.
+        job = _Job(key, self._start(key, lambda: job.together))
+        self._active.append(job)
+        for each in self._active:
+            each.together = max(each.together, len(self._active))
 
     def _room(self) -> bool:
         if not self._active or self._memory is None:
