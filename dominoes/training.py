@@ -308,6 +308,6 @@ def _optimizer(network: nn.Module, how: TrainSpec, lane: Lane) -> Descent | torc
             betas=(how.momentum, 0.999),
             weight_decay=how.weight_decay,
             fused=fused,
-            capturable=lane.cuda,
+            capturable=lane.cuda and lane.graphs,
         )
     return torch.optim.SGD(network.parameters(), lr=how.lr, momentum=how.momentum, weight_decay=how.weight_decay, fused=fused)

@@ -124,6 +124,7 @@ def test_packed_runs_are_the_single_ones(alone: dict[str, tuple[bytes, ...]], tm
     assert max(packing(tmp_path)) >= min(pack, 5)
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 def test_nothing_waits_for_the_device_in_a_turn(small: Dealt, tests: dict[str, Dominoes]) -> None:
     """After the first turn no operation synchronises, in steps, at the ends of epochs, or in measuring."""
     how = TrainSpec(model="resnet8", epochs=4, batch=16, measurements=6, probe=60)
