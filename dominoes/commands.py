@@ -67,6 +67,10 @@ _DATASET = [
     ("--split", "|".join(Split), 1, "Split of the sources that is dealt."),
     ("--seed", "INT", 1, "Seed of the deal and the pairing."),
 ]
+_DIALS = [
+    ("--top-transform", "What is done to the top's pictures: noise=0.5, blur=1, ...; repeatable, in this order."),
+    ("--bottom-transform", "What is done to the bottom's pictures; repeatable."),
+]
 # Left out, these follow from the others.
 _OPEN = ("prevalence", "both", "empty", "ratio")
 _TRAINING = [
@@ -84,6 +88,9 @@ _TRAINING = [
 
 
 def _dataset_options(command: Command) -> Command:
+    command = click.option("--swap/--no-swap", "spec_swap", default=None, help="The halves change places: the top half is below.")(command)
+    for flag, text in reversed(_DIALS):
+        command = click.option(flag, f"spec_{flag[2:].replace('-', '_')}", metavar="NAME=VALUE", multiple=True, help=text)(command)
     for flag, metavar, count, text in reversed(_DATASET):
         field = flag[2:]
         default = (
@@ -115,7 +122,7 @@ def _out(text: str) -> Callable[[Command], Command]:
 
 def _fields(options: Mapping[str, Any], head: str) -> dict[str, Any]:
     """The options that were given and belong to one spec."""
-    found = {name.removeprefix(head): value for name, value in options.items() if name.startswith(head) and value is not None}
+    found = {name.removeprefix(head): value for name, value in options.items() if name.startswith(head) and value not in (None, ())}
     if isinstance(found.get("prevalence"), tuple):
         found["prevalence"] = tuple(None if part == "-" else part for part in found["prevalence"])
     return found
@@ -185,7 +192,10 @@ def _composition_text(found: Composition) -> str:
     from dominoes.card import parameters
 
     spec = found.spec
-    blocks = [f"{found.n} dominoes of {found.stock.classes} classes: {spec.top} over {spec.bottom} ({spec.split.value})"]
+    above, below = SIDES[::-1] if spec.swap else SIDES
+    blocks = [
+        f"{found.n} dominoes of {found.stock.classes} classes: {spec.described(above)} over {spec.described(below)} ({spec.split.value})"
+    ]
     blocks.append(
         tabulate([(kind, count, count / found.n) for kind, count in found.kinds.items()], ("kind", "dominoes", "share"), floatfmt=".6g")
     )
@@ -297,7 +307,7 @@ def train(
     numbers = _seeds(seeds)
     if dataset is not None and dataset.is_dir():
         if _fields(options, "spec_"):
-            given = ", ".join(f"--{name}" for name in _fields(options, "spec_"))
+            given = ", ".join(f"--{name.replace('_', '-')}" for name in _fields(options, "spec_"))
             raise SpecError(f"{dataset} is a dataset folder and has its spec; got {given} too, leave them out or build another dataset")
         dealt = folder.read(dataset, data=data, download=download)
     else:

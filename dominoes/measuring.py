@@ -44,7 +44,8 @@ class Meter:
             (resident, *_distinct(table, rows), groups) for rows, groups in [_sample(table, spec.train.probe, spec.train.probe_seed)]
         ]
         joined = _join([probe.deal for probe in probes.values()])
-        test = Resident(joined, next(iter(probes.values())).sources, resident.device)
+        any_probe = next(iter(probes.values()))
+        test = Resident(joined, any_probe.sources, resident.device, swap=any_probe.swap)
         groups = [_Group("test", kind, probe.deal.label, probe.deal.shown) for kind, probe in probes.items()]
         self._parts.append((test, *_distinct(joined, np.arange(len(joined))), groups))
 

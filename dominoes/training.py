@@ -96,7 +96,7 @@ def train(
         channels_last = device.type == "cpu" and getattr(network, "channels_last", False)
         if channels_last:
             network = network.to(memory_format=torch.channels_last)
-        resident = Resident(dominoes.deal, dominoes.sources, device)
+        resident = Resident(dominoes.deal, dominoes.sources, device, swap=dominoes.swap)
         meter = Meter(spec, resident, dominoes.deal, probes, channels_last=channels_last)
         optimizer = _optimizer(network, how)
         order = torch.Generator().manual_seed(stream(spec.seed, "order"))

@@ -33,8 +33,8 @@ def check(specs: Iterable[RunSpec], setting: Setting) -> None:
     Raises SpecError, SourceError, DeviceError.
     """
     device_of(setting.device)
-    for top, bottom, how in {(spec.dataset.top, spec.dataset.bottom, spec.train) for spec in specs}:
-        _probes(top, bottom, how.probe, how.probe_seed, setting)
+    for look, how in {(spec.dataset.look, spec.train) for spec in specs}:
+        _probes(look, how.probe, how.probe_seed, setting)
 
 
 def attempt(spec: RunSpec, setting: Setting) -> Report:
@@ -42,7 +42,7 @@ def attempt(spec: RunSpec, setting: Setting) -> Report:
     began = time.perf_counter()
     try:
         dealt = _dealt(spec.dataset, setting)
-        tests = _probes(spec.dataset.top, spec.dataset.bottom, spec.train.probe, spec.train.probe_seed, setting)
+        tests = _probes(spec.dataset.look, spec.train.probe, spec.train.probe_seed, setting)
     except Exception as error:
         return failed(spec, setting.out, run.failure(error), traceback.format_exc(), time.perf_counter() - began)
     try:
@@ -65,8 +65,8 @@ def _dealt(spec: DominoSpec, setting: Setting) -> Dealt:
 
 
 @lru_cache(maxsize=4)
-def _probes(top: str, bottom: str, n: int, seed: int, setting: Setting) -> Mapping[str, Dominoes]:
-    return dataset.probes(DominoSpec(top=top, bottom=bottom), n, seed, data=setting.data, download=setting.download)
+def _probes(look: DominoSpec, n: int, seed: int, setting: Setting) -> Mapping[str, Dominoes]:
+    return dataset.probes(look, n, seed, data=setting.data, download=setting.download)
 
 
 def serve() -> None:

@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "dominoes"
 ORDER = [
     "errors",
     "files",
+    "dials",
     "spec",
     "shares",
     "stock",
@@ -19,6 +20,7 @@ ORDER = [
     "targets",
     "composition",
     "decoding",
+    "transforms",
     "sources",
     "deal",
     "card",
@@ -59,7 +61,22 @@ ORDER = [
     "theory_commands",
     "commands",
 ]
-LIGHT = ("spec", "shares", "stock", "conflict", "targets", "composition", "decoding", "sources", "deal", "card", "folder", "curves")
+LIGHT = (
+    "dials",
+    "spec",
+    "shares",
+    "stock",
+    "conflict",
+    "targets",
+    "composition",
+    "decoding",
+    "transforms",
+    "sources",
+    "deal",
+    "card",
+    "folder",
+    "curves",
+)
 LIGHT += ("state", "jobs", "engines", "cluster", "sweep", "plan", "ledger", "harvest", "loggers")
 THEORY = (
     "patterns",
