@@ -365,6 +365,78 @@ def _summary(spec: RunSpec, outcome: Outcome) -> str:
 
 
 @main.command()
+@click.option("--source", metavar="SPEC", help="Source to measure: a name or a path.")
+@click.option("--transform", "transforms", multiple=True, metavar="NAME=VALUE", help="What is done to its pictures; repeatable, in order.")
+@click.option("--side", type=click.Choice(SIDES), default="top", show_default=True, help="Half on which it is shown; the other is blank.")
+@click.option(
+    "--sweep",
+    "sweep_file",
+    type=click.Path(path_type=Path),
+    help="Instead: every look of a side that differs between this sweep's runs, and its training.",
+)
+@_training_options
+@click.option("--n", type=click.IntRange(min=1), help="Training pictures to use at most, drawn by seed.  [default: all]")
+@click.option(
+    "--seeds", default="0-4", show_default=True, metavar="LIST", help="Seeds of the labels' order, of initialisation and training."
+)
+@click.option("--level", default=0.95, show_default=True, help="Level of the intervals over seeds.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes at once.  [default: one for each core, or GPU]")
+@click.option("--device", default="cpu", show_default=True, type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Where to train.")
+@_data
+@_download
+@_out("Table to write (.csv).")
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+def simplicity(
+    source: str | None,
+    transforms: tuple[str, ...],
+    side: str,
+    sweep_file: Path | None,
+    n: int | None,
+    seeds: str,
+    level: float,
+    workers: int | None,
+    device: str,
+    data: Path | None,
+    download: bool,
+    out: Path,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Measure how simple one half alone is to a network: the yardstick beside the dials.
+
+    Code length of the labels in nats, samples until half and 90 % of the ceiling are reached, the ceiling, and the share of it that
+    a linear model reaches; with intervals over seeds. One epoch, unless --epochs or the sweep says otherwise.
+    """
+    from tqdm import tqdm
+
+    from dominoes import engines, files
+    from dominoes import simplicity as yardstick
+
+    if (source is None) == (sweep_file is None) or (sweep_file is not None and transforms):
+        raise SpecError("expected --source SPEC (with --transform), or --sweep FILE alone; pass one of them")
+    given = _fields(options, "train_")
+    if sweep_file is not None:
+        from dominoes.sweep import read
+
+        looks, how = yardstick.looks(read(sweep_file).runs)
+        how = parse(TrainSpec, how.model_dump() | given)
+    else:
+        looks = [(str(source), parse(DominoSpec, {"top_transform": transforms}, where="--transform").top_transform, side)]
+        how = parse(TrainSpec, {"epochs": yardstick.EPOCHS} | given)
+    settings = [yardstick.Setting(*look, how, n, data, download, device) for look in looks]
+    with tqdm(unit="task", disable=None, leave=False, file=sys.stderr) as bar:
+
+        def step(done: int, of: int) -> None:
+            bar.total = of
+            bar.update(done - bar.n)
+
+        table = yardstick.measure(settings, _seeds(seeds), workers=workers or engines.workers_here(device), level=level, progress=step)
+    text = table.to_csv(index=False, lineterminator="\n")
+    files.write(out, text)
+    click.echo(table.to_json(orient="records", indent=1) if as_json else "\n".join([*yardstick.sentences(table), str(out)]))
+
+
+@main.command()
 @click.argument("results", type=click.Path(path_type=Path))
 @_out("Figure to write (.png, .svg or .pdf).")
 def plot(results: Path, out: Path) -> None:

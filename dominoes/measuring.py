@@ -124,3 +124,11 @@ def _logits(network: nn.Module, resident: Resident, rows: NDArray[np.int64], *, 
     parts = torch.split(torch.from_numpy(rows).to(resident.device), _EVALUATION_BATCH)
     answers = [network(resident.compose(part, channels_last=channels_last)) for part in parts]
     return torch.cat(answers).cpu().double()
+
+
+def logits(network: nn.Module, dominoes: Dominoes, device: torch.device | None = None) -> NDArray[np.float64]:
+    """Answers of a network in evaluation mode to all dominoes, N×K, before the softmax."""
+    where = device or torch.device("cpu")
+    resident = Resident(dominoes.deal, dominoes.sources, where, swap=dominoes.swap)
+    channels_last = where.type == "cpu" and getattr(network, "channels_last", False)
+    return np.asarray(_logits(network, resident, np.arange(len(dominoes)), channels_last=channels_last).numpy())

@@ -37,11 +37,13 @@ ORDER = [
     "curvefit",
     "fitting",
     "verdicts",
+    "codelength",
     "panel",
     "predictions",
     "onesided",
     "comparison",
     "points",
+    "explanation",
     "laws",
     "figures",
     "export",
@@ -51,6 +53,7 @@ ORDER = [
     "worker",
     "engines",
     "cluster",
+    "simplicity",
     "sweep",
     "plan",
     "cost",
@@ -86,12 +89,13 @@ THEORY = (
     "curvefit",
     "fitting",
     "verdicts",
+    "codelength",
     "panel",
     "predictions",
     "onesided",
     "comparison",
 )
-THEORY += ("points", "laws")
+THEORY += ("codelength", "points", "explanation", "laws")
 
 
 def imported(module: str) -> set[str]:
