@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.stats import spearmanr
 from dominoes import dials
 from dominoes.codelength import ALL
 from dominoes.errors import CurvesError
-from dominoes.points import SIDES, Sweep
+from dominoes.points import SIDES, Sweep, sweep
 from dominoes.verdicts import Answer, Options
 
 # Rank correlation from which on the yardstick is said to order the onsets.
@@ -69,6 +70,29 @@ def _one(lengths: pd.DataFrame, source: str | None, transforms: str | None, side
     if len(rows) > 1:
         raise CurvesError(f"the yardstick has {len(rows)} code lengths of {name}; expected one, of one training and one source")
     return rows.iloc[0]
+
+
+def onsets(curves: pd.DataFrame, classes: pd.DataFrame | None, table: pd.DataFrame, by: Sequence[str] | None = None) -> pd.DataFrame:
+    """Onsets of both sides against the code length of the side that is dialled, for a figure.
+
+    Columns: `dialled` side, `setting` in words, `length` in nats per label, `onset` (NaN where it was not learned) of the `side`, in units of
+    `time`; one row a point, side and replicate. Arguments as in `laws.compare_sweep`. Raises CurvesError if nothing is dialled.
+    """
+    before = sweep(curves, classes, by=by)
+    after = measured(before, curves, table)
+    rows = []
+    for dialled in SIDES:
+        lengths = after.numbers(field(dialled)) if field(dialled) in after.fields else None
+        if lengths is None:
+            continue
+        words = [name for name in (f"source_{dialled}", f"transform_{dialled}") if name in before.fields]
+        settings = [" ".join(map(str, point)) for point in zip(*(before.values[name] for name in words), strict=True)]
+        for side in SIDES:
+            for replicate in after.quantity(side, "onset"):
+                rows += [(dialled, *point, side, after.time) for point in zip(settings, lengths, replicate, strict=True)]
+    if not rows:
+        raise CurvesError("no side's source or transforms differ between the runs, so there are no onsets to draw against code lengths")
+    return pd.DataFrame(rows, columns=["dialled", "setting", "length", "onset", "side", "time"])
 
 
 def ordered(data: Sweep, options: Options, side: str) -> Answer:

@@ -91,7 +91,11 @@ def fit(curves: Path, families: tuple[str, ...], metrics: tuple[str, ...], class
 @click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
 @click.option("--out", required=True, type=_PATH, help="Table of verdicts to write (.csv).")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
-@click.option("--plot", type=_PATH, help="Figure of the judged ratios over time to write (.png, .svg, .pdf); one group of runs only.")
+@click.option(
+    "--plot",
+    type=_PATH,
+    help="Figure to write (.png, .svg, .pdf): the judged ratios over time, of one group of runs; of a sweep onsets against the yardstick.",
+)
 def compare(
     curves: Path,
     by_class: Path | None,
@@ -115,15 +119,20 @@ def compare(
 
     table = _table(curves)
     classes = _by_class(curves, by_class)
+    measured = _yardsticks(curves, yardsticks) if sweep else None
     if sweep:
-        found = compare_sweep(table, classes, by=by or None, level=level, seed=seed, simplicity=_yardsticks(curves, yardsticks))
+        found = compare_sweep(table, classes, by=by or None, level=level, seed=seed, simplicity=measured)
     elif yardsticks:
         raise CurvesError("--simplicity is read with --sweep; pass both, or neither")
     else:
         found = compare_groups(table, classes, by=by or None, level=level, seed=seed)
     files.write(out, found.table.to_csv(index=False, lineterminator="\n"))
     click.echo(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(found.lines()))
-    if plot is not None:
+    if plot is not None and measured is not None:
+        from dominoes import explanation, figures
+
+        figures.draw_onsets(explanation.onsets(table, classes, measured, by or None), plot)
+    elif plot is not None:
         from dominoes import figures
         from dominoes.verdicts import Margins
 

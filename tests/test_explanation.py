@@ -1,11 +1,18 @@
 """A sweep of dialled sides whose onsets follow a known law of the code length; what cannot be matched is said."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from simulated_truths import Truth, curves
 
+from dominoes import figures
+from dominoes.codelength import SIMPLICITY
+from dominoes.commands import main
 from dominoes.errors import CurvesError
+from dominoes.explanation import onsets
 from dominoes.laws import compare_sweep
 from dominoes.verdicts import FAILS, HOLDS
 
@@ -87,3 +94,34 @@ def test_of_both_sides_the_own_one_counts() -> None:
     both = pd.concat([yardstick(), yardstick({name: 9 * length for name, length in LENGTHS.items()}, side="bottom")])
     one, two = (compare_sweep(dialled(), classes_count=10, simplicity=table).table for table in (yardstick(), both))
     pd.testing.assert_frame_equal(one, two)
+
+
+def test_onsets_are_drawn_against_the_yardstick(tmp_path: Path) -> None:
+    """One row a point, side and replicate, with the setting in words; a sweep that dials nothing has no figure."""
+    found = onsets(dialled(seeds=2), None, yardstick())
+    assert len(found) == 5 * 2 * 2
+    assert dict(zip(found["setting"], found["length"], strict=True)) == LENGTHS
+    top = found[found["side"] == "top"].groupby("setting")["onset"].mean()
+    assert top["noise=1"] / top["none"] == pytest.approx((1.7 / 0.5) ** 2, rel=0.2)
+    figures.draw_onsets(found, tmp_path / "f.png")
+    assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+    plain = dialled().assign(prevalence_top=lambda table: table["transform_top"].map(LENGTHS)).drop(columns=["transform_top", "source_top"])
+    with pytest.raises(CurvesError, match="there are no onsets to draw against code lengths"):
+        onsets(plain, None, yardstick())
+
+
+def test_the_command_takes_the_yardstick_beside_the_curves(tmp_path: Path) -> None:
+    """simplicity.csv beside the curves is found, another is taken with --simplicity, and without --sweep it is refused."""
+    dialled(seeds=2).to_csv(tmp_path / "curves.csv", index=False)
+    yardstick().reindex(columns=list(SIMPLICITY)).to_csv(tmp_path / "simplicity.csv", index=False)
+    arguments = ["compare", str(tmp_path / "curves.csv"), "--out", str(tmp_path / "c.csv")]
+    result = CliRunner().invoke(main, [*arguments, "--sweep", "--plot", str(tmp_path / "f.svg")])
+    assert result.exit_code == 0, result.output
+    assert "onset of the top against code_length_top, power law" in result.stdout
+    assert (tmp_path / "f.svg").is_file()
+    (tmp_path / "simplicity.csv").rename(tmp_path / "other.csv")
+    assert "code_length" not in CliRunner().invoke(main, [*arguments, "--sweep"]).stdout
+    assert "code_length" in CliRunner().invoke(main, [*arguments, "--sweep", "--simplicity", str(tmp_path / "other.csv")]).stdout
+    result = CliRunner().invoke(main, [*arguments, "--simplicity", str(tmp_path / "other.csv")])
+    assert result.exit_code == 2
+    assert "--simplicity is read with --sweep; pass both, or neither" in result.stderr
