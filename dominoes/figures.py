@@ -159,7 +159,9 @@ def draw_onsets(table: pd.DataFrame, path: Path) -> None:
     for side, rows in table.groupby("side"):
         colour = COLOURS[str(side)]
         axis.plot(rows["length"], rows["onset"], "o", markersize=3, color=colour, alpha=0.5)
-        means = rows.assign(onset=np.log(rows["onset"])).groupby(["length", "setting"])["onset"].mean().pipe(np.exp).reset_index()
+        logs = rows.assign(onset=np.log(rows["onset"]))
+        means = logs.groupby(["length", "setting"], as_index=False)["onset"].mean()
+        means["onset"] = np.exp(means["onset"])
         axis.plot(
             means["length"], means["onset"], "-", color=colour, linewidth=0.8, label=f"{side} half{' (dialled)' if side == dialled else ''}"
         )
