@@ -66,7 +66,8 @@ def read(text: str) -> Dial:
     name = name.strip()
     if name not in _RANGES:
         near = difflib.get_close_matches(name, NAMES, n=1)
-        raise ValueError(f"there is no transform {name}; did you mean {near[0]}?" if near else f"expected one of {', '.join(NAMES)}")
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise ValueError(f"there is no transform {name}{hint}; expected one of {', '.join(NAMES)}")
     known = _RANGES[name]
     if not equals and name in _SWITCHES:
         value = "1"

@@ -75,8 +75,8 @@ def _one(lengths: pd.DataFrame, source: str | None, transforms: str | None, side
 def onsets(curves: pd.DataFrame, classes: pd.DataFrame | None, table: pd.DataFrame, by: Sequence[str] | None = None) -> pd.DataFrame:
     """Onsets of both sides against the code length of the side that is dialled, for a figure.
 
-    Columns: `dialled` side, `setting` in words, `length` in nats per label, `onset` of `side` (NaN: not learned), and the `time` it
-    is counted in; one row a point, side and replicate. Arguments as in `laws.compare_sweep`. Raises CurvesError if nothing is dialled.
+    Columns: `dialled` side, `setting` in words, `length` in nats per label, `onset` of `side` (NaN: not learned), and the `time` that
+    counts it; one row a point, side and replicate. Arguments as in `laws.compare_sweep`. Raises CurvesError if nothing is dialled.
     """
     before = sweep(curves, classes, by=by)
     after = measured(before, curves, table)

@@ -90,7 +90,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
     ("rows", "message"),
     [
         ([], "there are no rows; expected a table made by 'dominoes simplicity'"),
-        ([row(transforms="noize=1")], "transforms 'noize=1': there is no transform noize; did you mean noise?"),
+        ([row(transforms="noize=1")], r"transforms 'noize=1': there is no transform noize \(did you mean noise\?\)"),
         ([row(estimate="much")], "a code length is no number"),
     ],
 )

@@ -43,7 +43,7 @@ def test_a_spec_with_dials_survives_its_file_and_old_ids_stay(tmp_path) -> None:
         ("patch_shuffle=0", "from 1 to 32 pixels"),
         ("prototypes=0", "from 1, or all, got 'prototypes=0'"),
         ("prototypes=some", "from 1, or all"),
-        ("blurr=1", "there is no transform blurr; did you mean blur?"),
+        ("blurr=1", r"there is no transform blurr \(did you mean blur\?\); expected one of noise, blur, .*, got 'blurr=1'"),
         ("xyz=1", "expected one of noise, blur"),
         ([3], "top_transform: expected a valid string, got 3"),
     ],

@@ -52,7 +52,9 @@ LADDERS = {
 @pytest.mark.parametrize("dial", LADDERS)
 def test_every_monotone_dial_moves_the_code_length_monotonically(dial: str) -> None:
     """Over five settings the rank correlation of setting and code length is at least .9."""
-    lengths = [length(load("digits", Split.TRAIN, (f"{dial}={value}",)), 320) for value in LADDERS[dial]]
+    # A network that learns ten pictures by heart is overthrown by larger steps.
+    how = HOW.model_copy(update={"lr": 0.02}) if dial == "prototypes" else HOW
+    lengths = [length(load("digits", Split.TRAIN, (f"{dial}={value}",)), 320, how=how) for value in LADDERS[dial]]
     assert spearmanr(range(5), lengths).statistic >= 0.9 - 1e-9, lengths
 
 
@@ -238,7 +240,7 @@ def test_the_command_writes_the_table_whatever_the_workers(tmp_path: Path) -> No
     ("arguments", "message"),
     [
         ([], "expected --source SPEC (with --transform), or --sweep FILE alone"),
-        (["--source", "digits", "--transform", "blurr=1"], "there is no transform blurr; did you mean blur?"),
+        (["--source", "digits", "--transform", "blurr=1"], "there is no transform blurr (did you mean blur?)"),
         (["--source", "digits", "--n", "100"], "n 100: blocks of labels double from 8·K = 80"),
         (["--source", "digit"], "did you mean digits?"),
     ],

@@ -251,3 +251,15 @@ def test_one_source_with_two_dials_shares_its_stock() -> None:
     picture = Dominoes.of(dealt).data[row, 0].numpy()
     for half, side, text in ((slice(0, 32), "top", "blur=1"), (slice(32, 64), "bottom", "noise=0.3")):
         assert np.array_equal(picture[half], changed("digits", text).pictures[dealt.deal.index[side][row], 0])
+
+
+@pytest.mark.data
+def test_pictures_above_and_digits_below(data: Path) -> None:
+    """CIFAR-10 on top and MNIST below is a dataset like any other, with dials on either."""
+    spec = DominoSpec(n=60, prevalence=(0.5, 0.5), top="cifar10", bottom="mnist", bottom_transform=("downsample=7",))
+    dealt = make(spec, data=data)
+    found = Dominoes.of(dealt).data[dealt.deal.of_kind("both")].numpy()
+    assert (found[:, 0, :32] != found[:, 1, :32]).any()
+    below = inner(found[:, :, 32:], 28)
+    assert np.array_equal(below, below[..., ::7, ::7].repeat(7, axis=2).repeat(7, axis=3))
+    assert not probes(spec, 20, 0, data=data)["top"].data[:, :, 32:].any()
