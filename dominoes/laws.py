@@ -68,19 +68,22 @@ def compare_sweep(
         "held-out point": _held_out_points,
     }
     found = [answers[question](data, options) for question in SWEEP_QUESTIONS if question in questions]
-    if simplicity is not None:
-        data = explanation.measured(data, curves, simplicity)
-        found.append(_simplicity(data, options))
-    return verdicts.comparison(gathered(found), data.notes, group)
+    notes = data.notes
+    for yardstick, quantity in explanation.YARDSTICKS.items():
+        if simplicity is not None and (simplicity["quantity"] == quantity).any():
+            measured = explanation.measured(data, curves, simplicity, yardstick)
+            found.append(_simplicity(measured, options, yardstick))
+            notes += tuple(note for note in measured.notes if note not in notes)
+    return verdicts.comparison(gathered(found), notes, group)
 
 
-def _simplicity(data: Sweep, options: Options) -> Answer:
+def _simplicity(data: Sweep, options: Options, yardstick: str) -> Answer:
     """Onset against the yardstick on the side that is dialled, and what that does to the other side."""
     answers = []
     for side, other in (("top", "bottom"), ("bottom", "top")):
-        name = explanation.field(side)
+        name = explanation.field(yardstick, side)
         if name in data.fields:
-            answers += [explanation.ordered(data, options, side), _law(data, options, side, name, "onset")]
+            answers += [explanation.ordered(data, options, side, name), _law(data, options, side, name, "onset")]
             answers.append(_competes(data, options, other, name))
     return gathered(answers)
 

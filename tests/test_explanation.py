@@ -46,6 +46,7 @@ def test_the_law_of_the_onset_against_the_yardstick_is_recovered() -> None:
     assert law.loc["power law", "rmse"] < law.loc["exponential", "rmse"]
     order = table[table["question"] == "simplicity"]
     assert order["verdict"].tolist() == [HOLDS]
+    assert order["rival"].tolist() == ["code_length_top"]
     assert order["estimate"].iloc[0] > 0.95
     other = table[table["question"] == "no competition"].set_index("model")
     assert other.loc["onset", "side"] == "bottom"
@@ -73,7 +74,7 @@ def test_what_was_not_measured_is_named() -> None:
     with pytest.raises(CurvesError, match=r"the yardstick has no code length of mnist \(noise=1\); measure it"):
         compare_sweep(dialled(), classes_count=10, simplicity=yardstick({k: v for k, v in LENGTHS.items() if k != "noise=1"}))
     twice = pd.concat([yardstick(), yardstick()])
-    with pytest.raises(CurvesError, match=r"the yardstick has 2 code lengths of mnist \(blur=2\); expected one"):
+    with pytest.raises(CurvesError, match=r"the yardstick has 2 rows of code length of mnist \(blur=2\); expected one"):
         compare_sweep(dialled(), classes_count=10, simplicity=twice)
     plain = dialled().assign(prevalence_top=lambda table: table["transform_top"].map(LENGTHS)).drop(columns=["transform_top", "source_top"])
     assert any("the yardstick is not used" in note for note in compare_sweep(plain, classes_count=10, simplicity=yardstick()).notes)
@@ -125,3 +126,13 @@ def test_the_command_takes_the_yardstick_beside_the_curves(tmp_path: Path) -> No
     result = CliRunner().invoke(main, [*arguments, "--simplicity", str(tmp_path / "other.csv")])
     assert result.exit_code == 2
     assert "--simplicity is read with --sweep; pass both, or neither" in result.stderr
+
+
+def test_learning_time_alone_is_a_yardstick_too() -> None:
+    """Samples that the side needs alone to reach half are held against the onsets as code lengths are, beside them."""
+    alone = yardstick({name: 1000 * length**2 for name, length in LENGTHS.items()}, quantity="samples to half")
+    table = compare_sweep(dialled(), classes_count=10, questions=["laws"], simplicity=pd.concat([yardstick(), alone])).table
+    law = table[(table["question"] == "law of onset") & (table["model"] == "power law")].set_index("rival")["estimate"]
+    assert law["solo_time_top"] == pytest.approx(1, abs=0.08)
+    assert law["code_length_top"] == pytest.approx(2, abs=0.15)
+    assert table.loc[table["question"] == "simplicity", "rival"].tolist() == ["code_length_top", "solo_time_top"]
