@@ -162,7 +162,8 @@ def draw_onsets(table: pd.DataFrame, path: Path) -> None:
         colour = COLOURS[str(side)]
         axis.plot(rows["length"], rows["onset"], "o", markersize=3, color=colour, alpha=0.5)
         logs = rows.assign(onset=np.log(rows["onset"]))
-        means = logs.groupby(["length", "setting"], as_index=False)["onset"].agg(lambda values: values.mean(skipna=False))
+        known = logs[~logs["length"].isin(logs.loc[logs["onset"].isna(), "length"])]
+        means = known.groupby(["length", "setting"], as_index=False)["onset"].mean()
         means["onset"] = np.exp(means["onset"])
         axis.plot(
             means["length"], means["onset"], "-", color=colour, linewidth=0.8, label=f"{side} half{' (dialled)' if side == dialled else ''}"
