@@ -15,6 +15,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -91,7 +92,7 @@ def measure(
         progress: called after each task with (tasks done, tasks in all).
 
     Raises SourceError, SpecError (transforms that do not suit the source, n or probe too large), DeviceError, RunError (a loss that is not
-    finite any more).
+    finite any more, or a process that was killed).
     """
     options = Options(level=level)
     tasks: list[tuple[float, int, int, int | None]] = []
@@ -119,6 +120,8 @@ def measure(
             for done in as_completed(running):
                 found[running[done]] = done.result()
                 progress(len(found), len(tasks))
+        except BrokenProcessPool as error:
+            raise RunError("a process of the yardstick was killed (was there enough memory?); run it again with fewer --workers") from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -1,6 +1,9 @@
 """The yardstick: what is easier costs less, what cannot be learned costs ln K, and it knows neither sides nor workers."""
 
+import contextlib
 import math
+from concurrent.futures import Executor, Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -197,6 +200,20 @@ def test_more_pictures_than_there_are_and_divergence_are_refused() -> None:
     wild = HOW.model_copy(update={"lr": 1e6})
     with pytest.raises(RunError, match=r"training on digits diverged at step \d+ .*use a lower --lr than 1e\+06"):
         simplicity.coded(load("digits", Split.TRAIN), "top", wild, 160, 0, 0)
+
+
+def test_a_killed_process_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool that breaks is one sentence with what to do."""
+
+    class Broken(Executor):
+        def submit(self, *_: object, **__: object) -> Future:  # type: ignore[override, type-arg]
+            future: Future[None] = Future()
+            future.set_exception(BrokenProcessPool("a child process terminated abruptly"))
+            return future
+
+    monkeypatch.setattr(simplicity, "_pool", lambda workers: contextlib.nullcontext(Broken()))
+    with pytest.raises(RunError, match="a process of the yardstick was killed .* run it again with fewer --workers"):
+        simplicity.measure([Setting("digits", n=320, train=HOW)], [0])
 
 
 @pytest.mark.slow
