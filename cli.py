@@ -1,3 +1,4 @@
 from dominoes.commands import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,8 @@ from tabulate import tabulate
 from dominoes import __version__
 from dominoes.composition import Composition
 from dominoes.deal import Dealt
-from dominoes.spec import KINDS, SIDES
+from dominoes.dials import prototypes
+from dominoes.spec import KINDS, SIDES, DominoSpec
 
 _TERMS = {
     "mnist": "LeCun, Cortes and Burges 1998; CC BY-SA 3.0",
@@ -27,7 +28,7 @@ def parameters(found: Composition, form: str) -> str:
     """Requested against realised parameters as a table, in one of tabulate's forms."""
     asked, got = found.requested, found.realised
     rows = []
-    for name in asked:
+    for name in got:
         pairs = zip(SIDES, asked[name], got[name], strict=True) if isinstance(asked[name], list) else [("", asked[name], got[name])]
         rows += [(f"{name} {side}".strip(), _text(a), _text(b)) for side, a, b in pairs]
     return tabulate(rows, ("parameter", "requested", "realised"), tablefmt=form, disable_numparse=True, stralign="right")
@@ -46,12 +47,13 @@ def readme(dealt: Dealt, digests: dict[str, Any]) -> str:
         name = getattr(spec, side)
         rows.append((side, name, found.right(side), found.wrong(side), digests["sources"][side]["sha256"][:12], _terms(name)))
     halves = tabulate(rows, headers=("side", "source", "right", "wrong", "SHA-256 of pictures", "terms"), tablefmt="pipe")
-    return f"""# {found.n} dominoes: {spec.top} over {spec.bottom}
+    above, below = SIDES[::-1] if spec.swap else SIDES
+    return f"""# {found.n} dominoes: {spec.described(above)} over {spec.described(below)}
 
-A domino is a 3×64×32 picture: a top half from {spec.top} above a bottom half from {spec.bottom}, chosen by one of
+A domino is a 3×64×32 picture: a {above} half from {getattr(spec, above)} above a {below} half from {getattr(spec, below)}, chosen by one of
 {found.stock.classes} labels. A half may be blank (0 everywhere), and a half that is shown may be of another class than the label.
 Made by dominoes {__version__}, {spec.split.value} split, seed {spec.seed}.
-
+{_simplicity(spec)}
 {kinds}
 
 {halves}
@@ -64,12 +66,39 @@ them on the device. `dominoes verify` compares this folder with the sources. Eac
 """
 
 
+def _simplicity(spec: DominoSpec) -> str:
+    """What was done to the pictures, and to the places of the halves; empty where nothing was."""
+    said = []
+    if spec.swap:
+        said.append("The halves have changed places (`swap`): the half called top is the lower one.")
+    for side in SIDES:
+        if spec.transforms(side):
+            done = ", ".join(f"`{text}`" for text in spec.transforms(side))
+            said.append(
+                f"The {side} half's pictures were transformed, in this order: {done}. Digests are those of the transformed pictures."
+            )
+        kept = prototypes(spec.transforms(side))
+        if kept is not None:
+            said.append(
+                f"Each class of the {side} half shows {kept} distinct picture{'s' if kept > 1 else ''}, repeated under all numbers of the "
+                "class: that a picture is used once is said of its number. The test split shows the same pictures, which are training "
+                "pictures: this half is a look-up, and its test accuracy says how well it was learned by heart."
+            )
+    return "\n" + "\n".join(said) + "\n" if said else ""
+
+
 def _terms(name: str) -> str:
     return _TERMS.get(name, "as the source's owner states")
 
 
 def _times(reuse: int) -> str:
     return "once" if reuse == 1 else f"{reuse} times"
+
+
+def _description(dealt: Dealt) -> str:
+    above, below = (dealt.spec.described(side) for side in (SIDES[::-1] if dealt.spec.swap else SIDES))
+    swapped = " The halves have changed places: the half called top is the lower one." if dealt.spec.swap else ""
+    return f"{dealt.composition.n} dominoes: {above} over {below}, {dealt.spec.split.value} split.{swapped}"
 
 
 def croissant(dealt: Dealt, digests: dict[str, Any]) -> str:
@@ -88,7 +117,7 @@ def croissant(dealt: Dealt, digests: dict[str, Any]) -> str:
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": f"dominoes-{dealt.spec.top}-{dealt.spec.bottom}".replace("/", "-"),
-        "description": f"{dealt.composition.n} dominoes: {dealt.spec.top} over {dealt.spec.bottom}, {dealt.spec.split.value} split.",
+        "description": _description(dealt),
         "version": "1.0.0",
         "license": "; ".join(sorted({_terms(getattr(dealt.spec, side)) for side in SIDES})),
         "citeAs": "Shah et al. 2020, The Pitfalls of Simplicity Bias in Neural Networks, arXiv:2006.07710",

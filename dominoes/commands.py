@@ -70,6 +70,10 @@ _DATASET = [
     ("--split", "|".join(Split), 1, "Split of the sources that is dealt."),
     ("--seed", "INT", 1, "Seed of the deal and the pairing."),
 ]
+_DIALS = [
+    ("--top-transform", "What is done to the top's pictures: noise=0.5, blur=1, ...; repeatable, in this order."),
+    ("--bottom-transform", "What is done to the bottom's pictures; repeatable."),
+]
 # Left out, these follow from the others.
 _OPEN = ("prevalence", "both", "empty", "ratio")
 _TRAINING = [
@@ -88,6 +92,9 @@ _TRAINING = [
 
 
 def _dataset_options(command: Command) -> Command:
+    command = click.option("--swap/--no-swap", "spec_swap", default=None, help="The halves change places: the top half is below.")(command)
+    for flag, text in reversed(_DIALS):
+        command = click.option(flag, f"spec_{flag[2:].replace('-', '_')}", metavar="NAME=VALUE", multiple=True, help=text)(command)
     for flag, metavar, count, text in reversed(_DATASET):
         field = flag[2:]
         default = (
@@ -119,7 +126,7 @@ def _out(text: str) -> Callable[[Command], Command]:
 
 def _fields(options: Mapping[str, Any], head: str) -> dict[str, Any]:
     """The options that were given and belong to one spec."""
-    found = {name.removeprefix(head): value for name, value in options.items() if name.startswith(head) and value is not None}
+    found = {name.removeprefix(head): value for name, value in options.items() if name.startswith(head) and value not in (None, ())}
     if isinstance(found.get("prevalence"), tuple):
         found["prevalence"] = tuple(None if part == "-" else part for part in found["prevalence"])
     return found
@@ -189,7 +196,10 @@ def _composition_text(found: Composition) -> str:
     from dominoes.card import parameters
 
     spec = found.spec
-    blocks = [f"{found.n} dominoes of {found.stock.classes} classes: {spec.top} over {spec.bottom} ({spec.split.value})"]
+    above, below = SIDES[::-1] if spec.swap else SIDES
+    blocks = [
+        f"{found.n} dominoes of {found.stock.classes} classes: {spec.described(above)} over {spec.described(below)} ({spec.split.value})"
+    ]
     blocks.append(
         tabulate([(kind, count, count / found.n) for kind, count in found.kinds.items()], ("kind", "dominoes", "share"), floatfmt=".6g")
     )
@@ -310,7 +320,7 @@ def train(
     numbers = _seeds(seeds)
     if dataset is not None and dataset.is_dir():
         if _fields(options, "spec_"):
-            given = ", ".join(f"--{name}" for name in _fields(options, "spec_"))
+            given = ", ".join(f"--{name.replace('_', '-')}" for name in _fields(options, "spec_"))
             raise SpecError(f"{dataset} is a dataset folder and has its spec; got {given} too, leave them out or build another dataset")
         dealt = folder.read(dataset, data=data, download=download)
     else:
@@ -375,6 +385,78 @@ def _summary(spec: RunSpec, outcome: Outcome) -> str:
         state += f", DIVERGED at step {environment['diverged_at']}"
         at = f" at step {table['step'].max()}"
     return f"run {spec.id} seed {spec.seed}: test accuracy{at} {values} [{state}] {outcome.folder}"
+
+
+@main.command()
+@click.option("--source", metavar="SPEC", help="Source to measure: a name or a path.")
+@click.option("--transform", "transforms", multiple=True, metavar="NAME=VALUE", help="What is done to its pictures; repeatable, in order.")
+@click.option("--side", type=click.Choice(SIDES), default="top", show_default=True, help="Half on which it is shown; the other is blank.")
+@click.option(
+    "--sweep",
+    "sweep_file",
+    type=click.Path(path_type=Path),
+    help="Instead: every look of a side that differs between this sweep's runs, and its training.",
+)
+@_training_options
+@click.option("--n", type=click.IntRange(min=1), help="Training pictures to use at most, drawn by seed.  [default: all]")
+@click.option(
+    "--seeds", default="0-4", show_default=True, metavar="LIST", help="Seeds of the labels' order, of initialisation and training."
+)
+@click.option("--level", default=0.95, show_default=True, help="Level of the intervals over seeds.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes at once.  [default: one for each core, or GPU]")
+@click.option("--device", default="cpu", show_default=True, type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Where to train.")
+@_data
+@_download
+@_out("Table to write (.csv).")
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+def simplicity(
+    source: str | None,
+    transforms: tuple[str, ...],
+    side: str,
+    sweep_file: Path | None,
+    n: int | None,
+    seeds: str,
+    level: float,
+    workers: int | None,
+    device: str,
+    data: Path | None,
+    download: bool,
+    out: Path,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Measure how simple one half alone is to a network: the yardstick beside the dials.
+
+    Code length of the labels in nats, samples until half and 90 % of the ceiling are reached, the ceiling, and the share of it that
+    a linear model reaches; with intervals over seeds. One epoch, unless --epochs or the sweep says otherwise.
+    """
+    from tqdm import tqdm
+
+    from dominoes import engines, files
+    from dominoes import simplicity as yardstick
+
+    if (source is None) == (sweep_file is None) or (sweep_file is not None and transforms):
+        raise SpecError("expected --source SPEC (with --transform), or --sweep FILE alone; pass one of them")
+    given = _fields(options, "train_")
+    if sweep_file is not None:
+        from dominoes.sweep import read
+
+        looks, how = yardstick.looks(read(sweep_file).runs)
+        how = parse(TrainSpec, how.model_dump() | given)
+    else:
+        looks = [(str(source), parse(DominoSpec, {"top_transform": transforms}, where="--transform").top_transform, side)]
+        how = parse(TrainSpec, {"epochs": yardstick.EPOCHS} | given)
+    settings = [yardstick.Setting(*look, how, n, data, download, device) for look in looks]
+    with tqdm(unit="task", disable=None, leave=False, file=sys.stderr) as bar:
+
+        def step(done: int, of: int) -> None:
+            bar.total = of
+            bar.update(done - bar.n)
+
+        table = yardstick.measure(settings, _seeds(seeds), workers=workers or engines.workers_here(device), level=level, progress=step)
+    text = table.to_csv(index=False, lineterminator="\n")
+    files.write(out, text)
+    click.echo(table.to_json(orient="records", indent=1) if as_json else "\n".join([*yardstick.sentences(table), str(out)]))
 
 
 @main.command()

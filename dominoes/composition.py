@@ -99,7 +99,7 @@ class Composition:
             "empty": float(shares.empty),
             "ratio": None if shares.ratio is None else float(shares.ratio),
             "reliability": list(self.spec.reliability),
-        }
+        } | self.spec.simplicity
 
     def problems(self) -> list[str]:
         """Every rule that the counts break, one sentence each; empty for what `solve` returns."""

@@ -10,6 +10,7 @@ from math import ceil
 
 import numpy as np
 
+from dominoes.dials import prototypes
 from dominoes.errors import DominoesError, SpecError
 from dominoes.shares import exact, given, resolve
 from dominoes.spec import SIDES, DominoSpec, Labels
@@ -106,7 +107,7 @@ def _rules(spec: DominoSpec, stock: Stock) -> list[Rule]:
             rows.append((_sum(sides, 0, share), have[label]))
             rows.append((_sum(sides, share, 1 - 2 * share), sum(have) - have[label]))
         times = "once" if spec.reuse == 1 else f"{spec.reuse} times"
-        words = f"each {spec.split.value} picture of {getattr(spec, sides[0])} used at most {times}"
+        words = f"each {spec.split.value} picture of {getattr(spec, sides[0])} used at most {times}{_dialled(spec, sides)}"
         found.append(Rule("reuse", words, tuple(rows), sides, equal=False))
     return found
 
@@ -176,7 +177,16 @@ def _lack(spec: DominoSpec, stock: Stock) -> str:
     pictures = f"{source} pictures {what}".rstrip()
     times = f" and each may be used {spec.reuse} times" if spec.reuse > 1 else ""
     needs = f"n = {n} with {' and '.join(parts)} needs {ceil(n * limit.need)} {pictures}"
-    return f"{needs}; the {spec.split.value} split has {limit.have // spec.reuse}{times}"
+    return f"{needs}; the {spec.split.value} split has {limit.have // spec.reuse}{_dialled(spec, limit.sides)}{times}"
+
+
+def _dialled(spec: DominoSpec, sides: tuple[str, ...]) -> str:
+    """What a dial makes of the stock, for a message about it; nothing where none acts on it."""
+    kept = [(side, number) for side in sides if (number := prototypes(spec.transforms(side))) is not None]
+    said = [
+        f"{side}_transform prototypes={number} repeats {number} pictures a class to this number, and no further" for side, number in kept
+    ]
+    return f" ({'; '.join(said)})" if said else ""
 
 
 def _tightest(spec: DominoSpec, stock: Stock) -> Limit:

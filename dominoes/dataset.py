@@ -38,11 +38,13 @@ class Dominoes(torch.utils.data.Dataset[tuple[Any, int]]):
         targets: N labels, int64.
         kinds: name of each domino's kind: top, bottom, both, empty.
         classes: names of the K labels, those of the two sources joined by / where they differ.
+        swap: whether the top half is below the bottom half.
         data: all pictures, N×3×64×32 uint8, composed when first asked for (6 kB each).
     """
 
-    def __init__(self, table: Deal, top: Source, bottom: Source, transform: Callable[[Any], Any] | None = None):
+    def __init__(self, table: Deal, top: Source, bottom: Source, transform: Callable[[Any], Any] | None = None, *, swap: bool = False):
         self.deal = table
+        self.swap = swap
         self.sources = {"top": top, "bottom": bottom}
         self.transform = transform
         self.targets = torch.from_numpy(table.label)
@@ -52,7 +54,7 @@ class Dominoes(torch.utils.data.Dataset[tuple[Any, int]]):
     @classmethod
     def of(cls, dealt: Dealt, transform: Callable[[Any], Any] | None = None) -> Dominoes:
         """The dataset of a spec that was dealt (`deal.make`) or read (`folder.read`)."""
-        return cls(dealt.deal, dealt.top, dealt.bottom, transform)
+        return cls(dealt.deal, dealt.top, dealt.bottom, transform, swap=dealt.spec.swap)
 
     def __len__(self) -> int:
         return len(self.deal)
@@ -90,15 +92,17 @@ class Dominoes(torch.utils.data.Dataset[tuple[Any, int]]):
         """
         where = torch.device(device)
         if where not in self._resident:
-            self._resident[where] = Resident(self.deal, self.sources, where)
+            self._resident[where] = Resident(self.deal, self.sources, where, swap=self.swap)
         return self._resident[where].compose(torch.as_tensor(indices, device=where), normalize=normalize)
 
 
 class Resident:
     """The pictures that some dominoes are made of, on one device; composes batches by index without leaving it."""
 
-    def __init__(self, table: Deal, chosen: Mapping[str, Source], device: torch.device):
+    def __init__(self, table: Deal, chosen: Mapping[str, Source], device: torch.device, *, swap: bool = False):
         self.device = device
+        # Sides from the upper half of the picture to the lower.
+        self._places = SIDES[::-1] if swap else SIDES
         self.label = torch.from_numpy(table.label).to(device)
         self.shown = {side: torch.from_numpy(table.shown[side]).to(device) for side in SIDES}
         self._index = {side: torch.from_numpy(table.index[side]).clamp(min=0).to(device) for side in SIDES}
@@ -111,7 +115,7 @@ class Resident:
     def compose(self, rows: Tensor, *, normalize: bool = True, channels_last: bool = False) -> Tensor:
         """A batch N×3×64×32, uint8 or normalised float32, in either order of memory."""
         batch = torch.empty((len(rows), 3, 2 * SIZE, SIZE), dtype=torch.uint8, device=self.device)
-        for half, side in zip(torch.split(batch, SIZE, dim=2), SIDES, strict=True):
+        for half, side in zip(torch.split(batch, SIZE, dim=2), self._places, strict=True):
             pictures = self._pictures[side].index_select(0, self._index[side].index_select(0, rows))
             half.copy_(pictures.mul_(self._visible[side].index_select(0, rows)))
         if normalize:
@@ -130,23 +134,23 @@ def probes(spec: DominoSpec, n: int, seed: int, *, data: Path | None = None, dow
     """
     if spec.split is Split.TEST:
         raise SpecError("split test: the probes are test pictures, and what is trained on must not be; train on split train")
-    top, bottom = (sources.load(name, Split.TEST, data=data, download=download) for name in (spec.top, spec.bottom))
+    top, bottom = sources.pair(spec, split=Split.TEST, data=data, download=download)
     for name, test in ((spec.top, top), (spec.bottom, bottom)):
-        known = sources.load(name, Split.TRAIN, data=data, download=download)
+        known = sources.original(name, Split.TRAIN, data=data, download=download)
         if len(known.classes) != len(test.classes):
             raise SourceError(
                 f"{name} has {len(known.classes)} classes in its train and {len(test.classes)} in its test split; expected the same"
             )
     stock = Stock(top.stock, bottom.stock, shared=spec.shared)
     requests = {
-        kind: DominoSpec(
-            n=n,
-            prevalence=_PREVALENCE[kind],
-            reliability=(1.0, 0.0 if kind == "conflict" else 1.0),
-            top=spec.top,
-            bottom=spec.bottom,
-            split=Split.TEST,
-            seed=seed,
+        kind: spec.look.model_copy(
+            update={
+                "n": n,
+                "prevalence": _PREVALENCE[kind],
+                "reliability": (1.0, 0.0 if kind == "conflict" else 1.0),
+                "split": Split.TEST,
+                "seed": seed,
+            }
         )
         for kind in PROBES
         if kind != "conflict" or stock.classes > 1
@@ -157,4 +161,4 @@ def probes(spec: DominoSpec, n: int, seed: int, *, data: Path | None = None, dow
             f"probe {n}: the test splits of {spec.top} and {spec.bottom} have pictures for {most} dominoes of each kind; "
             f"use --probe {most} at most"
         )
-    return {kind: Dominoes(deal(solve(request, stock), top, bottom), top, bottom) for kind, request in requests.items()}
+    return {kind: Dominoes(deal(solve(request, stock), top, bottom), top, bottom, swap=spec.swap) for kind, request in requests.items()}

@@ -65,7 +65,7 @@ class Dealt:
 
 def make(spec: DominoSpec, *, data: Path | None = None, download: bool = False) -> Dealt:
     """Load the sources of a spec, solve it on their stock and deal. Raises SourceError, SpecError, Infeasible."""
-    top, bottom = (sources.load(name, spec.split, data=data, download=download) for name in (spec.top, spec.bottom))
+    top, bottom = sources.pair(spec, data=data, download=download)
     composition = solve(spec, Stock(top.stock, bottom.stock))
     return Dealt(spec, composition, deal(composition, top, bottom), top, bottom)
 

@@ -144,6 +144,41 @@ def draw_bands(bands: pd.DataFrame, margin: float, path: Path) -> None:
         figure.savefig(temporary, dpi=150)
 
 
+def draw_onsets(table: pd.DataFrame, path: Path) -> None:
+    """Onsets against the yardstick: of the side that is dialled, each setting named, and of the other side beside it.
+
+    A dot a seed; lines join the geometric means of settings at which every seed has an onset.
+
+    Args:
+        table: as `explanation.onsets` gives it.
+        path: file to write; the suffix chooses the format.
+    """
+    _known_format(path)
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    axis = figure.subplots()
+    (dialled, *_), time = table["dialled"].unique(), table["time"].iloc[0]
+    table = table[table["dialled"] == dialled]
+    for side, rows in table.groupby("side"):
+        colour = COLOURS[str(side)]
+        axis.plot(rows["length"], rows["onset"], "o", markersize=3, color=colour, alpha=0.5)
+        logs = rows.assign(onset=np.log(rows["onset"]))
+        known = logs[~logs["length"].isin(logs.loc[logs["onset"].isna(), "length"])]
+        means = known.groupby(["length", "setting"], as_index=False)["onset"].mean()
+        means["onset"] = np.exp(means["onset"])
+        axis.plot(
+            means["length"], means["onset"], "-", color=colour, linewidth=0.8, label=f"{side} half{' (dialled)' if side == dialled else ''}"
+        )
+        for point in means.itertuples() if side == dialled else ():
+            axis.annotate(str(point.setting), (point.length, point.onset), xytext=(4, -10), textcoords="offset points", fontsize="small")
+    axis.set_yscale("log")
+    axis.set_ylabel(f"onset on dominoes, {time}")
+    axis.margins(x=0.2)
+    _plain_axis(axis, f"code length of the {dialled} half alone, nats per label")
+    axis.legend(frameon=False)
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
 def _plain_axis(axis: Axes, label: str) -> None:
     axis.set_xlabel(label)
     axis.grid(color="#EEEEEE")

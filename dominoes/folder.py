@@ -52,13 +52,14 @@ def save(dealt: Dealt, path: Path, *, force: bool = False) -> None:
 
 
 def _about(source: sources.Source) -> dict[str, Any]:
-    return {
+    about = {
         "source": source.name,
         "split": source.split.value,
         "pictures": len(source.labels),
         "classes": list(source.classes),
         "sha256": source.digest,
     }
+    return about | ({"transforms": list(source.transforms)} if source.transforms else {})
 
 
 def read(path: Path, *, data: Path | None = None, download: bool = False) -> Dealt:
@@ -69,7 +70,7 @@ def read(path: Path, *, data: Path | None = None, download: bool = False) -> Dea
             raise DatasetError(
                 f"{path}/{name} is not what was built (its SHA-256 differs); 'dominoes verify' says where, or build it again"
             )
-    top, bottom = (sources.load(name, spec.split, data=data, download=download) for name in (spec.top, spec.bottom))
+    top, bottom = sources.pair(spec, data=data, download=download)
     for side, source in zip(SIDES, (top, bottom), strict=True):
         if source.digest != digests["sources"][side]["sha256"]:
             raise DatasetError(
@@ -146,7 +147,7 @@ def verify(path: Path, *, data: Path | None = None) -> list[str]:
     """
     path = Path(path)
     spec, digests = _head(path)
-    top, bottom = (sources.load(name, spec.split, data=data) for name in (spec.top, spec.bottom))
+    top, bottom = sources.pair(spec, data=data)
     found = []
     for side, source in zip(SIDES, (top, bottom), strict=True):
         now = _about(source) | {"sha256": sources.digest(source.pictures, source.labels)}

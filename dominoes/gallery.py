@@ -20,9 +20,9 @@ _MOST = 4
 _hung: OrderedDict[tuple[str, str, torch.device], Tensor] = OrderedDict()
 
 
-def resident(table: Deal, chosen: Mapping[str, Source], device: torch.device) -> Resident:
-    """Dominoes of a table in the form that the device composes fastest."""
-    return Hung(table, chosen, device) if device.type == "cuda" else Resident(table, chosen, device)
+def resident(table: Deal, chosen: Mapping[str, Source], device: torch.device, *, swap: bool = False) -> Resident:
+    """Dominoes of a table in the form that the device composes fastest; with `swap` the bottom half is above the top half."""
+    return (Hung if device.type == "cuda" else Resident)(table, chosen, device, swap=swap)
 
 
 def hang(chosen: Mapping[str, Source], device: torch.device) -> Tensor:
@@ -47,18 +47,18 @@ class Hung(Resident):
     The plain `Resident` is its twin: uint8 dominoes are the same, normalised ones agree to one rounding.
     """
 
-    def __init__(self, table: Deal, chosen: Mapping[str, Source], device: torch.device):
+    def __init__(self, table: Deal, chosen: Mapping[str, Source], device: torch.device, *, swap: bool = False):
         self.device = device
         self.label = torch.from_numpy(table.label).to(device)
         self._hanging = hang(chosen, device)
         blank, first = len(self._hanging) - 1, {"top": 0, "bottom": len(chosen["top"].pictures)}
-        places = [np.where(table.index[side] >= 0, table.index[side] + first[side], blank) for side in SIDES]
-        self._places = torch.from_numpy(np.stack(places, axis=1)).to(device)
+        places = [np.where(table.index[side] >= 0, table.index[side] + first[side], blank) for side in (SIDES[::-1] if swap else SIDES)]
+        self._rows = torch.from_numpy(np.stack(places, axis=1)).to(device)
         self._zero = torch.tensor(-MEAN / STD, device=device)
 
     def compose(self, rows: Tensor, *, normalize: bool = True, channels_last: bool = False) -> Tensor:
         """A batch N×3×64×32, uint8 or normalised float32, in either order of memory."""
-        halves = self._hanging.index_select(0, self._places.index_select(0, rows).view(-1))
+        halves = self._hanging.index_select(0, self._rows.index_select(0, rows).view(-1))
         stacked = halves.view(-1, 2, 3, SIZE, SIZE).transpose(1, 2)
         order = torch.channels_last if channels_last else torch.contiguous_format
         kind = torch.float32 if normalize else torch.uint8

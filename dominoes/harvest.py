@@ -92,8 +92,8 @@ def export(plan: Plan, out: Path, path: Path, *, classes: bool = False) -> Harve
 def _columns(plan: Plan) -> dict[str, dict[str, Any]]:
     """By run id, the columns that are joined to its curves: the same names for every run."""
     made = {run.spec.id: state.parameters(run.spec, run.n) for run in plan.runs}
-    names = list(next(iter(made.values())))
-    kept = [name for name in names if name in ALWAYS or len({each[name] for each in made.values()}) > 1]
+    apart = state.differing(list(made.values()))
+    kept = [name for name in next(iter(made.values())) if name in ALWAYS or name in apart]
     return {run: {name: each[name] for name in kept} for run, each in made.items()}
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dominoes import verdicts
+from dominoes import explanation, verdicts
 from dominoes.errors import CurvesError
 from dominoes.panel import log_time_weights
 from dominoes.points import SIDES, Curve, Points, Sweep, sweep
@@ -34,6 +34,7 @@ def compare_sweep(
     seed: int = 0,
     resamples: int = 2000,
     questions: Sequence[str] = SWEEP_QUESTIONS,
+    simplicity: pd.DataFrame | None = None,
     group: str = "",
 ) -> Comparison:
     """Judge how the curves of the two sides move across a sweep.
@@ -49,8 +50,11 @@ def compare_sweep(
         by: the columns that are swept. None: all further columns that take more than one value.
         classes_count, level, margins, seed, resamples, group: as in `comparison.compare`.
         questions: some of SWEEP_QUESTIONS.
+        simplicity: columns of simplicity.csv. Where runs differ in a side's source or transforms, it is asked in addition whether that
+            side's onset follows its measured code length, by which law, and whether the other side's curve depends on it.
 
-    Raises CurvesError: nothing is swept, a column of `by` is missing, there are no one-sided test curves, or an option is out of range.
+    Raises CurvesError: nothing is swept, a column of `by` is missing, there are no one-sided test curves, a setting of the sweep is not in
+    `simplicity`, or an option is out of range.
     """
     unknown = [question for question in questions if question not in SWEEP_QUESTIONS]
     if unknown:
@@ -63,8 +67,25 @@ def compare_sweep(
         "no competition": _competition,
         "held-out point": _held_out_points,
     }
-    answer = gathered(answers[question](data, options) for question in SWEEP_QUESTIONS if question in questions)
-    return verdicts.comparison(answer, data.notes, group)
+    found = [answers[question](data, options) for question in SWEEP_QUESTIONS if question in questions]
+    notes = data.notes
+    for yardstick, quantity in explanation.YARDSTICKS.items():
+        if simplicity is not None and (simplicity["quantity"] == quantity).any():
+            measured = explanation.measured(data, curves, simplicity, yardstick)
+            found.append(_simplicity(measured, options, yardstick))
+            notes += tuple(note for note in measured.notes if note not in notes)
+    return verdicts.comparison(gathered(found), notes, group)
+
+
+def _simplicity(data: Sweep, options: Options, yardstick: str) -> Answer:
+    """Onset against the yardstick on the side that is dialled, and what that does to the other side."""
+    answers = []
+    for side, other in (("top", "bottom"), ("bottom", "top")):
+        name = explanation.field(yardstick, side)
+        if name in data.fields:
+            answers += [explanation.ordered(data, options, side, name), _law(data, options, side, name, "onset")]
+            answers.append(_competes(data, options, other, name))
+    return gathered(answers)
 
 
 def _everywhere(values: FloatArray) -> NDArray[np.bool_]:
@@ -234,11 +255,10 @@ def _rescaled(data: Sweep, options: Options, side: str) -> Answer:
 
 def _competition(data: Sweep, options: Options) -> Answer:
     """A side's curve does not depend on how prevalent the other side is: effect of the whole swept range on onset and on mean accuracy."""
-    return gathered(_competes(data, options, side, other) for side, other in (("bottom", "top"), ("top", "bottom")))
+    return gathered(_competes(data, options, side, f"prevalence_{other}") for side, other in (("bottom", "top"), ("top", "bottom")))
 
 
-def _competes(data: Sweep, options: Options, side: str, other: str) -> Answer:
-    name = f"prevalence_{other}"
+def _competes(data: Sweep, options: Options, side: str, name: str) -> Answer:
     x = data.numbers(name) if name in data.fields else None
     mean = data.measured(side, Curve.mean)
     groups = data.groups(name, _everywhere(mean)) if x is not None else []

@@ -125,7 +125,7 @@ def changes(plan: Plan, found: Survey, *, data: Path | None = None, download: bo
     """What finished runs were made with that is different now, a sentence each: the package, PyTorch, the pictures."""
     specs = {run.spec.id: run.spec for run in plan.runs}
     now = {"package": __version__, "torch": _public(version("torch"))}
-    known: dict[tuple[str, Split], str] = {}
+    known: dict[tuple[str, Split, tuple[str, ...]], str] = {}
     counts: dict[str, int] = {}
     for name, content in found.environments.items():
         for key, title in (("package", "dominoes"), ("torch", "PyTorch")):
@@ -145,11 +145,11 @@ def _public(number: str) -> str:
     return number.partition("+")[0]
 
 
-def _digests(spec: RunSpec, known: dict[tuple[str, Split], str], data: Path | None, download: bool) -> dict[str, str]:
+def _digests(spec: RunSpec, known: dict[tuple[str, Split, tuple[str, ...]], str], data: Path | None, download: bool) -> dict[str, str]:
     found = {}
     for side in SIDES:
         for part, split in ((side, spec.dataset.split), (f"test {side}", Split.TEST)):
-            key = (getattr(spec.dataset, side), split)
+            key = (getattr(spec.dataset, side), split, spec.dataset.transforms(side))
             if key not in known:
                 known[key] = sources.load(*key, data=data, download=download).digest
             found[part] = known[key]

@@ -48,7 +48,8 @@ class Meter:
             for rows, groups in [_sample(table, spec.train.probe, spec.train.probe_seed)]
         ]
         joined = _join([probe.deal for probe in probes.values()])
-        test = gallery.resident(joined, next(iter(probes.values())).sources, resident.device)
+        any_probe = next(iter(probes.values()))
+        test = gallery.resident(joined, any_probe.sources, resident.device, swap=any_probe.swap)
         groups = [_Group("test", kind, probe.deal.label, probe.deal.shown) for kind, probe in probes.items()]
         self._parts.append((test, *_distinct(joined, np.arange(len(joined)), resident.device), groups))
 
@@ -141,3 +142,12 @@ def _logits(network: nn.Module, resident: Resident, rows: Tensor, *, channels_la
         answers[start : start + len(part)] = found
     assert answers is not None
     return answers
+
+
+def logits(network: nn.Module, dominoes: Dominoes, device: torch.device | None = None) -> NDArray[np.float64]:
+    """Answers of a network in evaluation mode to all dominoes, N×K, before the softmax."""
+    where = device or torch.device("cpu")
+    resident = gallery.resident(dominoes.deal, dominoes.sources, where, swap=dominoes.swap)
+    channels_last = where.type == "cpu" and getattr(network, "channels_last", False)
+    rows = torch.arange(len(dominoes), device=where)
+    return np.asarray(_logits(network, resident, rows, channels_last=channels_last).cpu().double().numpy())

@@ -102,7 +102,7 @@ def refusal(plan: Plan) -> str:
 def plain(value: object) -> str:
     """A value as in a sweep file, short."""
     if isinstance(value, list):
-        return " ".join(map(plain, value))
+        return " ".join(map(plain, value)) or "none"
     return f"{value:.6g}" if isinstance(value, float) else "-" if value is None else str(value)
 
 

@@ -205,7 +205,7 @@ def joined(out: Path, *, form: str = "curves") -> pd.DataFrame:
     if not found:
         raise RunError(_NO_RUN.format(out))
     made = [parameters(folder) for folder in found]
-    differing = [name for name in made[0] if len({str(each[name]) for each in made}) > 1]
+    differing = state.differing(made)
     tables = [curves.read(folder / f"{form}.csv", form=form) for folder in found]
     return pd.concat(
         [table.assign(**{name: each[name] for name in differing}) for table, each in zip(tables, made, strict=True)], ignore_index=True

@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dominoes import decoding, files
+from dominoes import decoding, dials, files, transforms
 from dominoes.errors import OutputError, SourceError
-from dominoes.spec import DominoSpec, Split
+from dominoes.spec import SIDES, DominoSpec, Split
 from dominoes.stock import Stock
 
 # A change of how pictures are decoded or stored must not meet an old cache.
@@ -57,6 +57,8 @@ STOCKS: dict[str, dict[Split, tuple[int, ...]]] = {
     },
     "textures": {Split.TRAIN: (200,) * 10, Split.TEST: (50,) * 10},
 }
+# Side of the pictures without padding (`transforms.area`), so that dials can be checked without data.
+AREAS = {"mnist": 28, "fashion-mnist": 28, "kmnist": 28, "svhn": 32, "cifar10": 32, "digits": 24, "textures": 32}
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ class Source:
         pictures: N×C×32×32 uint8, C = 1 or 3; mapped from the cache, copied on write.
         labels: N class numbers from 0.
         classes: names of the K classes.
-        digest: SHA-256 of pixels and labels.
+        digest: SHA-256 of pixels and labels, as they are after the transforms.
+        transforms: what was done to the pictures, in order.
     """
 
     name: str
@@ -78,6 +81,7 @@ class Source:
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
     digest: str
+    transforms: tuple[str, ...] = ()
 
     @property
     def stock(self) -> tuple[int, ...]:
@@ -102,13 +106,56 @@ def cache_folder() -> Path:
 
 
 def stock(spec: DominoSpec, *, data: Path | None = None) -> Stock:
-    """The stock of a spec's two sources: for named ones from a table, for paths from their pictures. Raises SourceError."""
-    known = [STOCKS[name][spec.split] if name in STOCKS else load(name, spec.split, data=data).stock for name in (spec.top, spec.bottom)]
+    """The stock of a spec's two sources: for named ones from a table, for paths from their pictures.
+
+    Raises SourceError, and SpecError where a transform does not suit its source.
+    """
+    known = []
+    for side in SIDES:
+        name, wanted = getattr(spec, side), spec.transforms(side)
+        if name in STOCKS:
+            dials.check(wanted, name, AREAS[name], STOCKS[name][Split.TRAIN])
+        known.append(STOCKS[name][spec.split] if name in STOCKS else load(name, spec.split, wanted, data=data).stock)
     return Stock(known[0], known[1])
 
 
-def load(name: str, split: Split, *, data: Path | None = None, download: bool = False) -> Source:
-    """Pictures, labels and digest of a source.
+def pair(spec: DominoSpec, *, split: Split | None = None, data: Path | None = None, download: bool = False) -> tuple[Source, Source]:
+    """The sources of both sides, as the spec transforms them; of another split than the spec's, if one is named. Raises as `load`."""
+    of = split or spec.split
+    top, bottom = (load(getattr(spec, side), of, spec.transforms(side), data=data, download=download) for side in SIDES)
+    return top, bottom
+
+
+def load(name: str, split: Split, transformed: tuple[str, ...] = (), *, data: Path | None = None, download: bool = False) -> Source:
+    """Pictures, labels and digest of a source, and what transforms make of it.
+
+    Args:
+        name: as `original` takes it.
+        split: which of the source's splits.
+        transformed: `NAME=VALUE` each, in the spec's words; the result is kept in the cache like decoded pictures.
+        data, download: as `original` takes them.
+
+    Raises SourceError, and SpecError where a transform does not suit the source.
+    """
+    this = original(name, split, data=data, download=download)
+    if not transformed:
+        return this
+    train = this if split is Split.TRAIN else original(name, Split.TRAIN, data=data, download=download)
+    if all(dials.read(text).identity for text in transformed):
+        return replace(this, transforms=transformed)
+
+    def changed() -> decoding.Decoded:
+        dials.check(transformed, name, transforms.area(train.pictures), train.stock)
+        of_this, of_train = (transforms.Content(source.pictures, source.labels, source.digest) for source in (this, train))
+        pictures = transforms.apply(transformed, of_train if this is train else of_this, of_train, name)
+        return pictures, this.labels, this.classes
+
+    key = f"transforms {transforms.VERSION} {this.digest} {train.digest} {dials.joined(transformed)}"
+    return replace(_cached(name, split, key, changed), transforms=transformed)
+
+
+def original(name: str, split: Split, *, data: Path | None = None, download: bool = False) -> Source:
+    """Pictures, labels and digest of a source, as they are.
 
     Args:
         name: `mnist`, `fashion-mnist`, `kmnist`, `svhn`, `cifar10`, `digits`, `textures`; or the path of a folder or file in

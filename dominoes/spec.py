@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from dominoes import dials
 from dominoes.errors import SpecError
 
 SIDES = ("top", "bottom")
@@ -89,6 +90,7 @@ def _count_or_max(value: object) -> object:
 Number = Annotated[float, BeforeValidator(_number)]
 Whole = Annotated[int, BeforeValidator(_number)]
 Share = Annotated[Number, Field(ge=0, le=1)]
+Transforms = Annotated[tuple[Annotated[str, AfterValidator(dials.written)], ...], BeforeValidator(dials.split)]
 
 
 class _Spec(BaseModel):
@@ -130,9 +132,14 @@ class DominoSpec(_Spec):
         bottom: source of the bottom half.
         split: the sources' split that is dealt.
         seed: of the deal and the pairing.
+        top_transform: what is done to the top's pictures, in this order: `NAME=VALUE` each (see `dials`).
+        bottom_transform: what is done to the bottom's pictures.
+        swap: the halves change places in the picture: the top half, whatever it is called, is then below.
 
     Any three independent ones of A, C, D, E and R fix the rest (`shares.resolve`).
     """
+
+    _later: ClassVar[frozenset[str]] = frozenset({"top_transform", "bottom_transform", "swap"})
 
     n: Annotated[int | str, BeforeValidator(_count_or_max)] = "max"
     prevalence: tuple[Share | None, Share | None] = (None, None)
@@ -146,6 +153,29 @@ class DominoSpec(_Spec):
     bottom: Annotated[str, Field(min_length=1)] = "cifar10"
     split: Split = Split.TRAIN
     seed: Whole = 0
+    top_transform: Transforms = ()
+    bottom_transform: Transforms = ()
+    swap: bool = False
+
+    def transforms(self, side: str) -> tuple[str, ...]:
+        """What is done to the pictures of one side, in order."""
+        return self.top_transform if side == "top" else self.bottom_transform
+
+    def described(self, side: str) -> str:
+        """The source of one side, and what is done to its pictures, for people."""
+        name: str = getattr(self, side)
+        return f"{name} ({dials.joined(self.transforms(side))})" if self.transforms(side) else name
+
+    @property
+    def simplicity(self) -> dict[str, Any]:
+        """The fields of the look that are not at their default, beside the sources: as plain values, for records of a dataset."""
+        return {name: value for name, value in self.identity().items() if name in self._later}
+
+    @property
+    def look(self) -> DominoSpec:
+        """What the pictures of both halves and their places follow from, all else at its default: equal looks have equal probes."""
+        fields = ("top", "bottom", "top_transform", "bottom_transform", "swap")
+        return DominoSpec(**{field: getattr(self, field) for field in fields})
 
     @property
     def shared(self) -> bool:
@@ -223,6 +253,8 @@ def _sentence(form: type[BaseModel], problem: dict[str, Any]) -> str:
         hint = f"did you mean {near[0]}?" if near else f"the fields are {', '.join(form.model_fields)}"
         return f"there is no field {'.'.join(path)}; {hint}"
     name = ".".join(path)
+    if len(path) > 1 and path[-2].endswith("_transform"):
+        name = ".".join(path[:-1])
     if len(path) > 1 and path[-2] in ("prevalence", "reliability") and path[-1] in "01":
         name = f"{'.'.join(path[:-1])} of the {SIDES[int(path[-1])]} half"
     expected = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected")

@@ -14,13 +14,14 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from dominoes import files
+from dominoes.dials import joined
 from dominoes.errors import OutputError, RunError
 from dominoes.shares import resolve
 from dominoes.spec import SIDES, RunSpec
@@ -65,8 +66,16 @@ def parameters(spec: RunSpec, count: int | None) -> dict[str, Any]:
     found |= {"both": float(shares.both), "empty": float(shares.empty), "ratio": ratio}
     found |= {f"reliability_{side}": share for side, share in zip(SIDES, spec.dataset.reliability, strict=True)}
     found |= {f"source_{side}": getattr(spec.dataset, side) for side in SIDES}
+    found |= {f"transform_{side}": joined(spec.dataset.transforms(side)) for side in SIDES} | {"swap": int(spec.dataset.swap)}
     found |= {"labels": spec.dataset.labels.value, "reuse": spec.dataset.reuse, "deal_seed": spec.dataset.seed}
     return found | spec.train.model_dump(mode="json")
+
+
+def differing(made: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the parameters (of `parameters`) in which runs differ; beside a side's transforms its source, which they are of."""
+    names = [name for name in made[0] if len({str(each[name]) for each in made}) > 1]
+    of_transforms = {f"source_{side}" for side in SIDES if f"transform_{side}" in names}
+    return [name for name in made[0] if name in names or name in of_transforms]
 
 
 def of(folder: Path) -> State:

@@ -79,16 +79,28 @@ def fit(curves: Path, families: tuple[str, ...], metrics: tuple[str, ...], class
 @click.argument("curves", type=_PATH)
 @click.option("--classes", "by_class", type=_PATH, help="Table by class (classes.csv).  [default: the runs' own, or the one beside CURVES]")
 @click.option("--sweep", is_flag=True, help="Compare across the runs' differing parameters: laws, competition, points left out.")
+@click.option(
+    "--simplicity",
+    "yardsticks",
+    type=_PATH,
+    multiple=True,
+    help="With --sweep: table of 'dominoes simplicity'; repeatable.  [default: simplicity.csv beside CURVES, or in them]",
+)
 @click.option("--by", multiple=True, metavar="COLUMN", help="Columns that set groups of runs apart.  [default: all that differ]")
 @click.option("--level", default=0.95, show_default=True, help="Level of the intervals.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
 @click.option("--out", required=True, type=_PATH, help="Table of verdicts to write (.csv).")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
-@click.option("--plot", type=_PATH, help="Figure of the judged ratios over time to write (.png, .svg, .pdf); one group of runs only.")
+@click.option(
+    "--plot",
+    type=_PATH,
+    help="Figure to write (.png, .svg, .pdf): the judged ratios over time, of one group of runs; of a sweep onsets against the yardstick.",
+)
 def compare(
     curves: Path,
     by_class: Path | None,
     sweep: bool,
+    yardsticks: tuple[Path, ...],
     by: tuple[str, ...],
     level: float,
     seed: int,
@@ -106,16 +118,38 @@ def compare(
     from dominoes.laws import compare_sweep
 
     table = _table(curves)
-    found = (compare_sweep if sweep else compare_groups)(table, _by_class(curves, by_class), by=by or None, level=level, seed=seed)
+    classes = _by_class(curves, by_class)
+    measured = _yardsticks(curves, yardsticks) if sweep else None
+    if sweep:
+        found = compare_sweep(table, classes, by=by or None, level=level, seed=seed, simplicity=measured)
+    elif yardsticks:
+        raise CurvesError("--simplicity is read with --sweep; pass both, or neither")
+    else:
+        found = compare_groups(table, classes, by=by or None, level=level, seed=seed)
     files.write(out, found.table.to_csv(index=False, lineterminator="\n"))
     click.echo(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(found.lines()))
-    if plot is not None:
+    if plot is not None and measured is not None:
+        from dominoes import explanation, figures
+
+        figures.draw_onsets(explanation.onsets(table, classes, measured, by or None), plot)
+    elif plot is not None:
         from dominoes import figures
         from dominoes.verdicts import Margins
 
         if found.bands["group"].nunique() > 1:
             raise CurvesError("--plot draws one group of runs, these are several; pass the curves of one spec")
         figures.draw_bands(found.bands, Margins().ratio, plot)
+
+
+def _yardsticks(curves: Path, given: tuple[Path, ...]) -> pd.DataFrame | None:
+    """Measurements of simplicity: those given, else those that lie with the curves."""
+    import pandas as pd
+
+    from dominoes.codelength import read
+
+    near = curves / "simplicity.csv" if curves.is_dir() else curves.with_name("simplicity.csv")
+    paths = given or ((near,) if near.is_file() else ())
+    return pd.concat([read(path) for path in paths], ignore_index=True) if paths else None
 
 
 def _table(path: Path) -> pd.DataFrame:

@@ -145,7 +145,7 @@ def turns(
         channels_last = lane.device.type == "cpu" and getattr(network, "channels_last", False)
         if channels_last:
             network = network.to(memory_format=torch.channels_last)
-        resident = gallery.resident(dominoes.deal, dominoes.sources, lane.device)
+        resident = gallery.resident(dominoes.deal, dominoes.sources, lane.device, swap=dominoes.swap)
         meter = Meter(spec, resident, dominoes.deal, probes, channels_last=channels_last)
         optimizer = _optimizer(network, how, lane)
         take = stepper(network, optimizer, resident, lane, channels_last=channels_last)

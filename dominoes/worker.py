@@ -36,8 +36,8 @@ def check(specs: Iterable[RunSpec], setting: Setting) -> None:
     Raises SpecError, SourceError, DeviceError.
     """
     device_of(setting.device)
-    for top, bottom, how in {(spec.dataset.top, spec.dataset.bottom, spec.train) for spec in specs}:
-        _probes(top, bottom, how.probe, how.probe_seed, setting)
+    for look, how in {(spec.dataset.look, spec.train) for spec in specs}:
+        _probes(look, how.probe, how.probe_seed, setting)
 
 
 def together(setting: Setting) -> Pack[RunSpec, Report]:
@@ -86,7 +86,7 @@ def _turns(spec: RunSpec, setting: Setting, packing: Callable[[], int]) -> Gener
     began = time.perf_counter()
     try:
         dealt = _dealt(spec.dataset, setting)
-        tests = _probes(spec.dataset.top, spec.dataset.bottom, spec.train.probe, spec.train.probe_seed, setting)
+        tests = _probes(spec.dataset.look, spec.train.probe, spec.train.probe_seed, setting)
         lane = Lane(device_of(setting.device), spec.train.precision, deterministic=setting.deterministic)
     except Exception as error:
         if run.of_device(error):
@@ -115,8 +115,8 @@ def _dealt(spec: DominoSpec, setting: Setting) -> Dealt:
 
 
 @lru_cache(maxsize=4)
-def _probes(top: str, bottom: str, n: int, seed: int, setting: Setting) -> Mapping[str, Dominoes]:
-    return dataset.probes(DominoSpec(top=top, bottom=bottom), n, seed, data=setting.data, download=setting.download)
+def _probes(look: DominoSpec, n: int, seed: int, setting: Setting) -> Mapping[str, Dominoes]:
+    return dataset.probes(look, n, seed, data=setting.data, download=setting.download)
 
 
 def serve() -> None:

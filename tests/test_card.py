@@ -4,8 +4,9 @@ import json
 import re
 from pathlib import Path
 
-from dominoes import folder
+from dominoes import deal, folder
 from dominoes.deal import Dealt
+from dominoes.spec import DominoSpec
 
 
 def test_croissant_is_valid_and_its_records_are_the_rows(small: Dealt, tmp_path: Path, recwarn: object) -> None:
@@ -35,3 +36,25 @@ def test_the_card_says_what_was_asked_and_what_became_of_it(small: Dealt, tmp_pa
         assert str(count) in text
     assert digests["sources"]["top"]["sha256"][:12] in text
     assert re.search(r"\| +reliability top +\| +0\.8 +\| +0\.8", text)
+
+
+def test_what_was_done_to_the_pictures_is_recorded_everywhere(tmp_path: Path) -> None:
+    """Transforms and swap stand in the card, its description, the digests, the request and the spec; the folder verifies."""
+    spec = DominoSpec(n=60, prevalence=(0.5, 0.5), top="digits", bottom="textures", top_transform=("prototypes=2", "noise=0.5"), swap=True)
+    folder.save(deal.make(spec), tmp_path / "set")
+    text = (tmp_path / "set" / "README.md").read_text(encoding="utf-8")
+    assert text.startswith("# 60 dominoes: textures over digits (prototypes=2 noise=0.5)")
+    assert "a bottom half from textures above a top half from digits" in text
+    assert "The top half's pictures were transformed, in this order: `prototypes=2`, `noise=0.5`" in text
+    assert "shows 2 distinct pictures" in text
+    assert "the half called top is the lower one" in text
+    assert "textures over digits (prototypes=2 noise=0.5)" in (tmp_path / "set" / "croissant.json").read_text(encoding="utf-8")
+    digests = json.loads((tmp_path / "set" / "digests.json").read_text(encoding="utf-8"))
+    assert digests["sources"]["top"]["transforms"] == ["prototypes=2", "noise=0.5"]
+    assert "transforms" not in digests["sources"]["bottom"]
+    requested = json.loads((tmp_path / "set" / "composition.json").read_text(encoding="utf-8"))["requested"]
+    assert requested["top_transform"] == ["prototypes=2", "noise=0.5"]
+    assert requested["swap"] is True
+    assert "bottom_transform" not in requested
+    assert folder.verify(tmp_path / "set") == []
+    assert folder.read(tmp_path / "set").spec == spec

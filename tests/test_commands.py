@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from dominoes.commands import main
 from dominoes.sources import STOCKS
-from dominoes.spec import Split
+from dominoes.spec import Split, read_mapping
 
 ROOT = Path(__file__).parent.parent
 EMBEDDED = ("--top", "digits", "--bottom", "textures")
@@ -165,6 +165,25 @@ def test_toy_reproduces_the_two_shapes(tmp_path: Path) -> None:
     assert "there is no preset" in refused("toy", "--preset", "x", "--out", tmp_path / "t.csv")
     assert "expected a time above 0" in refused("toy", "--until", "-1", "--out", tmp_path / "t.csv")
     assert "there is no setting" in refused("toy", "--set", "height.1=3", "--out", tmp_path / "t.csv")
+
+
+def test_dials_go_from_flags_to_the_dataset(tmp_path: Path) -> None:
+    """Repeatable flags keep their order, work with a file beside them, and stand in what is printed and written."""
+    (tmp_path / "s.yaml").write_text("prevalence: [0.5, 0.5]\nn: 40\ntop: digits\nbottom: textures\nswap: true\n", encoding="utf-8")
+    flags = ("--top-transform", "noise=.5", "--top-transform", "gray", "--bottom-transform", "blur=1")
+    assert "40 dominoes of 10 classes: textures (blur=1) over digits (noise=0.5 gray=1)" in done("solve", tmp_path / "s.yaml", *flags)
+    done("build", tmp_path / "s.yaml", *flags, "--out", tmp_path / "set")
+    spec = read_mapping(tmp_path / "set" / "spec.yaml")
+    assert (spec["top_transform"], spec["bottom_transform"], spec["swap"]) == (["noise=0.5", "gray=1"], ["blur=1"], True)
+    assert "every digest and every count holds" in done("verify", tmp_path / "set")
+    done("preview", tmp_path / "set", "--out", tmp_path / "p.png")
+    assert json.loads(done("solve", tmp_path / "s.yaml", "--no-swap", "--json"))["requested"].get("swap") is None
+    message = refused("solve", "--prevalence", "1", "1", "--top-transform", "downsample=3")
+    assert "downsample=3: the pictures of mnist have 28 pixels a side" in message
+    assert "prototypes=5422: class 5 of mnist has 5421 training pictures" in refused(
+        "solve", "--prevalence", "1", "1", "--top-transform", "prototypes=5422"
+    )
+    assert "did you mean noise?" in refused("solve", "--prevalence", "1", "1", "--top-transform", "nose=1")
 
 
 def test_every_stock_of_the_table_can_be_solved_without_data() -> None:

@@ -155,3 +155,13 @@ def test_dropping_any_rule_of_the_conflict_removes_it(fields: dict[str, Any]) ->
         assert not _feasible(tuple(chosen))
         for rule in chosen:
             assert _feasible(tuple(other for other in chosen if other is not rule))
+
+
+def test_a_dial_that_repeats_pictures_is_named() -> None:
+    """Where the stock is what a dial repeats its pictures to, lack and rule say so; other dials are not blamed."""
+    request = DominoSpec(n=60000, prevalence=(0.95, 0.5), top_transform=("noise=1", "prototypes=10"))
+    said = "top_transform prototypes=10 repeats 10 pictures a class to this number, and no further"
+    error = explained(request)
+    assert f"the train split has 5421 ({said})" in str(error)
+    assert any(said in rule for rule in error.conflict)
+    assert "prototypes" not in str(explained(DominoSpec(n=60000, prevalence=(0.95, 0.5), top_transform=("noise=1",))))

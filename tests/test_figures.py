@@ -58,6 +58,7 @@ def test_unknown_formats_are_refused(tmp_path: Path, small: Dealt) -> None:
         lambda path: figures.draw_one_sided({"a": table()}, path, classes=10),
         lambda path: figures.draw_preview(Dominoes.of(small), path),
         lambda path: figures.draw_toy(patterns.table(patterns.preset("grokking"), np.arange(9.0)), path),
+        lambda path: figures.draw_onsets(pd.DataFrame(), path),
         lambda path: figures.draw_bands(pd.DataFrame(columns=list(BANDS)), 1.25, path),
     ):
         with pytest.raises(OutputError, match=r"a figure is written as .png, .svg, .pdf, got '.jpg'"):

@@ -25,9 +25,11 @@ def chosen(dealt: Dealt) -> dict[str, sources.Source]:
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_it_composes_what_the_plain_composer_does(small: Dealt, channels_last: bool) -> None:
-    """Gray over colour, all kinds, in any order and with repetitions: uint8 to the bit, normalised to one rounding of a number near 1."""
-    plain, hung = Resident(small.deal, chosen(small), CPU), Hung(small.deal, chosen(small), CPU)
+@pytest.mark.parametrize("swap", [False, True])
+def test_it_composes_what_the_plain_composer_does(small: Dealt, channels_last: bool, swap: bool) -> None:
+    """Gray over colour, all kinds, in any order, place and with repetitions: uint8 to the bit, normalised to one rounding of a number
+    near 1."""
+    plain, hung = (form(small.deal, chosen(small), CPU, swap=swap) for form in (Resident, Hung))
     rows = torch.from_numpy(np.random.default_rng(0).integers(0, len(small.deal), 500))
     assert torch.equal(
         plain.compose(rows, normalize=False, channels_last=channels_last), hung.compose(rows, normalize=False, channels_last=channels_last)

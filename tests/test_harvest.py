@@ -91,3 +91,23 @@ def test_a_logger_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(RunError, match=r"--log wandb needs wandb, which is not installed: pip install 'dominoes\[wandb\]'"):
         loggers.logger(loggers.Logger.WANDB, tmp_path, "name")
+
+
+def test_transforms_come_with_their_source(tmp_path: Path) -> None:
+    """Where runs differ in what is done to a side, its source stands beside, `none` where nothing is done; CSV gives both back."""
+    values = [[], "noise=0.5", ["noise=0.5", "blur=1"]]
+    found = plan.make(sweep.read(write(tmp_path / "s.yaml", dataset__top_transform=values)))
+    assert [planned.spec.dataset.top_transform for planned in found.runs] == [(), ("noise=0.5",), ("noise=0.5", "blur=1")]
+    assert [plan.plain(found.values(planned.spec)["dataset.top_transform"]) for planned in found.runs][:2] == ["none", "noise=0.5"]
+    for planned in found.runs:
+        spec = planned.spec
+        run.execute(spec, deal.make(spec.dataset), probes(spec.dataset, spec.train.probe, 0), tmp_path)
+    harvest.export(found, tmp_path, tmp_path / "curves.csv")
+    table = curves.read(tmp_path / "curves.csv")
+    assert table.drop_duplicates("run")[["source_top", "transform_top"]].to_numpy().tolist() == [
+        ["digits", "none"],
+        ["digits", "noise=0.5"],
+        ["digits", "noise=0.5 blur=1"],
+    ]
+    assert "source_bottom" not in table.columns
+    assert {"source_top", "transform_top"} < set(run.joined(tmp_path).columns)

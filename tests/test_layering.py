@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "dominoes"
 ORDER = [
     "errors",
     "files",
+    "dials",
     "spec",
     "shares",
     "stock",
@@ -19,6 +20,7 @@ ORDER = [
     "targets",
     "composition",
     "decoding",
+    "transforms",
     "sources",
     "deal",
     "card",
@@ -40,11 +42,13 @@ ORDER = [
     "curvefit",
     "fitting",
     "verdicts",
+    "codelength",
     "panel",
     "predictions",
     "onesided",
     "comparison",
     "points",
+    "explanation",
     "laws",
     "figures",
     "export",
@@ -54,6 +58,7 @@ ORDER = [
     "worker",
     "engines",
     "cluster",
+    "simplicity",
     "sweep",
     "plan",
     "cost",
@@ -64,7 +69,22 @@ ORDER = [
     "theory_commands",
     "commands",
 ]
-LIGHT = ("spec", "shares", "stock", "conflict", "targets", "composition", "decoding", "sources", "deal", "card", "folder", "curves")
+LIGHT = (
+    "dials",
+    "spec",
+    "shares",
+    "stock",
+    "conflict",
+    "targets",
+    "composition",
+    "decoding",
+    "transforms",
+    "sources",
+    "deal",
+    "card",
+    "folder",
+    "curves",
+)
 LIGHT += ("state", "jobs", "engines", "cluster", "sweep", "plan", "ledger", "harvest", "loggers")
 THEORY = (
     "patterns",
@@ -74,12 +94,13 @@ THEORY = (
     "curvefit",
     "fitting",
     "verdicts",
+    "codelength",
     "panel",
     "predictions",
     "onesided",
     "comparison",
 )
-THEORY += ("points", "laws")
+THEORY += ("codelength", "points", "explanation", "laws")
 
 
 def imported(module: str) -> set[str]:

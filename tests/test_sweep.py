@@ -229,6 +229,8 @@ def test_any_content_is_either_a_sweep_or_one_clear_error(method: Any, cap: Any,
         ("reliability", 90, 9),
         ("samples", 70, 7),
         ("prevalence-small", 15, 5),
+        ("simplicity", 50, 10),
+        ("simplicity-small", 15, 5),
     ],
 )
 def test_shipped_sweeps_are_feasible(name: str, runs: int, datasets: int) -> None:

@@ -1,0 +1,138 @@
+"""A sweep of dialled sides whose onsets follow a known law of the code length; what cannot be matched is said."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from simulated_truths import Truth, curves
+
+from dominoes import figures
+from dominoes.codelength import SIMPLICITY
+from dominoes.commands import main
+from dominoes.errors import CurvesError
+from dominoes.explanation import onsets
+from dominoes.laws import compare_sweep
+from dominoes.verdicts import FAILS, HOLDS
+
+LENGTHS = {"none": 0.5, "noise=0.5": 0.8, "blur=2": 1.0, "occlude=0.3": 1.4, "noise=1": 1.7}
+
+
+def dialled(*, competition: float = 0.0, seeds: int = 5) -> pd.DataFrame:
+    """Curves of a sweep over the top's transforms: its onset is 40 · length², the bottom's grows by `competition` per nat."""
+    parts = []
+    for point, (transform, length) in enumerate(LENGTHS.items()):
+        truth = Truth(onset=(40 * length**2, 200 * np.exp(competition * length)), seed_spread=0.05)
+        table, _ = curves(truth, seeds, 0, point, ("top", "bottom"))
+        parts.append(table.assign(run=table["run"] + f"-{point}", transform_top=transform, source_top="mnist"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def yardstick(lengths: dict[str, float] = LENGTHS, **more: object) -> pd.DataFrame:
+    """What `dominoes simplicity` would have measured."""
+    base = {"source": "mnist", "side": "top", "quantity": "code length", "seed": "all"} | more
+    rows = [base | {"transforms": name, "estimate": length, "low": 0.9 * length, "high": 1.1 * length} for name, length in lengths.items()]
+    return pd.DataFrame([*rows, rows[0] | {"seed": "0"}, rows[0] | {"quantity": "block"}])
+
+
+def test_the_law_of_the_onset_against_the_yardstick_is_recovered() -> None:
+    """The exponent is 2, the power law holds, the order is that of the lengths, and the other side is left alone."""
+    found = compare_sweep(dialled(), classes_count=10, simplicity=yardstick())
+    table = found.table[found.table["rival"].eq("code_length_top") | found.table["quantity"].str.contains("code_length_top")]
+    law = table[table["question"] == "law of onset"].set_index("model")
+    assert law.loc["power law", "estimate"] == pytest.approx(2, abs=0.15)
+    assert law.loc["power law", "verdict"] == HOLDS
+    assert law.loc["power law", "rmse"] < law.loc["exponential", "rmse"]
+    order = table[table["question"] == "simplicity"]
+    assert order["verdict"].tolist() == [HOLDS]
+    assert order["rival"].tolist() == ["code_length_top"]
+    assert order["estimate"].iloc[0] > 0.95
+    other = table[table["question"] == "no competition"].set_index("model")
+    assert other.loc["onset", "side"] == "bottom"
+    assert other.loc["onset", "verdict"] == HOLDS
+    assert any("code_length_top, nats per label, stands for transform_top" in note and "10 % up" in note for note in found.notes)
+
+
+def test_competition_with_a_harder_side_is_found() -> None:
+    """Where the bottom is learned later the harder the top is, the effect of the whole ladder is told."""
+    table = compare_sweep(dialled(competition=0.5), classes_count=10, questions=["no competition"], simplicity=yardstick()).table
+    onset = table[(table["model"] == "onset")]
+    assert onset["verdict"].tolist() == [FAILS]
+    assert onset["estimate"].iloc[0] == pytest.approx(np.exp(0.5 * 1.2), rel=0.15)
+
+
+def test_a_yardstick_in_disorder_explains_nothing() -> None:
+    """Lengths that do not follow the onsets are told apart from those that do."""
+    shuffled = dict(zip(LENGTHS, [1.0, 1.7, 0.5, 1.4, 0.8], strict=True))
+    table = compare_sweep(dialled(), classes_count=10, questions=["laws"], simplicity=yardstick(shuffled)).table
+    assert table.loc[table["question"] == "simplicity", "verdict"].tolist() == [FAILS]
+
+
+def test_what_was_not_measured_is_named() -> None:
+    """A setting that is missing, one that is there twice, and a sweep that dials nothing."""
+    with pytest.raises(CurvesError, match=r"the yardstick has no code length of mnist \(noise=1\); measure it"):
+        compare_sweep(dialled(), classes_count=10, simplicity=yardstick({k: v for k, v in LENGTHS.items() if k != "noise=1"}))
+    twice = pd.concat([yardstick(), yardstick()])
+    with pytest.raises(CurvesError, match=r"the yardstick has 2 rows of code length of mnist \(blur=2\); expected one"):
+        compare_sweep(dialled(), classes_count=10, simplicity=twice)
+    plain = dialled().assign(prevalence_top=lambda table: table["transform_top"].map(LENGTHS)).drop(columns=["transform_top", "source_top"])
+    assert any("the yardstick is not used" in note for note in compare_sweep(plain, classes_count=10, simplicity=yardstick()).notes)
+
+
+def test_a_side_that_is_hardly_learned_is_not_ordered() -> None:
+    """Fewer than three points at which the top is learned have no order."""
+    table = dialled()
+    flat = table["transform_top"].isin(["none", "noise=0.5", "blur=2"]) & (table["kind"] == "top")
+    table.loc[flat, "accuracy"] = 0.1
+    found = compare_sweep(table, classes_count=10, questions=["laws"], simplicity=yardstick()).table
+    (sentence,) = found.loc[found["question"] == "simplicity", "sentence"]
+    assert "no three points at which it is learned in every replicate differ in code_length_top alone" in sentence
+
+
+def test_of_both_sides_the_own_one_counts() -> None:
+    """A source that was measured on both sides is taken from the side that is dialled."""
+    both = pd.concat([yardstick(), yardstick({name: 9 * length for name, length in LENGTHS.items()}, side="bottom")])
+    one, two = (compare_sweep(dialled(), classes_count=10, simplicity=table).table for table in (yardstick(), both))
+    pd.testing.assert_frame_equal(one, two)
+
+
+def test_onsets_are_drawn_against_the_yardstick(tmp_path: Path) -> None:
+    """One row a point, side and replicate, with the setting in words; a sweep that dials nothing has no figure."""
+    found = onsets(dialled(seeds=2), None, yardstick())
+    assert len(found) == 5 * 2 * 2
+    assert dict(zip(found["setting"], found["length"], strict=True)) == LENGTHS
+    top = found[found["side"] == "top"].groupby("setting")["onset"].mean()
+    assert top["noise=1"] / top["none"] == pytest.approx((1.7 / 0.5) ** 2, rel=0.2)
+    figures.draw_onsets(found, tmp_path / "f.png")
+    assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+    plain = dialled().assign(prevalence_top=lambda table: table["transform_top"].map(LENGTHS)).drop(columns=["transform_top", "source_top"])
+    with pytest.raises(CurvesError, match="there are no onsets to draw against code lengths"):
+        onsets(plain, None, yardstick())
+
+
+def test_the_command_takes_the_yardstick_beside_the_curves(tmp_path: Path) -> None:
+    """simplicity.csv beside the curves is found, another is taken with --simplicity, and without --sweep it is refused."""
+    dialled(seeds=2).to_csv(tmp_path / "curves.csv", index=False)
+    yardstick().reindex(columns=list(SIMPLICITY)).to_csv(tmp_path / "simplicity.csv", index=False)
+    arguments = ["compare", str(tmp_path / "curves.csv"), "--out", str(tmp_path / "c.csv")]
+    result = CliRunner().invoke(main, [*arguments, "--sweep", "--plot", str(tmp_path / "f.svg")])
+    assert result.exit_code == 0, result.output
+    assert "onset of the top against code_length_top, power law" in result.stdout
+    assert (tmp_path / "f.svg").is_file()
+    (tmp_path / "simplicity.csv").rename(tmp_path / "other.csv")
+    assert "code_length" not in CliRunner().invoke(main, [*arguments, "--sweep"]).stdout
+    assert "code_length" in CliRunner().invoke(main, [*arguments, "--sweep", "--simplicity", str(tmp_path / "other.csv")]).stdout
+    result = CliRunner().invoke(main, [*arguments, "--simplicity", str(tmp_path / "other.csv")])
+    assert result.exit_code == 2
+    assert "--simplicity is read with --sweep; pass both, or neither" in result.stderr
+
+
+def test_learning_time_alone_is_a_yardstick_too() -> None:
+    """Samples that the side needs alone to reach half are held against the onsets as code lengths are, beside them."""
+    alone = yardstick({name: 1000 * length**2 for name, length in LENGTHS.items()}, quantity="samples to half")
+    table = compare_sweep(dialled(), classes_count=10, questions=["laws"], simplicity=pd.concat([yardstick(), alone])).table
+    law = table[(table["question"] == "law of onset") & (table["model"] == "power law")].set_index("rival")["estimate"]
+    assert law["solo_time_top"] == pytest.approx(1, abs=0.08)
+    assert law["code_length_top"] == pytest.approx(2, abs=0.15)
+    assert table.loc[table["question"] == "simplicity", "rival"].tolist() == ["code_length_top", "solo_time_top"]
