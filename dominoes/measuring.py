@@ -39,6 +39,7 @@ class Meter:
         self._classes = len(next(iter(probes.values())).classes)
         self._curves: list[tuple[Any, ...]] = []
         self._by_class: list[tuple[Any, ...]] = []
+        self._answers: list[tuple[_Group, NDArray[np.int64]]] = []
         # For each split: where its pictures are, its distinct dominoes, and the groups as runs of numbers of distinct dominoes.
         self._parts = [
             (resident, *_distinct(table, rows), groups) for rows, groups in [_sample(table, spec.train.probe, spec.train.probe_seed)]
@@ -52,6 +53,7 @@ class Meter:
         """Add a row for each group and return True; or, if a loss is not finite, add none and return False."""
         curve_rows: list[tuple[Any, ...]] = []
         class_rows: list[tuple[Any, ...]] = []
+        answers: list[tuple[_Group, NDArray[np.int64]]] = []
         head = (self._spec.id, self._spec.seed, step, epoch, samples)
         for resident, rows, inverse, groups in self._parts:
             logits = _logits(network, resident, rows, channels_last=self._channels_last)[inverse]
@@ -65,11 +67,13 @@ class Meter:
                 agree = [float(np.mean(answer == group.shown[side])) if group.shown[side][0] >= 0 else np.nan for side in SIDES]
                 curve_rows.append((*head, group.split, group.kind, len(loss), float(loss.mean()), float(correct.mean()), *agree))
                 if group.split == "test":
+                    answers.append((group, answer))
                     class_rows += _class_rows((self._spec.id, step, group.kind), group.label, loss, correct, self._classes)
         if not all(np.isfinite(row[8]) for row in curve_rows):
             return False
         self._curves += curve_rows
         self._by_class += class_rows
+        self._answers = answers
         return True
 
     def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -77,6 +81,16 @@ class Meter:
         found = pd.DataFrame(self._curves, columns=list(curves.CURVES))
         classes = pd.DataFrame(self._by_class, columns=list(curves.CLASSES))
         return found, classes
+
+    def confusion(self) -> NDArray[np.int64]:
+        """What the probes were answered with when they were last measured: counts, (K + 1) × (K + 1) × K, by the class shown on the top
+        half, the class shown on the bottom half (K where it is blank) and the class answered."""
+        K = self._classes
+        counts = np.zeros((K + 1, K + 1, K), dtype=np.int64)
+        for group, answer in self._answers:
+            top, bottom = (np.where(group.shown[side] < 0, K, group.shown[side]) for side in SIDES)
+            np.add.at(counts, (top, bottom, answer), 1)
+        return counts
 
 
 def _class_rows(

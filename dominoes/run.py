@@ -133,7 +133,9 @@ def _run(
     curves.write(trained.curves, folder / "curves.csv")
     curves.write(trained.classes, folder / "classes.csv", form="classes")
     environment = _environment(trained, dealt, digests, device, threads)
-    environment["files"] = {table: state.digest(folder / table) for table in state.TABLES}
+    with files.replacing(folder / state.CONFUSION) as temporary:
+        np.savez_compressed(temporary, counts=trained.confusion)
+    environment["files"] = {name: state.digest(folder / name) for name in (*state.TABLES, state.CONFUSION)}
     environment["seconds"] |= {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
     files.write(folder / "environment.json", json.dumps(environment, indent=1) + "\n")
     claim.check(now=True)

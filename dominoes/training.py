@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from dominoes.dataset import Dominoes, Resident
@@ -34,6 +35,7 @@ class Trained:
         steps: steps taken.
         diverged: step of the measurement at which a loss was not finite any more, and training stopped; None if it went well.
         seconds: wall seconds by stage: `training`, `measuring`.
+        confusion: what the probes were answered with in the last measurement (`measuring.Meter.confusion`).
     """
 
     curves: pd.DataFrame
@@ -42,6 +44,7 @@ class Trained:
     steps: int
     diverged: int | None
     seconds: Mapping[str, float]
+    confusion: NDArray[np.int64]
 
 
 def device_of(name: str) -> torch.device:
@@ -128,7 +131,7 @@ def train(
                         break
             if not finite:
                 break
-    return Trained(*meter.tables(), network, step, None if finite else step, seconds)
+    return Trained(*meter.tables(), network, step, None if finite else step, seconds, meter.confusion())
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dominoes import curves, run
+from dominoes import curves, run, state
 from dominoes.dataset import Dominoes, probes
 from dominoes.deal import Dealt, make
 from dominoes.errors import OutputError, RunError
@@ -28,11 +28,12 @@ def tests(small: Dealt) -> dict[str, Dominoes]:
 
 
 def test_a_run_leaves_the_agreed_files(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
-    """spec.json, environment.json, curves.csv, classes.csv and DONE, under runs/ID; the id follows from spec.json."""
+    """spec.json, environment.json, two tables, confusion.npz and DONE, under runs/ID; the id follows from spec.json."""
     spec = RunSpec(dataset=small.spec, train=HOW, seed=2)
     outcome = run.execute(spec, small, tests, tmp_path)
     assert outcome.folder == tmp_path / "runs" / spec.id
-    assert sorted(file.name for file in outcome.folder.iterdir()) == ["DONE", "classes.csv", "curves.csv", "environment.json", "spec.json"]
+    expected = ["DONE", "classes.csv", "confusion.npz", "curves.csv", "environment.json", "spec.json"]
+    assert sorted(file.name for file in outcome.folder.iterdir()) == expected
     assert RunSpec.model_validate(json.loads((outcome.folder / "spec.json").read_text(encoding="utf-8"))).id == spec.id
     environment = json.loads((outcome.folder / "environment.json").read_text(encoding="utf-8"))
     assert {"torch", "numpy", "python", "device", "threads", "packing", "status", "digests", "seconds"} <= set(environment)
@@ -53,11 +54,23 @@ def test_a_finished_run_is_not_run_again(small: Dealt, tests: dict[str, Dominoes
 
 
 def test_curves_are_bytes_that_follow_from_the_spec(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
-    """Two runs of one spec in two folders write identical curves.csv and classes.csv."""
+    """Two runs of one spec in two folders write identical tables and confusion.npz."""
     spec = RunSpec(dataset=small.spec, train=HOW)
     folders = [run.execute(spec, small, tests, tmp_path / name).folder for name in ("a", "b")]
-    for name in ("curves.csv", "classes.csv", "spec.json"):
+    for name in ("curves.csv", "classes.csv", "confusion.npz", "spec.json"):
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+
+
+def test_a_run_from_before_confusion_was_kept_is_whole(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
+    """Without confusion.npz, and without a word of it in environment.json, a run is finished; with the word, it is damaged."""
+    folder = run.execute(RunSpec(dataset=small.spec, train=HOW), small, tests, tmp_path).folder
+    (folder / "confusion.npz").unlink()
+    assert "missing" in str(state.damage(folder, deep=True))
+    environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    del environment["files"]["confusion.npz"]
+    (folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
+    assert state.damage(folder, deep=True) is None
+    assert not run.execute(RunSpec(dataset=small.spec, train=HOW), small, tests, tmp_path).fresh
 
 
 def test_an_interrupted_run_is_unfinished_and_run_again(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
