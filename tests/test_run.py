@@ -179,21 +179,17 @@ def test_an_unwritable_results_folder_is_named(small: Dealt, tests: dict[str, Do
         run.execute(RunSpec(dataset=small.spec, train=HOW), small, tests, tmp_path / "file")
 
 
-def test_runs_are_grouped_by_spec_with_telling_titles(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
-    """Seeds of one spec come together; titles name the fields in which specs differ; nothing finished is an error."""
+def test_runs_are_joined_with_what_sets_them_apart(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
+    """One table of all finished runs, with the fields in which their specs differ; nothing finished is an error."""
     with pytest.raises(RunError, match="holds no finished run; expected runs/<id>/DONE"):
-        run.groups(tmp_path)
-    with pytest.raises(RunError, match="holds no finished run"):
         run.joined(tmp_path)
     for seed in (0, 1):
         run.execute(RunSpec(dataset=small.spec, train=HOW, seed=seed), small, tests, tmp_path)
-    (alone,) = run.groups(tmp_path)
-    assert alone == "digits over textures, detector"
+    alone = run.joined(tmp_path)
+    assert set(alone.columns) == set(curves.CURVES)
     run.execute(RunSpec(dataset=small.spec, train=HOW.model_copy(update={"lr": 0.1})), small, tests, tmp_path)
-    found = run.groups(tmp_path)
-    assert {title: table["seed"].nunique() for title, table in found.items()} == {"lr 0.01": 2, "lr 0.1": 1}
     joined = run.joined(tmp_path)
-    assert len(joined) == sum(map(len, found.values()))
+    assert joined.groupby("lr")["seed"].nunique().to_dict() == {0.01: 2, 0.1: 1}
     assert [column for column in joined if column not in curves.CURVES] == ["lr"]
     assert curves.problems(joined) == []
     assert set(run.joined(tmp_path, form="classes").columns) == {*curves.CLASSES, "lr"}
