@@ -172,6 +172,7 @@ def _preview(results: Results, data: Path | None) -> Section:
     return Section("preview", "Preview", "What a domino looks like", images=tuple(images), notes=tuple(notes))
 
 
+_PAIRS = ("prevalence", "reliability")
 _COUNTS = ("n", "prevalence", "both", "empty", "ratio", "reliability", "labels", "reuse", "seed", "split")
 
 
@@ -309,15 +310,21 @@ def _details(run: Run, results: Results) -> tuple[tuple[str, str], ...]:
 
 
 def command(spec: RunSpec, out: str) -> str:
-    """The command line that makes a run again, with every field that is not at its default."""
+    """The command line that makes a run again, with every field that is not at its default: a pair after one flag, a longer list as
+    the flag repeated, a switch as the flag alone."""
     words = ["dominoes", "train"]
     for form, fields in ((DominoSpec, spec.dataset), (TrainSpec, spec.train)):
         for name, value in fields.model_dump(mode="json").items():
             default = form.model_fields[name].default
             if value == (list(default) if isinstance(default, tuple) else default):
                 continue
-            parts = ["-" if part is None else str(part) for part in (value if isinstance(value, list) else [value])]
-            words += [f"--{name.replace('_', '-')}", *parts]
+            flag = f"--{name.replace('_', '-')}"
+            if isinstance(value, bool):
+                words.append(flag)
+            elif isinstance(value, list) and name not in _PAIRS:
+                words += [word for part in value for word in (flag, str(part))]
+            else:
+                words += [flag, *("-" if part is None else str(part) for part in (value if isinstance(value, list) else [value]))]
     return shlex.join([*words, "--seeds", str(spec.seed), "--out", out])
 
 
