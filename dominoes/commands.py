@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dominoes.errors import DominoesError, SpecError
+from dominoes.report_commands import plot, report
 from dominoes.spec import SIDES, DominoSpec, Labels, Model, Optimizer, Precision, RunSpec, Split, TrainSpec, parse, read_mapping
 from dominoes.sweep_commands import deterministic_option, sweep
 from dominoes.theory_commands import compare, fit, toy
@@ -151,11 +152,11 @@ def main() -> None:
     solve   -> how many dominoes of which kind    build -> a dataset folder
     train   -> learning curves (CSV)              plot  -> a figure of them
     compare -> does the pattern-learning model predict them?
-    sweep   -> many such runs from one file
+    sweep   -> many such runs from one file       report -> a page about all of it
     """
 
 
-for command in (toy, fit, compare, sweep):
+for command in (toy, fit, compare, sweep, plot, report):
     main.add_command(command)
 
 
@@ -167,7 +168,8 @@ for command in (toy, fit, compare, sweep):
     "--stock", type=click.Path(path_type=Path), help="YAML or JSON file with the pictures of each class: top: [..], bottom: [..]."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the composition as JSON.")
-def solve(spec: Path | None, data: Path | None, stock: Path | None, as_json: bool, **options: Any) -> None:
+@click.option("--sankey", type=click.Path(path_type=Path), help="Diagram of where the pictures go to write (.html, .png, .svg, .pdf).")
+def solve(spec: Path | None, data: Path | None, stock: Path | None, as_json: bool, sankey: Path | None, **options: Any) -> None:
     """Turn a request (a YAML file SPEC, flags, or both) into exact counts.
 
     Any three independent ones of the two prevalences, --both, --empty and --ratio fix the rest.
@@ -176,6 +178,10 @@ def solve(spec: Path | None, data: Path | None, stock: Path | None, as_json: boo
 
     request = _spec(spec, options)
     found = composition.solve(request, _read_stock(stock) if stock else sources.stock(request, data=data))
+    if sankey is not None:
+        from dominoes import report
+
+        report.write_flows(found, sankey)
     click.echo(found.dumps() if as_json else _composition_text(found), nl=not as_json)
 
 
@@ -459,25 +465,13 @@ def simplicity(
     click.echo(table.to_json(orient="records", indent=1) if as_json else "\n".join([*yardstick.sentences(table), str(out)]))
 
 
-@main.command()
-@click.argument("results", type=click.Path(path_type=Path))
-@_out("Figure to write (.png, .svg or .pdf).")
-def plot(results: Path, out: Path) -> None:
-    """Draw the one-sided learning curves of RESULTS, a run folder or a folder of runs; seeds of one spec make a band."""
-    from dominoes import figures, run
-
-    figures.draw_one_sided(run.groups(results), out, classes=run.classes(results))
-    click.echo(str(out))
-
-
-@main.command()
 @_out("Results folder.")
 @click.option("--seeds", default="0-1", show_default=True, metavar="LIST", help="Seeds, one run each.")
 def demo(out: Path, seeds: str) -> None:
-    """The whole way on pictures that come with the package (digits over textures): solve, build, train, plot, compare. Under a minute."""
+    """The whole way on pictures that come with the package (digits over textures): solve, build, train, compare, report. Under a minute."""
     import pandas as pd
 
-    from dominoes import comparison, curves, deal, figures, files, folder, run
+    from dominoes import comparison, curves, deal, figures, files, fitting, folder, learning, report, results, run
 
     spec = DominoSpec(prevalence=(0.65, 0.65), top="digits", bottom="textures")
     how = TrainSpec(epochs=8, batch=32, measurements=25, probe=340)
@@ -486,15 +480,20 @@ def demo(out: Path, seeds: str) -> None:
     outcomes = [outcome for outcome, _ in _runs(dealt, how, _seeds(seeds), out, "cpu", 1, True, None, False)]
     table = pd.concat([outcome.curves for outcome in outcomes], ignore_index=True)
     curves.write(table, out / "curves.csv")
-    figures.draw_one_sided(run.groups(out), out / "curves.png", classes=dealt.composition.stock.classes)
+    fits = fitting.fit_table(table, families=("logistic", "logistic-log"), chance=1 / dealt.composition.stock.classes)
+    files.write(out / results.FITS, fits.to_csv(index=False, lineterminator="\n"))
     found = comparison.compare(run.joined(out), run.joined(out, form="classes"))
-    files.write(out / "comparison.csv", found.table.to_csv(index=False, lineterminator="\n"))
+    files.write(out / results.COMPARISON, found.table.to_csv(index=False, lineterminator="\n"))
+    shown = results.gather([out])
+    figures.draw(learning.one_sided(shown), out / "curves.png")
+    report.write(shown, out / "report.html")
     click.echo(_demo_text(dealt, table, out))
     counts = found.table["verdict"].value_counts()
     total = ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in ("holds", "fails", "cannot tell"))
     click.echo(f"theory    {out / 'comparison.csv'}: {total} (all lines: dominoes compare {out} --out comparison.csv); of the doubles:")
     for line in found.lines()[:4]:
         click.echo(f"          {line}")
+    click.echo(f"report    {out / 'report.html'}: all of it on one page, to open in a browser")
 
 
 def _demo_text(dealt: Dealt, table: Any, out: Path) -> str:

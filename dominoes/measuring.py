@@ -42,6 +42,7 @@ class Meter:
         self._classes = len(next(iter(probes.values())).classes)
         self._curves: list[tuple[Any, ...]] = []
         self._by_class: list[tuple[Any, ...]] = []
+        self._answers: list[tuple[_Group, NDArray[np.int64]]] = []
         # For each split: where its pictures are, its distinct dominoes, and the groups as runs of numbers of distinct dominoes.
         self._parts = [
             (resident, *_distinct(table, rows, resident.device), groups)
@@ -65,6 +66,7 @@ class Meter:
         """What `measure` does, of `answers` that have come to the CPU."""
         curve_rows: list[tuple[Any, ...]] = []
         class_rows: list[tuple[Any, ...]] = []
+        given: list[tuple[_Group, NDArray[np.int64]]] = []
         head = (self._run, self._seed, step, epoch, samples)
         for found, (_, _, inverse, groups) in zip(answers, self._parts, strict=True):
             logits = found.double()[inverse]
@@ -78,11 +80,13 @@ class Meter:
                 agree = [float(np.mean(answer == group.shown[side])) if group.shown[side][0] >= 0 else np.nan for side in SIDES]
                 curve_rows.append((*head, group.split, group.kind, len(loss), float(loss.mean()), float(correct.mean()), *agree))
                 if group.split == "test":
+                    given.append((group, answer))
                     class_rows += _class_rows((self._run, step, group.kind), group.label, loss, correct, self._classes)
         if not all(np.isfinite(row[8]) for row in curve_rows):
             return False
         self._curves += curve_rows
         self._by_class += class_rows
+        self._answers = given
         return True
 
     def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -90,6 +94,16 @@ class Meter:
         found = pd.DataFrame(self._curves, columns=list(curves.CURVES))
         classes = pd.DataFrame(self._by_class, columns=list(curves.CLASSES))
         return found, classes
+
+    def confusion(self) -> NDArray[np.int64]:
+        """What the probes were answered with when they were last measured: counts, (K + 1) × (K + 1) × K, by the class shown on the top
+        half, the class shown on the bottom half (K where it is blank) and the class answered."""
+        K = self._classes
+        counts = np.zeros((K + 1, K + 1, K), dtype=np.int64)
+        for group, answer in self._answers:
+            top, bottom = (np.where(group.shown[side] < 0, K, group.shown[side]) for side in SIDES)
+            np.add.at(counts, (top, bottom, answer), 1)
+        return counts
 
 
 def _class_rows(

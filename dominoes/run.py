@@ -172,7 +172,9 @@ def _run(
     curves.write(trained.curves, folder / "curves.csv")
     curves.write(trained.classes, folder / "classes.csv", form="classes")
     environment = _environment(trained, dealt, digests, lane) | {"packing": packing()}
-    environment["files"] = {table: state.digest(folder / table) for table in state.TABLES}
+    with files.replacing(folder / state.CONFUSION) as temporary:
+        np.savez_compressed(temporary, counts=trained.confusion)
+    environment["files"] = {name: state.digest(folder / name) for name in (*state.TABLES, state.CONFUSION)}
     environment["seconds"] |= {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
     files.write(folder / "environment.json", json.dumps(environment, indent=1) + "\n")
     claim.check(now=True)
@@ -210,30 +212,6 @@ def joined(out: Path, *, form: str = "curves") -> pd.DataFrame:
     return pd.concat(
         [table.assign(**{name: each[name] for name in differing}) for table, each in zip(tables, made, strict=True)], ignore_index=True
     )
-
-
-def classes(out: Path) -> int | None:
-    """K of the finished runs under `out`, None where they differ in it."""
-    found = {json.loads((folder / "environment.json").read_text(encoding="utf-8"))["dominoes"]["classes"] for folder in finished(out)}
-    return found.pop() if len(found) == 1 else None
-
-
-def groups(out: Path) -> dict[str, pd.DataFrame]:
-    """Curves of the finished runs under `out`, a table for each spec (its seeds together), by a title that tells them apart.
-
-    Raises RunError if there is no finished run.
-    """
-    table = joined(out)
-    differing = [column for column in table.columns if column not in curves.CURVES]
-    if differing:
-        parts = table.groupby(differing, dropna=False)
-        return {", ".join(f"{name} {_plain(value)}" for name, value in zip(differing, key, strict=True)): rows for key, rows in parts}
-    made = parameters(finished(out)[0])
-    return {f"{made['source_top']} over {made['source_bottom']}, {made['model']}": table}
-
-
-def _plain(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _digests(dealt: Dealt, probes: Mapping[str, Dominoes]) -> dict[str, str]:

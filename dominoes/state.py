@@ -30,6 +30,8 @@ RUNS = "runs"
 DONE = "DONE"
 FAILED = "FAILED"
 TABLES = ("curves.csv", "classes.csv")
+# Runs of earlier versions have none, and are whole without it.
+CONFUSION = "confusion.npz"
 _CLAIM = "CLAIM"
 # Without a sign of life for so long, a claim of another machine's process is taken over.
 STALE_SECONDS = 120.0
@@ -129,7 +131,7 @@ def damage(folder: Path, *, deep: bool, content: Mapping[str, Any] | None = None
     """
     try:
         content = content or environment(folder)
-        for table in TABLES:
+        for table in [name for name in (*TABLES, CONFUSION) if name in content["files"]]:
             known, size = content["files"][table], (folder / table).stat().st_size
             if size != known["bytes"]:
                 return f"{table} has {size} bytes, {known['bytes']} were written"

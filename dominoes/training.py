@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dominoes import gallery
@@ -50,6 +51,7 @@ class Trained:
         steps: steps taken.
         diverged: step of the measurement at which a loss was not finite any more, and training stopped; None if it went well.
         seconds: by stage (`training`, `measuring`), of the run's own turns; on CUDA as its stream saw them, beside those of other runs.
+        confusion: what the probes were answered with in the last measurement (`measuring.Meter.confusion`).
     """
 
     curves: pd.DataFrame
@@ -58,6 +60,7 @@ class Trained:
     steps: int
     diverged: int | None
     seconds: Mapping[str, float]
+    confusion: NDArray[np.int64]
 
 
 def device_of(name: str) -> torch.device:
@@ -184,7 +187,7 @@ def turns(
         if step in due:
             clock.wait()
             finite = meter.score(asked, step, step / per_epoch, samples)
-    return Trained(*meter.tables(), network, step, None if finite else step, seconds)
+    return Trained(*meter.tables(), network, step, None if finite else step, seconds, meter.confusion())
 
 
 def stepper(network: nn.Module, optimizer: Descent | torch.optim.Optimizer, resident: Resident, lane: Lane, *, channels_last: bool) -> Step:

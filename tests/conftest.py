@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import synthetic_runs
+from click.testing import CliRunner
 
 from dominoes import deal
+from dominoes.commands import main
 from dominoes.deal import Dealt
 from dominoes.spec import DominoSpec
 
@@ -38,6 +41,23 @@ def _no_ambient_data(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The results folder of `dominoes demo` with one seed, and what the command printed."""
+    out = tmp_path_factory.mktemp("demo")
+    done = CliRunner().invoke(main, ["demo", "--seeds", "0", "--out", str(out)], catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    return out, done.stdout
+
+
+@pytest.fixture(scope="session")
 def small() -> Dealt:
     """300 dominoes of the embedded sources with all nine states."""
     return deal.make(DominoSpec(n=300, prevalence=(0.7, 0.6), reliability=(0.8, 0.7), top="digits", bottom="textures", seed=3))
+
+
+@pytest.fixture(scope="session")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of a sweep over the prevalence of the top, 4 values of 3 seeds, whose curves follow from formulas."""
+    out = tmp_path_factory.mktemp("swept")
+    synthetic_runs.write(synthetic_runs.sweep([0.1, 0.2, 0.4, 0.8], 3, measurements=20), out)
+    return out

@@ -237,6 +237,13 @@ def test_every_stock_of_the_table_can_be_solved_without_data() -> None:
         (["solve", "--prevalence", "0", "0", "--n", "99999999999999999999"], "expected at most 100,000,000 dominoes"),
         (["build", "--prevalence", ".5", ".5", *EMBEDDED, "--out", "{tmp}/" + "x" * 300], "File name too long"),
         (["plot", "{tmp}", "--out", "{tmp}/c.png"], "holds no finished run"),
+        (["plot", "{tmp}", "--out", "{tmp}/c.jpg"], "a figure is written as .png, .svg, .pdf, got '.jpg'"),
+        (["plot", "{tmp}", "--figure", "doubles", "--out", "{tmp}/c.png"], "no such figure; they have none"),
+        (["plot", "{tmp}/x", "--out", "{tmp}/c.png"], "x is not there; expected a folder of results"),
+        (["report", "{tmp}"], "there is nothing to write; pass --out PAGE.html, or --figures DIR, or both"),
+        (["report", "{tmp}", "--out", "{tmp}/r.pdf"], "the report is written as .html, got '.pdf'"),
+        (["report", "{tmp}/x", "--out", "{tmp}/r.html"], "x is not there; expected a folder of results"),
+        (["solve", "--prevalence", "1", "1", "--sankey", "{tmp}/s.jpg"], "a diagram is written as .html, .png, .svg, .pdf, got '.jpg'"),
         (["compare", "{tmp}/c.csv", "--out", "{tmp}/o.csv"], "c.csv is not there"),
         (["fit", "{tmp}", "--out", "{tmp}/o.csv"], "holds no finished run"),
     ],
@@ -275,6 +282,20 @@ def test_verify_exits_with_one_when_something_differs(tmp_path: Path) -> None:
     assert "differences" in result.stdout
 
 
+def test_results_become_a_page_and_figures(swept: Path, tmp_path: Path) -> None:
+    """report writes the page, the stills, or both; plot draws one figure of it; solve a diagram."""
+    run = min((swept / "runs").iterdir())
+    text = done("report", run, "--out", tmp_path / "r.html", "--figures", tmp_path / "stills", "--format", "pdf")
+    assert "r.html: " in text
+    assert "figures of 1 run (" in text
+    stills = {path.name for path in (tmp_path / "stills").iterdir()}
+    assert {"curves.pdf", "sankey.pdf", "doubles.pdf", "confusion.pdf", "preview.png"} <= stills
+    done("plot", run, "--figure", "doubles", "--out", tmp_path / "c.svg")
+    assert "they have sankey, curves" in refused("plot", run, "--figure", "laws", "--out", tmp_path / "d.svg")
+    done("solve", "--prevalence", "1", "1", "--sankey", tmp_path / "s.svg")
+    assert {path.name for path in tmp_path.iterdir()} == {"r.html", "stills", "c.svg", "s.svg"}
+
+
 def test_diverged_runs_say_so(tmp_path: Path) -> None:
     """A run whose loss is no number any more is marked in its summary and its environment."""
     text = done(
@@ -283,11 +304,12 @@ def test_diverged_runs_say_so(tmp_path: Path) -> None:
     assert "DIVERGED at step" in text
 
 
-def test_the_demo_prints_where_and_what(tmp_path: Path) -> None:
-    """Five lines with existing files and what they show, then the comparator's verdicts."""
-    text = done("demo", "--seeds", "0", "--out", tmp_path)
+def test_the_demo_prints_where_and_what(demo: tuple[Path, str]) -> None:
+    """Lines with existing files and what they show, then the comparator's verdicts, last the report."""
+    out, text = demo
     lines = text.splitlines()
     assert [line.split()[0] for line in lines[:6]] == ["dataset", "curves", "figure", "learned", "conflicts", "theory"]
-    for name in ("dataset", "curves.csv", "curves.png", "comparison.csv"):
-        assert (tmp_path / name).exists()
-        assert str(tmp_path / name) in text
+    assert lines[-1].split()[0] == "report"
+    for name in ("dataset", "curves.csv", "curves.png", "comparison.csv", "report.html"):
+        assert (out / name).exists()
+        assert str(out / name) in text

@@ -1,61 +1,79 @@
-"""Figures: the numbers behind them, and that something is drawn."""
+"""Stills: the chart's numbers are what is drawn, in every format."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
-from dominoes import curves, figures, patterns
+from dominoes import across, evidence, figures, flows, learning, patterns, results
+from dominoes.chart import COLOURS, Chart
 from dominoes.dataset import Dominoes
 from dominoes.deal import Dealt
 from dominoes.errors import CurvesError, OutputError
 from dominoes.verdicts import BANDS
 
 
-def table(kinds: tuple[str, ...] = ("top", "bottom", "both")) -> pd.DataFrame:
-    """Curves of three seeds, whose losses are 1, 2 and 6 at every step."""
-    rows = [
-        (f"r{seed}", seed, step, step / 9, step * 64, split, kind, 50, loss, 0.1 * seed, np.nan, np.nan)
-        for seed, loss in enumerate((1.0, 2.0, 6.0))
-        for split in ("train", "test")
-        for kind in kinds
-        for step in (0, 1, 10, 100)
-    ]
-    return pd.DataFrame(rows, columns=list(curves.CURVES))
-
-
-def test_the_band_is_the_range_of_the_seeds() -> None:
-    """Mean, lowest and highest seed, by split, kind, metric and step; one-sided kinds alone."""
-    found = figures.one_sided(table())
-    assert set(found["kind"]) == {"top", "bottom"}
-    assert len(found) == 2 * 2 * 2 * 4
-    loss = found.query("metric == 'loss'")
-    assert (loss[["mean", "low", "high", "seeds"]] == [3, 1, 6, 3]).all(axis=None)
-    with pytest.raises(CurvesError, match="there are no one-sided curves"):
-        figures.one_sided(table(("both",)))
+@pytest.fixture(scope="module")
+def charts(swept: Path, small: Dealt) -> dict[str, Chart]:
+    """One chart of each sort, of the synthetic sweep."""
+    found = results.gather([swept])
+    alone = results.gather([swept / "runs" / found.runs[0].id])
+    made = [learning.one_sided(alone), *learning.confusion(found), evidence.doubles(found), flows.sankey({"x": small.composition})]
+    return {chart.name: chart for chart in [*made, *across.charts(found)[0]] if chart is not None}
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
-def test_curves_are_drawn_in_every_format(tmp_path: Path, suffix: str) -> None:
-    """A figure of two specs is written whole, in colour, in the format that the suffix says."""
+def test_curves_are_drawn_in_every_format(charts: dict[str, Chart], tmp_path: Path, suffix: str) -> None:
+    """A figure is written whole, in colour, in the format that the suffix says; twice the same bytes."""
     path = tmp_path / f"figure{suffix}"
-    figures.draw_one_sided({"lr 0.1": table(), "lr 0.2": table()}, path, classes=10)
-    head = path.read_bytes()[:8]
-    assert head.startswith({".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[suffix])
+    figures.draw(charts["curves"], path)
+    first = path.read_bytes()
+    assert first.startswith({".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[suffix])
     if suffix == ".png":
         pixels = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)
         for kind in ("top", "bottom"):
-            colour = [int(figures.COLOURS[kind][place : place + 2], 16) for place in (1, 3, 5)]
+            colour = [int(COLOURS[kind][place : place + 2], 16) for place in (1, 3, 5)]
             assert (pixels == colour).all(1).sum() > 100
+    figures.draw(charts["curves"], path)
+    assert path.read_bytes() == first
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_unknown_formats_are_refused(tmp_path: Path, small: Dealt) -> None:
+def test_lines_are_the_columns_of_the_table(charts: dict[str, Chart], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What matplotlib was given is the table's column at the steps after 0."""
+    seen: list[Figure] = []
+    monkeypatch.setattr(figures, "_save", lambda figure, path: seen.append(figure))
+    figures.draw(charts["curves"], tmp_path / "x.png")
+    table = charts["curves"].table
+    axes = seen[0].axes
+    assert len(axes) == 2
+    line = next(line for line in axes[1].lines if line.get_label() == "top only, test")
+    mine = table[(table["kind"] == "top") & (table["split"] == "test") & (table["step"] > 0)]
+    assert np.array_equal(line.get_xdata(), mine["step"])
+    assert np.array_equal(line.get_ydata(), mine["accuracy"])
+    figures.draw(charts["confusion"], tmp_path / "x.png", choice="prevalence_top 0.4")
+    cells = charts["confusion"].chosen("prevalence_top 0.4").set_index(["top", "bottom"])["answers_bottom"]
+    drawn = np.ma.filled(seen[1].axes[1].images[0].get_array(), np.nan)
+    assert drawn.shape == (11, 11)
+    assert drawn[3, 7] == cells["3", "7"]
+    assert drawn[10, 2] == cells["blank", "2"]
+
+
+def test_every_sort_of_chart_is_drawn(charts: dict[str, Chart], tmp_path: Path) -> None:
+    """Lines, points with bars, laws, cells, strips and flows; none of them is blank."""
+    for name, chart in charts.items():
+        figures.draw(chart, tmp_path / f"{name}.png", choice=chart.choices()[-1])
+        assert np.asarray(Image.open(tmp_path / f"{name}.png").convert("L")).std() > 8, name
+
+
+def test_unknown_formats_are_refused(charts: dict[str, Chart], tmp_path: Path, small: Dealt) -> None:
     """A suffix that no figure has is refused before anything is drawn."""
     for draw in (
-        lambda path: figures.draw_one_sided({"a": table()}, path, classes=10),
+        lambda path: figures.draw(charts["curves"], path),
         lambda path: figures.draw_preview(Dominoes.of(small), path),
         lambda path: figures.draw_toy(patterns.table(patterns.preset("grokking"), np.arange(9.0)), path),
         lambda path: figures.draw_onsets(pd.DataFrame(), path),
@@ -65,6 +83,9 @@ def test_unknown_formats_are_refused(tmp_path: Path, small: Dealt) -> None:
             draw(tmp_path / "x.jpg")
     with pytest.raises(CurvesError, match="nothing to draw over time"):
         figures.draw_bands(pd.DataFrame(columns=list(BANDS)), 1.25, tmp_path / "x.png")
+    empty = charts["doubles"].table.iloc[:0]
+    with pytest.raises(CurvesError, match="doubles: there is nothing to draw"):
+        figures.draw(dataclasses.replace(charts["doubles"], table=empty), tmp_path / "x.png")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -88,3 +109,14 @@ def test_the_preview_shows_every_kind_right_and_wrong(small: Dealt, tmp_path: Pa
     assert small.deal.shown["top"][row] != small.deal.label[row] == small.deal.shown["bottom"][row]
     figures.draw_preview(dominoes, tmp_path / "p.png")
     assert np.asarray(Image.open(tmp_path / "p.png").convert("L")).std() > 40
+    table = figures.preview_table(dominoes)
+    assert table.groupby("group", sort=False)["in_group"].first().to_dict() == {name: len(rows) for name, rows in groups.items()}
+    assert (table.loc[table["group"] == "top: right", "bottom_index"] == -1).all()
+    assert figures.preview_png(dominoes).startswith(b"\x89PNG")
+
+
+def test_names_are_drawn_as_they_are(charts: dict[str, Chart], tmp_path: Path) -> None:
+    """A name with dollars or tags is text, not mathematics or markup."""
+    table = charts["doubles"].table.assign(group="$\\frac{<script>$")
+    figures.draw(dataclasses.replace(charts["doubles"], title="$x_{", table=table), tmp_path / "x.svg")
+    assert (tmp_path / "x.svg").stat().st_size > 1000

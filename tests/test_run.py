@@ -30,11 +30,12 @@ def tests(small: Dealt) -> dict[str, Dominoes]:
 
 
 def test_a_run_leaves_the_agreed_files(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
-    """spec.json, environment.json, curves.csv, classes.csv and DONE, under runs/ID; the id follows from spec.json."""
+    """spec.json, environment.json, two tables, confusion.npz and DONE, under runs/ID; the id follows from spec.json."""
     spec = RunSpec(dataset=small.spec, train=HOW, seed=2)
     outcome = run.execute(spec, small, tests, tmp_path)
     assert outcome.folder == tmp_path / "runs" / spec.id
-    assert sorted(file.name for file in outcome.folder.iterdir()) == ["DONE", "classes.csv", "curves.csv", "environment.json", "spec.json"]
+    expected = ["DONE", "classes.csv", "confusion.npz", "curves.csv", "environment.json", "spec.json"]
+    assert sorted(file.name for file in outcome.folder.iterdir()) == expected
     assert RunSpec.model_validate(json.loads((outcome.folder / "spec.json").read_text(encoding="utf-8"))).id == spec.id
     environment = json.loads((outcome.folder / "environment.json").read_text(encoding="utf-8"))
     assert {
@@ -68,11 +69,23 @@ def test_a_finished_run_is_not_run_again(small: Dealt, tests: dict[str, Dominoes
 
 
 def test_curves_are_bytes_that_follow_from_the_spec(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
-    """Two runs of one spec in two folders write identical curves.csv and classes.csv."""
+    """Two runs of one spec in two folders write identical tables and confusion.npz."""
     spec = RunSpec(dataset=small.spec, train=HOW)
     folders = [run.execute(spec, small, tests, tmp_path / name).folder for name in ("a", "b")]
-    for name in ("curves.csv", "classes.csv", "spec.json"):
+    for name in ("curves.csv", "classes.csv", "confusion.npz", "spec.json"):
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+
+
+def test_a_run_from_before_confusion_was_kept_is_whole(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
+    """Without confusion.npz, and without a word of it in environment.json, a run is finished; with the word, it is damaged."""
+    folder = run.execute(RunSpec(dataset=small.spec, train=HOW), small, tests, tmp_path).folder
+    (folder / "confusion.npz").unlink()
+    assert "missing" in str(state.damage(folder, deep=True))
+    environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    del environment["files"]["confusion.npz"]
+    (folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
+    assert state.damage(folder, deep=True) is None
+    assert not run.execute(RunSpec(dataset=small.spec, train=HOW), small, tests, tmp_path).fresh
 
 
 def test_an_interrupted_run_is_unfinished_and_run_again(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
@@ -181,21 +194,17 @@ def test_an_unwritable_results_folder_is_named(small: Dealt, tests: dict[str, Do
         run.execute(RunSpec(dataset=small.spec, train=HOW), small, tests, tmp_path / "file")
 
 
-def test_runs_are_grouped_by_spec_with_telling_titles(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
-    """Seeds of one spec come together; titles name the fields in which specs differ; nothing finished is an error."""
+def test_runs_are_joined_with_what_sets_them_apart(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
+    """One table of all finished runs, with the fields in which their specs differ; nothing finished is an error."""
     with pytest.raises(RunError, match="holds no finished run; expected runs/<id>/DONE"):
-        run.groups(tmp_path)
-    with pytest.raises(RunError, match="holds no finished run"):
         run.joined(tmp_path)
     for seed in (0, 1):
         run.execute(RunSpec(dataset=small.spec, train=HOW, seed=seed), small, tests, tmp_path)
-    (alone,) = run.groups(tmp_path)
-    assert alone == "digits over textures, detector"
+    alone = run.joined(tmp_path)
+    assert set(alone.columns) == set(curves.CURVES)
     run.execute(RunSpec(dataset=small.spec, train=HOW.model_copy(update={"lr": 0.1})), small, tests, tmp_path)
-    found = run.groups(tmp_path)
-    assert {title: table["seed"].nunique() for title, table in found.items()} == {"lr 0.01": 2, "lr 0.1": 1}
     joined = run.joined(tmp_path)
-    assert len(joined) == sum(map(len, found.values()))
+    assert joined.groupby("lr")["seed"].nunique().to_dict() == {0.01: 2, 0.1: 1}
     assert [column for column in joined if column not in curves.CURVES] == ["lr"]
     assert curves.problems(joined) == []
     assert set(run.joined(tmp_path, form="classes").columns) == {*curves.CLASSES, "lr"}

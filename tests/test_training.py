@@ -127,6 +127,25 @@ def test_the_same_run_is_bit_identical(small: Dealt, tests: dict[str, Dominoes],
     assert not torch.equal(weights(first.network), weights(other.network))
 
 
+def test_confusion_is_what_the_last_network_answers(small: Dealt, tests: dict[str, Dominoes]) -> None:
+    """Counts by what both halves show and what is answered, asked anew one domino at a time; the last accuracies follow from them."""
+    found = trained(small, tests)
+    counts = np.zeros((11, 11, 10), dtype=np.int64)
+    network = found.network.eval()
+    with torch.inference_mode():
+        for probe in tests.values():
+            answers = network(probe.data.float().sub(255 * MEAN).div(255 * STD)).argmax(1)
+            for row, answer in enumerate(answers.tolist()):
+                counts[probe.deal.shown["top"][row], probe.deal.shown["bottom"][row], answer] += 1
+    assert np.abs(found.confusion - counts).sum() <= 4  # an answer may hang on the last digit
+    assert found.confusion.sum() == sum(len(probe) for probe in tests.values())
+    last = found.curves.query("split == 'test'").groupby("kind").last()["accuracy"]
+    diagonal = np.arange(10)
+    assert found.confusion[diagonal, diagonal, diagonal].sum() / len(tests["both"]) == pytest.approx(last["both"])
+    assert found.confusion[diagonal, 10, diagonal].sum() / len(tests["top"]) == pytest.approx(last["top"])
+    assert found.confusion[10, diagonal, diagonal].sum() / len(tests["bottom"]) == pytest.approx(last["bottom"])
+
+
 @pytest.mark.parametrize("model", ["detector", "resnet8"])
 def test_measuring_changes_nothing(small: Dealt, tests: dict[str, Dominoes], model: str) -> None:
     """A run measured 5 times and one measured 50 times, on probes of another size, end with identical weights."""
