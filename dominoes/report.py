@@ -169,7 +169,7 @@ def _preview(results: Results, data: Path | None) -> Section:
         notes.append(f"{len(different)} datasets show different pictures; the first {_MOST_PREVIEWS} are shown")
     if not different:
         notes.append("no run says what its pictures were (spec.json)")
-    return Section("preview", "Preview", "What a domino looks like", images=tuple(images), notes=tuple(notes))
+    return Section("pictures", "Preview", "What a domino looks like", images=tuple(images), notes=tuple(notes))
 
 
 _PAIRS = ("prevalence", "reliability")

@@ -51,8 +51,10 @@ def page(found: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_page_has_all_seven_sections_and_no_address(page: Path, found: Results) -> None:
     """Everything is in the file: no link, script, style or picture from elsewhere; equal results are equal bytes."""
     text = page.read_text(encoding="utf-8")
-    assert re.findall(r'<section id="(\w+)"', text) == ["dealt", "preview", "learning", "theory", "sweep", "confused", "runs"]
+    assert re.findall(r'<section id="(\w+)"', text) == ["dealt", "pictures", "learning", "theory", "sweep", "confused", "runs"]
     plain = re.sub(r">[A-Za-z0-9+/=]{200,}<", "><", text)
+    ids = re.findall(r' id="([^"]+)"', plain)
+    assert len(ids) == len(set(ids))
     assert not re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?(?:https?:)?//", plain)
     assert "https://" not in plain
     assert report.page(found.name, report.sections(found)[:1]) == report.page(found.name, report.sections(found)[:1])
@@ -122,9 +124,9 @@ def test_missing_pictures_are_said(found: Results) -> None:
     gone = first.spec.model_copy(update={"dataset": first.spec.dataset.model_copy(update={"top": "gone/pictures"})})
     altered = dataclasses.replace(found, runs=(dataclasses.replace(first, spec=gone), *found.runs[3:]))
     parts = {section.name: section for section in report.sections(altered)}
-    assert any("there is no source gone/pictures" in note for note in parts["preview"].notes)
+    assert any("there is no source gone/pictures" in note for note in parts["pictures"].notes)
     assert any("there is no source gone/pictures" in note for note in parts["dealt"].notes)
-    assert parts["preview"].images
+    assert parts["pictures"].images
     assert parts["dealt"].charts
 
 
@@ -139,7 +141,7 @@ def test_wrong_suffixes_are_refused(found: Results, tmp_path: Path, small: Dealt
 
 def test_stills_are_every_chart_and_choice(found: Results, tmp_path: Path) -> None:
     """One file for each choice of each chart, the preview as PNG."""
-    parts = [section for section in report.sections(found) if section.name in ("preview", "sweep")]
+    parts = [section for section in report.sections(found) if section.name in ("pictures", "sweep")]
     written = report.stills(parts, tmp_path, "svg")
     assert {path.name for path in written} == {"sweep-prevalence_top.svg", "competition.svg", "preview.png"}
     assert all(path.stat().st_size > 1000 for path in written)
