@@ -318,7 +318,7 @@ def train(
     """Train a network on DATASET for each seed and write its learning curves.
 
     DATASET is a folder made by build, a YAML file, or absent where flags say it all. Each run goes to OUT/runs/ID, with curves.csv,
-    classes.csv, spec.json and environment.json.
+    classes.csv, confusion.npz, spec.json and environment.json.
     """
     from dominoes import deal, folder
 
@@ -465,6 +465,7 @@ def simplicity(
     click.echo(table.to_json(orient="records", indent=1) if as_json else "\n".join([*yardstick.sentences(table), str(out)]))
 
 
+@main.command()
 @_out("Results folder.")
 @click.option("--seeds", default="0-1", show_default=True, metavar="LIST", help="Seeds, one run each.")
 def demo(out: Path, seeds: str) -> None:

@@ -110,6 +110,7 @@ def test_folders_come_back_from_machines_that_share_nothing(calm: tuple[Path, tu
     assert {path.name for path in (out / "runs").rglob("*") if path.is_file()} == {
         "DONE",
         "classes.csv",
+        "confusion.npz",
         "curves.csv",
         "environment.json",
         "spec.json",
