@@ -182,7 +182,7 @@ def test_a_damaged_finished_run_is_named(small: Dealt, tests: dict[str, Dominoes
         run.execute(spec, small, tests, tmp_path)
     (folder / "spec.json").write_text("", encoding="utf-8")
     with pytest.raises(RunError, match="spec.json or environment.json is damaged"):
-        run.groups(tmp_path)
+        run.joined(tmp_path)
 
 
 def test_an_unwritable_results_folder_is_named(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
