@@ -28,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 
 from dominoes import codelength, dials, sources
-from dominoes.codelength import ALL, SIMPLICITY
+from dominoes.codelength import ALL, SIMPLICITY, UNREACHED
 from dominoes.composition import solve
 from dominoes.dataset import Dominoes
 from dominoes.deal import Deal, deal
@@ -322,7 +322,7 @@ def learning_times(solos: Sequence[pd.DataFrame], share: float, classes: int) ->
         return times, "fit"
     smooth = fit_curve(time, accuracy, family="isotonic", chance=1 / classes, n=n)
     times = [_crossed(one, time, share, 1 / classes) for one in smooth.seeds or (smooth,)]
-    return times, "crossing" if np.isfinite(times).all() else "not reached by every seed"
+    return times, "crossing" if np.isfinite(times).all() else UNREACHED
 
 
 def _crossed(fit: CurveFit, time: NDArray[np.float64], share: float, chance: float) -> float:
