@@ -137,3 +137,9 @@ def check(transforms: Sequence[str], source: str, area: int, counts: Sequence[in
 def prototypes(transforms: Sequence[str]) -> int | None:
     """Distinct pictures that each class keeps; None where no transform limits them."""
     return next((int(dial.value) for dial in map(read, transforms) if dial.name == "prototypes" and not dial.identity), None)
+
+
+def copies_differ(transforms: Sequence[str]) -> bool:
+    """Whether copies of one prototype are told apart by what comes after: noise, or places of the occlusion."""
+    names = [dial.name for dial in map(read, transforms) if not dial.identity]
+    return "prototypes" in names and not {"noise", "occlude"}.isdisjoint(names[names.index("prototypes") :])

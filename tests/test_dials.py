@@ -100,3 +100,11 @@ def test_prototypes_are_chosen_once() -> None:
     dials.check(("prototypes=3", "prototypes=all"), "x", 28, (9, 7))
     with pytest.raises(SpecError, match="prototypes=3 noise=1 prototypes=2: prototypes are chosen once; expected one such transform"):
         dials.check(("prototypes=3", "noise=1", "prototypes=2"), "x", 28, (9, 7))
+
+
+def test_copies_differ_by_what_follows() -> None:
+    """Noise and occlusions are each picture's own; other dials, and what comes before, leave copies alike."""
+    assert dials.copies_differ(("prototypes=2", "blur=1", "noise=1"))
+    assert dials.copies_differ(("prototypes=2", "occlude=0.1"))
+    for alike in (("noise=1", "prototypes=2"), ("prototypes=2", "noise=0", "blur=1"), ("noise=1",)):
+        assert not dials.copies_differ(alike)
