@@ -80,11 +80,8 @@ def _simplicity(spec: DominoSpec) -> str:
         kept = prototypes(spec.transforms(side))
         if kept is not None:
             many = "picture" if kept == 1 else "pictures"
-            what = (
-                f"{kept} distinct {many}"
-                if not copies_differ(spec.transforms(side))
-                else f"copies of {kept} {many}, each changed by itself"
-            )
+            own = copies_differ(spec.transforms(side))
+            what = f"copies of {kept} {many}, each changed by itself" if own else f"{kept} distinct {many}"
             said.append(
                 f"Each class of the {side} half shows {what}, repeated under all numbers of the "
                 "class: that a picture is used once is said of its number. The test split repeats the same pictures, which are training "

@@ -163,10 +163,13 @@ def sentences(table: pd.DataFrame) -> list[str]:
             reach = "" if math.isnan(row["low"]) else f" ({row['low']:{digits}} to {row['high']:{digits}})"
             return f"{row['estimate']:{digits}}{reach}"
 
+        def reached(quantity: str, of: dict[Any, Any] = of, said: Callable[..., str] = said) -> str:
+            return UNREACHED if of[quantity]["status"] == UNREACHED else f"by {said(quantity, '.0f')} samples"
+
         name = source if transforms == "none" else f"{source} ({transforms})"
         found.append(
             f"{name}, {side}: code length {said('code length')} nats per label (uniform {of['uniform code']['estimate']:.3f}); "
-            f"half of the ceiling by {said('samples to half', '.0f')} samples, 90 % by {said('samples to 90 %', '.0f')}; "
+            f"half of the ceiling {reached('samples to half')}, 90 % {reached('samples to 90 %')}; "
             f"ceiling: accuracy {said('accuracy')}, loss {said('loss')}; linear share {said('linear share')}"
         )
     return found
