@@ -267,7 +267,7 @@ def test_a_time_that_a_seed_did_not_come_to_is_not_said() -> None:
             "low": 1,
             "high": 3,
         }
-        | {"status": codelength.UNREACHED if quantity == "samples to 90 %" else "ok"}
+        | {"low": 1, "high": 3, "status": codelength.UNREACHED if quantity == "samples to 90 %" else "ok"}
         for quantity in of
     ]
     (said,) = simplicity.sentences(pd.DataFrame(rows))
