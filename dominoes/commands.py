@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dominoes.errors import DominoesError, SpecError
+from dominoes.errors import DominoesError, OutputError, SpecError
 from dominoes.report_commands import plot, report
 from dominoes.spec import SIDES, DominoSpec, Labels, Model, Optimizer, Precision, RunSpec, Split, TrainSpec, parse, read_mapping
 from dominoes.sweep_commands import deterministic_option, sweep
@@ -443,6 +443,8 @@ def simplicity(
 
     if (source is None) == (sweep_file is None) or (sweep_file is not None and (transforms or side)):
         raise SpecError("expected --source SPEC (with --transform and --side), or --sweep FILE alone; pass one of them")
+    if out.is_dir():
+        raise OutputError(f"--out {out} is a folder; expected the name of a table to write (.csv)")
     given = _fields(options, "train_")
     if sweep_file is not None:
         from dominoes.sweep import read

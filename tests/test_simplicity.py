@@ -290,3 +290,11 @@ def test_bad_input_is_one_sentence(arguments: list[str], message: str, tmp_path:
     assert result.exit_code == 2
     assert message in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_no_table(tmp_path: Path) -> None:
+    """It is said before minutes of measuring, not after."""
+    result = CliRunner().invoke(main, ["simplicity", "--source", "digits", "--n", "160", "--probe", "100", "--out", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "is a folder; expected the name of a table to write (.csv)" in result.stderr
+    assert list(tmp_path.iterdir()) == []
