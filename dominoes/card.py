@@ -10,7 +10,7 @@ from tabulate import tabulate
 from dominoes import __version__
 from dominoes.composition import Composition
 from dominoes.deal import Dealt
-from dominoes.dials import prototypes
+from dominoes.dials import copies_differ, prototypes
 from dominoes.spec import KINDS, SIDES, DominoSpec
 
 _TERMS = {
@@ -79,9 +79,12 @@ def _simplicity(spec: DominoSpec) -> str:
             )
         kept = prototypes(spec.transforms(side))
         if kept is not None:
+            many = "picture" if kept == 1 else "pictures"
+            own = copies_differ(spec.transforms(side))
+            what = f"copies of {kept} {many}, each changed by itself" if own else f"{kept} distinct {many}"
             said.append(
-                f"Each class of the {side} half shows {kept} distinct picture{'s' if kept > 1 else ''}, repeated under all numbers of the "
-                "class: that a picture is used once is said of its number. The test split shows the same pictures, which are training "
+                f"Each class of the {side} half shows {what}, repeated under all numbers of the "
+                "class: that a picture is used once is said of its number. The test split repeats the same pictures, which are training "
                 "pictures: this half is a look-up, and its test accuracy says how well it was learned by heart."
             )
     return "\n" + "\n".join(said) + "\n" if said else ""

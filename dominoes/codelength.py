@@ -32,6 +32,8 @@ QUANTITIES = (
     "linear share",
 )  # fmt: skip
 ALL = "all"
+# Status of a time that some seed did not come to.
+UNREACHED = "not reached by every seed"
 # Pictures of a class in the first block, which is coded without a model.
 _FIRST = 8
 # Of what is known of the labels, the share that a model is calibrated on instead of trained on.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dominoes.errors import DominoesError, SpecError
+from dominoes.errors import DominoesError, OutputError, SpecError
 from dominoes.report_commands import plot, report
 from dominoes.spec import SIDES, DominoSpec, Labels, Model, Optimizer, Precision, RunSpec, Split, TrainSpec, parse, read_mapping
 from dominoes.sweep_commands import deterministic_option, sweep
@@ -396,7 +396,7 @@ def _summary(spec: RunSpec, outcome: Outcome) -> str:
 @main.command()
 @click.option("--source", metavar="SPEC", help="Source to measure: a name or a path.")
 @click.option("--transform", "transforms", multiple=True, metavar="NAME=VALUE", help="What is done to its pictures; repeatable, in order.")
-@click.option("--side", type=click.Choice(SIDES), default="top", show_default=True, help="Half on which it is shown; the other is blank.")
+@click.option("--side", type=click.Choice(SIDES), help="Half on which it is shown; the other is blank.  [default: top]")
 @click.option(
     "--sweep",
     "sweep_file",
@@ -418,7 +418,7 @@ def _summary(spec: RunSpec, outcome: Outcome) -> str:
 def simplicity(
     source: str | None,
     transforms: tuple[str, ...],
-    side: str,
+    side: str | None,
     sweep_file: Path | None,
     n: int | None,
     seeds: str,
@@ -441,8 +441,10 @@ def simplicity(
     from dominoes import engines, files
     from dominoes import simplicity as yardstick
 
-    if (source is None) == (sweep_file is None) or (sweep_file is not None and transforms):
-        raise SpecError("expected --source SPEC (with --transform), or --sweep FILE alone; pass one of them")
+    if (source is None) == (sweep_file is None) or (sweep_file is not None and (transforms or side)):
+        raise SpecError("expected --source SPEC (with --transform and --side), or --sweep FILE alone; pass one of them")
+    if out.is_dir():
+        raise OutputError(f"--out {out} is a folder; expected the name of a table to write (.csv)")
     given = _fields(options, "train_")
     if sweep_file is not None:
         from dominoes.sweep import read
@@ -450,7 +452,7 @@ def simplicity(
         looks, how = yardstick.looks(read(sweep_file).runs)
         how = parse(TrainSpec, how.model_dump() | given)
     else:
-        looks = [(str(source), parse(DominoSpec, {"top_transform": transforms}, where="--transform").top_transform, side)]
+        looks = [(str(source), parse(DominoSpec, {"top_transform": transforms}, where="--transform").top_transform, side or SIDES[0])]
         how = parse(TrainSpec, {"epochs": yardstick.EPOCHS} | given)
     settings = [yardstick.Setting(*look, how, n, data, download, device) for look in looks]
     with tqdm(unit="task", disable=None, leave=False, file=sys.stderr) as bar:

@@ -72,7 +72,8 @@ def read(text: str) -> Dial:
     if not equals and name in _SWITCHES:
         value = "1"
     try:
-        number = _ALL if (name, value.strip()) == ("prototypes", "all") else float(value)
+        # As it is written, so that what is read again is the same; and no zero with a sign.
+        number = _ALL if (name, value.strip()) == ("prototypes", "all") else float(f"{float(value):.12g}") + 0.0
     except ValueError:
         number = math.nan
     inside = known.low <= number <= known.high or number == known.identity
@@ -88,11 +89,15 @@ def written(text: str) -> str:
 
 
 def split(value: object) -> object:
-    """A list of transforms as it is; one text, as files and tables have it, at its spaces; `none` and nothing as no transforms."""
+    """One text or a list of texts, apart at spaces; `none` and nothing are no transforms. Raises ValueError for what is no text."""
     if value is None:
         return ()
     if isinstance(value, str):
-        return () if value.strip() in ("", "none") else tuple(value.split())
+        return tuple(part for part in value.split() if part != "none")
+    if isinstance(value, list | tuple) and all(isinstance(text, str) for text in value):
+        return tuple(part for text in value for part in text.split() if part != "none")
+    if not isinstance(value, list | tuple):
+        raise ValueError("expected NAME=VALUE, or a list of such texts")
     return value
 
 
@@ -112,6 +117,8 @@ def check(transforms: Sequence[str], source: str, area: int, counts: Sequence[in
 
     Raises SpecError.
     """
+    if sum(dial.name == "prototypes" and not dial.identity for dial in map(read, transforms)) > 1:
+        raise SpecError(f"{joined(transforms)}: prototypes are chosen once; expected one such transform, with the smaller number")
     for text in transforms:
         dial = read(text)
         whole_patch = dial.name == "patch_shuffle" and dial.value >= area
@@ -129,5 +136,10 @@ def check(transforms: Sequence[str], source: str, area: int, counts: Sequence[in
 
 def prototypes(transforms: Sequence[str]) -> int | None:
     """Distinct pictures that each class keeps; None where no transform limits them."""
-    kept = [int(dial.value) for dial in map(read, transforms) if dial.name == "prototypes" and not dial.identity]
-    return min(kept, default=None)
+    return next((int(dial.value) for dial in map(read, transforms) if dial.name == "prototypes" and not dial.identity), None)
+
+
+def copies_differ(transforms: Sequence[str]) -> bool:
+    """Whether copies of one prototype are told apart by what comes after: noise, or places of the occlusion."""
+    names = [dial.name for dial in map(read, transforms) if not dial.identity]
+    return "prototypes" in names and not {"noise", "occlude"}.isdisjoint(names[names.index("prototypes") :])

@@ -28,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 
 from dominoes import codelength, dials, sources
-from dominoes.codelength import ALL, SIMPLICITY
+from dominoes.codelength import ALL, SIMPLICITY, UNREACHED
 from dominoes.composition import solve
 from dominoes.dataset import Dominoes
 from dominoes.deal import Deal, deal
@@ -163,10 +163,13 @@ def sentences(table: pd.DataFrame) -> list[str]:
             reach = "" if math.isnan(row["low"]) else f" ({row['low']:{digits}} to {row['high']:{digits}})"
             return f"{row['estimate']:{digits}}{reach}"
 
+        def reached(quantity: str, of: dict[Any, Any] = of, said: Callable[..., str] = said) -> str:
+            return UNREACHED if of[quantity]["status"] == UNREACHED else f"by {said(quantity, '.0f')} samples"
+
         name = source if transforms == "none" else f"{source} ({transforms})"
         found.append(
             f"{name}, {side}: code length {said('code length')} nats per label (uniform {of['uniform code']['estimate']:.3f}); "
-            f"half of the ceiling by {said('samples to half', '.0f')} samples, 90 % by {said('samples to 90 %', '.0f')}; "
+            f"half of the ceiling {reached('samples to half')}, 90 % {reached('samples to 90 %')}; "
             f"ceiling: accuracy {said('accuracy')}, loss {said('loss')}; linear share {said('linear share')}"
         )
     return found
@@ -322,7 +325,7 @@ def learning_times(solos: Sequence[pd.DataFrame], share: float, classes: int) ->
         return times, "fit"
     smooth = fit_curve(time, accuracy, family="isotonic", chance=1 / classes, n=n)
     times = [_crossed(one, time, share, 1 / classes) for one in smooth.seeds or (smooth,)]
-    return times, "crossing" if np.isfinite(times).all() else "not reached by every seed"
+    return times, "crossing" if np.isfinite(times).all() else UNREACHED
 
 
 def _crossed(fit: CurveFit, time: NDArray[np.float64], share: float, chance: float) -> float:

@@ -46,7 +46,10 @@ def test_what_was_done_to_the_pictures_is_recorded_everywhere(tmp_path: Path) ->
     assert text.startswith("# 60 dominoes: textures over digits (prototypes=2 noise=0.5)")
     assert "a bottom half from textures above a top half from digits" in text
     assert "The top half's pictures were transformed, in this order: `prototypes=2`, `noise=0.5`" in text
-    assert "shows 2 distinct pictures" in text
+    assert "shows copies of 2 pictures, each changed by itself, repeated under all numbers" in text
+    before = spec.model_copy(update={"top_transform": ("noise=0.5", "prototypes=1")})
+    folder.save(deal.make(before), tmp_path / "before")
+    assert "shows 1 distinct picture, repeated" in (tmp_path / "before" / "README.md").read_text(encoding="utf-8")
     assert "the half called top is the lower one" in text
     assert "textures over digits (prototypes=2 noise=0.5)" in (tmp_path / "set" / "croissant.json").read_text(encoding="utf-8")
     digests = json.loads((tmp_path / "set" / "digests.json").read_text(encoding="utf-8"))

@@ -18,6 +18,22 @@ def test_what_is_equal_is_written_alike() -> None:
     assert dials.joined(()) == "none"
 
 
+def test_no_transform_can_be_said_wherever_one_can() -> None:
+    """`none` in a list, as a flag makes one, is no transform; a text with several in a list is taken apart like any other."""
+    for value in (["none"], [""], []):
+        assert DominoSpec.model_validate({"top_transform": value}) == DominoSpec()
+    assert DominoSpec.model_validate({"top_transform": ["noise=0.5 blur=1", "gray"]}).top_transform == ("noise=0.5", "blur=1", "gray=1")
+
+
+def test_what_is_written_is_what_is_meant() -> None:
+    """A value is judged as it is written: one that rounds to a bound is that bound; and no zero has a sign."""
+    assert dials.written("noise=-0.0") == "noise=0"
+    assert dials.read("noise=-0.0").identity
+    assert dials.read("blur=1.0000000000004") == dials.read("blur=1")
+    with pytest.raises(ValueError, match="from 0 to below 1"):
+        dials.read("occlude=0.9999999999999")
+
+
 def test_a_spec_with_dials_survives_its_file_and_old_ids_stay(tmp_path) -> None:  # type: ignore[no-untyped-def]
     """Dials and swap go through YAML; at their default they are no part of a run's id."""
     spec = DominoSpec(prevalence=(0.5, 0.5), top_transform=("blur=1", "noise=0.1"), swap=True)
@@ -45,6 +61,8 @@ def test_a_spec_with_dials_survives_its_file_and_old_ids_stay(tmp_path) -> None:
         ("prototypes=some", "from 1, or all"),
         ("blurr=1", r"there is no transform blurr \(did you mean blur\?\); expected one of noise, blur, .*, got 'blurr=1'"),
         ("xyz=1", "expected one of noise, blur"),
+        ({"noise": 0.5}, r"top_transform: expected NAME=VALUE, or a list of such texts, got \{'noise': 0.5\}"),
+        (3, "expected NAME=VALUE, or a list of such texts, got 3"),
         ([3], "top_transform: expected a valid string, got 3"),
     ],
 )
@@ -75,7 +93,18 @@ def test_nothing_but_one_pixel_is_refused() -> None:
         dials.check(("downsample=8",), "x", 8, (9, 7))
 
 
-def test_the_fewest_prototypes_count() -> None:
-    """The number of distinct pictures a class, where transforms limit it."""
-    assert dials.prototypes(("prototypes=10", "noise=1", "prototypes=3")) == 3
+def test_prototypes_are_chosen_once() -> None:
+    """The number of distinct pictures a class, where a transform limits it; chosen again from the chosen, fewer might be left."""
+    assert dials.prototypes(("noise=1", "prototypes=3", "prototypes=all")) == 3
     assert dials.prototypes(("noise=1", "prototypes=all")) is None
+    dials.check(("prototypes=3", "prototypes=all"), "x", 28, (9, 7))
+    with pytest.raises(SpecError, match="prototypes=3 noise=1 prototypes=2: prototypes are chosen once; expected one such transform"):
+        dials.check(("prototypes=3", "noise=1", "prototypes=2"), "x", 28, (9, 7))
+
+
+def test_copies_differ_by_what_follows() -> None:
+    """Noise and occlusions are each picture's own; other dials, and what comes before, leave copies alike."""
+    assert dials.copies_differ(("prototypes=2", "blur=1", "noise=1"))
+    assert dials.copies_differ(("prototypes=2", "occlude=0.1"))
+    for alike in (("noise=1", "prototypes=2"), ("prototypes=2", "noise=0", "blur=1"), ("noise=1",)):
+        assert not dials.copies_differ(alike)

@@ -253,10 +253,32 @@ def test_the_command_writes_the_table_whatever_the_workers(tmp_path: Path) -> No
     assert whole["0"] == pytest.approx(codelength.per_label([80, 160, 320], 10, blocks["estimate"].tolist()))
 
 
+def test_a_time_that_a_seed_did_not_come_to_is_not_said() -> None:
+    """The mean over the other seeds would pass for the setting's."""
+    of = ("code length", "uniform code", "samples to half", "samples to 90 %", "accuracy", "loss", "linear share")
+    rows = [
+        {
+            "source": "digits",
+            "transforms": "noise=3",
+            "side": "top",
+            "seed": "all",
+            "quantity": quantity,
+            "estimate": 2,
+            "low": 1,
+            "high": 3,
+        }
+        | {"low": 1, "high": 3, "status": codelength.UNREACHED if quantity == "samples to 90 %" else "ok"}
+        for quantity in of
+    ]
+    (said,) = simplicity.sentences(pd.DataFrame(rows))
+    assert "half of the ceiling by 2 (1 to 3) samples, 90 % not reached by every seed; ceiling" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "expected --source SPEC (with --transform), or --sweep FILE alone"),
+        ([], "expected --source SPEC (with --transform and --side), or --sweep FILE alone"),
+        (["--sweep", "sweeps/simplicity.yaml", "--side", "bottom"], "or --sweep FILE alone; pass one of them"),
         (["--source", "digits", "--transform", "blurr=1"], "there is no transform blurr (did you mean blur?)"),
         (["--source", "digits", "--n", "100"], "n 100: blocks of labels double from 8·K = 80"),
         (["--source", "digit"], "did you mean digits?"),
@@ -267,4 +289,12 @@ def test_bad_input_is_one_sentence(arguments: list[str], message: str, tmp_path:
     result = CliRunner().invoke(main, ["simplicity", *arguments, "--probe", "100", "--out", str(tmp_path / "s.csv")])
     assert result.exit_code == 2
     assert message in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_no_table(tmp_path: Path) -> None:
+    """It is said before minutes of measuring, not after."""
+    result = CliRunner().invoke(main, ["simplicity", "--source", "digits", "--n", "160", "--probe", "100", "--out", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "is a folder; expected the name of a table to write (.csv)" in result.stderr
     assert list(tmp_path.iterdir()) == []

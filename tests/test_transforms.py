@@ -169,6 +169,15 @@ def test_shuffles_are_one_permutation_for_all() -> None:
         assert np.array_equal(test_found, wanted)
 
 
+def test_every_shuffle_moves_something() -> None:
+    """Four patches, whose order could come out as it was, change places too, in each of several shuffles in a row."""
+    for name, size in (("textures", 16), ("digits", 12)):
+        plain, once, twice = (load(name, Split.TRAIN, (f"patch_shuffle={size}",) * times).pictures for times in range(3))
+        for before, after in ((plain, once), (once, twice)):
+            assert (before != after).any(axis=(1, 2, 3)).all()
+            assert np.array_equal(np.sort(before.reshape(len(before), -1)), np.sort(after.reshape(len(after), -1)))
+
+
 def test_prototypes_are_a_look_up() -> None:
     """Each class shows m of its own training pictures, alike often, in test as in training; more of them keep the fewer."""
     plain = load("digits", Split.TRAIN)
