@@ -57,6 +57,7 @@ class _Norm(torch.autograd.Function):
         mean = means.mean(0)
         variance = (variances + (means - mean).square_()).mean(0)
         count = x.numel() // x.shape[1]
+        assert module.momentum is not None
         if module.running_mean is not None and module.running_var is not None and module.num_batches_tracked is not None:
             module.running_mean.lerp_(mean, module.momentum)
             module.running_var.lerp_(variance * (count / max(count - 1, 1)), module.momentum)
