@@ -255,6 +255,8 @@ def main() -> None:
     parser.add_argument("--scale", type=int, help="of whole runs; 1: in full")
     parser.add_argument("--quick", action="store_true", help="tiny, to see that it works")
     options = parser.parse_args()
+    if options.rounds < 1 or (options.scale or 1) < 1:
+        parser.error(f"--rounds and --scale: expected 1 or more, got {options.rounds} and {options.scale}")
     if options.data:
         os.environ["DOMINOES_DATA"] = str(options.data.resolve())
     data = Path(os.environ.get("DOMINOES_DATA") or ROOT / "../shared/data")
