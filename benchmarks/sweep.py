@@ -1,12 +1,14 @@
 """What a sweep costs beside its runs: `python -m benchmarks.sweep [--rounds 3] [--runs 10000] [--json] [--only scan]`.
 
+Each figure is the median and range over rounds.
+
 Throughput: eight runs of the detector on 1,200 embedded dominoes (8 epochs, 10 measurements, probes of 200; about 6 s each), by one worker,
 then by two, `rounds` times over; it wants an idle machine of two cores or more. `at work` counts from the first run's start to the last
 one's end, `start` is what comes before: starting Python and importing torch in each worker, and composing the dataset. Overhead is what
 the workers' time at work has beside the runs' own (training, measuring and writing), in per cent of these.
 
 Scan: `runs` finished runs, each with tables of the default size (60 points of measurement, nine kinds), written just before and so in the
-page cache. `status` and `export` are timed as commands of their own, the start of Python included.
+page cache. `status` and `export` are timed in turn, as commands of their own, the start of Python included.
 """
 
 from __future__ import annotations
@@ -63,33 +65,47 @@ def idle(starts: list[float], ends: list[float], workers: int) -> float:
     return sum(max(ends) - end for end in sorted(ends)[-workers:]) + sum(start - min(starts) for start in sorted(starts)[:workers])
 
 
-def scan(count: int) -> dict[str, float]:
-    """Seconds of status and export over many finished runs."""
-    from dominoes import deal, plan, run, state
+def scan(count: int, rounds: int) -> list[dict[str, float]]:
+    """Seconds of status and export over many finished runs, `rounds` times over the same ones."""
+    from dominoes import deal, plan, run
     from dominoes.dataset import probes
 
-    found = plan.make(described(count, dataset__n=1000, train__epochs=8, train__batch=16, train__probe=200))
+    found = plan.make(described(count, dataset__n=1000, train__model="mlp", train__epochs=8, train__batch=16, train__probe=200))
     first = found.runs[0].spec
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "out"
+        out, table = Path(folder) / "out", Path(folder) / "curves.parquet"
         made = run.execute(first, deal.make(first.dataset), probes(first.dataset, first.train.probe, 0), out).folder
         for each in found.runs[1:]:
             place = made.with_name(each.spec.id)
-            place.mkdir()
-            for name in (*state.TABLES, "environment.json", state.DONE):
-                shutil.copyfile(made / name, place / name)
+            shutil.copytree(made, place)
             (place / "spec.json").write_text(each.spec.canonical(), encoding="utf-8")
         plan.save(found, out, b"")
         size = sum(path.stat().st_size for path in made.iterdir())
-        seconds = {"runs": count, "MB": count * size / 1e6}
-        for name, arguments in (("status", []), ("export", ["--out", str(Path(folder) / "curves.parquet")])):
-            began = time.monotonic()
-            subprocess.run(
-                [sys.executable, str(ROOT / "cli.py"), "sweep", name, str(out), *arguments], check=True, stdout=subprocess.DEVNULL
+        rows = []
+        for _ in range(rounds):
+            status, export = command("status", out), command("export", out, "--out", table)
+            rows.append(
+                {"status": status, "export": export, "runs": count, "MB": count * size / 1e6, "Parquet MB": table.stat().st_size / 1e6}
             )
-            seconds[name] = time.monotonic() - began
-        seconds["parquet MB"] = (Path(folder) / "curves.parquet").stat().st_size / 1e6
-    return seconds
+        return rows
+
+
+def command(name: str, out: Path, *arguments: str | Path) -> float:
+    """Wall seconds of a command of `dominoes sweep`."""
+    began = time.monotonic()
+    subprocess.run(
+        [sys.executable, str(ROOT / "cli.py"), "sweep", name, str(out), *map(str, arguments)], check=True, stdout=subprocess.DEVNULL
+    )
+    return time.monotonic() - began
+
+
+def row(title: str, values: list[float], limit: float, unit: str, rounds: list[dict[str, float]]) -> dict[str, Any]:
+    """A line of the table: the median and range of a figure, what is asked for (at least, of a ratio; else at most), and all that was
+    measured."""
+    middle = statistics.median(values)
+    reached = middle >= limit if unit == "x" else middle <= limit
+    limits = [min(values), max(values)]
+    return {"title": title, "median": middle, "range": limits, "asked": limit, "unit": unit, "reached": reached, "rounds": rounds}
 
 
 def main() -> None:
@@ -98,25 +114,32 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--only", choices=["throughput", "scan"])
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="one JSON object, a key a row")
     options = parser.parse_args()
-    found: dict[str, Any] = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count(), "load": os.getloadavg()[0]}
+    if options.rounds < 1 or options.runs < 1:
+        parser.error(f"--rounds and --runs: expected 1 or more, got {options.rounds} and {options.runs}")
+    about = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count(), "load before": os.getloadavg()[0]}
+    found: dict[str, Any] = {"about": about | {"rounds": options.rounds}}
     if options.only != "scan":
-        rows = [throughput(workers) for _ in range(options.rounds) for workers in (1, 2)]
-        ratios = [one["at work"] / two["at work"] for one, two in zip(rows[::2], rows[1::2], strict=True)]
-        found |= {"throughput": rows, "two workers over one": ratios, "median": statistics.median(ratios)}
+        # One round is the sweep by one worker, then by two.
+        ones, twos = zip(*[(throughput(1), throughput(2)) for _ in range(options.rounds)], strict=True)
+        ratios = [one["at work"] / two["at work"] for one, two in zip(ones, twos, strict=True)]
+        both = [each for pair in zip(ones, twos, strict=True) for each in pair]
+        found["two workers"] = row("two workers' throughput over one's", ratios, 1.8, "x", both)
+        found["overhead"] = row("the sweep's own time beside its runs'", [each["overhead %"] for each in both], 2, "%", both)
     if options.only != "throughput":
-        found["scan"] = scan(options.runs)
+        rows = scan(options.runs, options.rounds)
+        for name, limit in (("status", 3), ("export", 60)):
+            found[name] = row(f"sweep {name}, {options.runs} finished runs", [each[name] for each in rows], limit, "s", rows)
     if options.json:
         print(json.dumps(found, indent=1))
         return
-    print(f"{found['cores']} cores, load {found['load']:.2f} before the start")
-    for row in found.get("throughput", []):
-        print("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
-    if "median" in found:
-        print(f"two workers over one: {', '.join(f'{ratio:.2f}' for ratio in found['two workers over one'])}; median {found['median']:.2f}")
-    if "scan" in found:
-        print("  ".join(f"{name} {value:.4g}" for name, value in found["scan"].items()))
+    print(", ".join(f"{name} {value}" for name, value in found.pop("about").items()))
+    for key, each in found.items():
+        (low, high), asked = each["range"], "at least" if each["unit"] == "x" else "at most"
+        print(f"{key:12} {each['title']}: {each['median']:.2f} {each['unit']} ({low:.2f} to {high:.2f}); {asked} {each['asked']} asked for")
+        for one in each["rounds"]:
+            print(f"{'':12} {', '.join(f'{name} {value:.4g}' for name, value in one.items())}")
 
 
 if __name__ == "__main__":

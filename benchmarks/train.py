@@ -182,8 +182,9 @@ def cpu_rows(side: Callable[[str], Side], sources: tuple[str, str], scale: int |
 def cuda_rows(sources: tuple[str, str], quick: bool, out: Path) -> dict[str, Row]:
     """Rows of `dominoes sweep run` on a GPU: 110 runs of 275,000 samples with 60 measurements, packed; and 4 of them one at a time."""
 
-    def swept(model: str, runs: int, pack: str) -> float:
-        """Wall seconds a run of the whole command, starting Python, compiling and writing included."""
+    def swept(model: str, runs: int, pack: str) -> dict[str, float]:
+        """Wall seconds of the whole command, starting Python, compiling and writing included; from the beginning of the first run to the
+        end of the last; and of the run in the middle."""
         file, place = out / f"{model}-{runs}.json", out / f"{model}-{runs}-{pack}-{time.time_ns()}"
         fields = {
             "dataset.top": sources[0],
@@ -198,20 +199,25 @@ def cuda_rows(sources: tuple[str, str], quick: bool, out: Path) -> dict[str, Row
         command = [sys.executable, str(ROOT / "cli.py"), "sweep", "run", str(file), "--device", "cuda", "--pack", pack, "--out", str(place)]
         began = time.perf_counter()
         subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-        return (time.perf_counter() - began) / runs
+        seconds = time.perf_counter() - began
+        starts, ends = ([file.stat().st_mtime for file in place.glob(f"runs/*/{name}")] for name in ("spec.json", "DONE"))
+        inside = [json.loads(file.read_text(encoding="utf-8"))["seconds"]["wall"] for file in place.glob("runs/*/environment.json")]
+        return {"seconds": seconds, "at work s": max(ends) - min(starts), "median run s": statistics.median(inside)}
 
     count = 2 if quick else 110
 
     def all_of(model: str) -> Callable[[], dict[str, float]]:
         def measure() -> dict[str, float]:
-            seconds = count * swept(model, count, "auto")
-            rate = OPERATIONS[model] * 275_000 * count / seconds
-            return {"seconds": seconds, "training TFLOP/s": rate / 1e12, "share of the card's float32": rate / H200}
+            found = swept(model, count, "auto")
+            rate = OPERATIONS[model] * 275_000 * count / found["at work s"]
+            return {**found, "training TFLOP/s": rate / 1e12, "share of an H200's float32": rate / H200}
 
         return measure
 
     def packed() -> dict[str, float]:
-        alone, together = swept("detector", 2 if quick else 4, "1"), swept("detector", count, "auto")
+        # The start of a process would count for a quarter in each of four runs, and for a hundredth in each of the others.
+        alone = swept("detector", 2 if quick else 4, "1")["median run s"]
+        together = swept("detector", count, "auto")["at work s"] / count
         return {"ratio": alone / together, "alone s a run": alone, "packed s a run": together}
 
     return {
@@ -255,6 +261,8 @@ def main() -> None:
     parser.add_argument("--scale", type=int, help="of whole runs; 1: in full")
     parser.add_argument("--quick", action="store_true", help="tiny, to see that it works")
     options = parser.parse_args()
+    if options.rounds < 1 or (options.scale or 1) < 1:
+        parser.error(f"--rounds and --scale: expected 1 or more, got {options.rounds} and {options.scale}")
     if options.data:
         os.environ["DOMINOES_DATA"] = str(options.data.resolve())
     data = Path(os.environ.get("DOMINOES_DATA") or ROOT / "../shared/data")

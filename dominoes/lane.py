@@ -96,8 +96,10 @@ class Lane:
             with torch.cuda.graph(graph, stream=self._stream):
                 result = call()
         except RuntimeError as error:
-            if out_of_memory(error) or (error.__context__ and out_of_memory(error.__context__)):
-                raise
+            # To end a recording in which memory was missing can be an error of its own, which hides the first one.
+            for each in (error, error.__context__):
+                if each is not None and out_of_memory(each):
+                    raise each from None
             reason = " ".join(str(error).split())[:200]
             warnings.warn(f"a step cannot be recorded as a CUDA graph ({reason}); it runs kernel by kernel", RuntimeWarning, stacklevel=2)
             return call

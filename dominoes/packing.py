@@ -46,9 +46,13 @@ class CardMemory:
         return torch.cuda.memory_reserved(self._device)
 
     def free(self) -> int:
-        """Bytes that the device has left, and those that PyTorch has taken and not given out."""
+        """Bytes that the device has left, after PyTorch gave back what it keeps of runs that ended.
+
+        What it has taken and not given out is not to be had: most of it is a graph's, and stays that graph's own.
+        """
+        torch.cuda.empty_cache()
         free, _ = torch.cuda.mem_get_info(self._device)
-        return free + self.used() - torch.cuda.memory_allocated(self._device)
+        return free
 
 
 @dataclass(frozen=True)

@@ -72,3 +72,26 @@ def test_a_row_that_is_not_there_is_named() -> None:
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert found.returncode == 2
     assert "no row begins with stepp; the rows are step detector" in found.stderr
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_sweeps_tells_every_figure() -> None:
+    """One JSON object with a key a row, the median within its range, as many rounds as were asked for, of runs that are whole."""
+    command = [sys.executable, "-m", "benchmarks.sweep", "--only", "scan", "--runs", "3", "--rounds", "2", "--json"]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    # A run that is left out as damaged would be told there.
+    assert done.stderr == ""
+    found = json.loads(done.stdout)
+    assert found.pop("about")["rounds"] == 2
+    assert list(found) == ["status", "export"]
+    for row in found.values():
+        assert row["range"][0] <= row["median"] <= row["range"][1]
+        assert len(row["rounds"]) == 2
+
+
+@pytest.mark.parametrize("module", ["train", "sweep"])
+def test_no_rounds_are_refused(module: str) -> None:
+    """There is no median of nothing."""
+    found = subprocess.run([sys.executable, "-m", f"benchmarks.{module}", "--rounds", "0"], cwd=ROOT, capture_output=True, text=True)
+    assert found.returncode == 2
+    assert "expected 1 or more, got 0" in found.stderr

@@ -82,9 +82,11 @@ def test_what_cannot_be_recorded_runs_as_before(monkeypatch: pytest.MonkeyPatch)
         def __init__(self, *_: object, **__: object) -> None: ...
 
         def __enter__(self) -> None:
-            raise RuntimeError(self.text)
+            if self.text:
+                raise RuntimeError(self.text)
 
-        def __exit__(self, *_: object) -> None: ...
+        def __exit__(self, *_: object) -> None:
+            raise torch.AcceleratorError("CUDA error: operation failed due to a previous error during capture")
 
         text = "operation not permitted when stream is capturing"
 
@@ -100,6 +102,14 @@ def test_what_cannot_be_recorded_runs_as_before(monkeypatch: pytest.MonkeyPatch)
     Refusing.text = "CUDA out of memory. Tried to allocate 2.00 GiB"
     with pytest.raises(RuntimeError, match="out of memory"):
         place.recorded(print)
+    Refusing.text = ""
+
+    def full() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB")
+
+    # What ending such a recording says would be taken for a device that broke down.
+    with pytest.raises(torch.OutOfMemoryError, match=r"Tried to allocate 3.00 GiB"):
+        place.recorded(full)
 
 
 def test_errors_of_the_device_are_told_apart() -> None:

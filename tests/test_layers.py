@@ -1,6 +1,7 @@
 """Layers that work by parts against their plain twins."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -49,6 +50,31 @@ def test_convolution_and_pooling_by_parts(count: int) -> None:
         assert off(one, true) <= max(2 * off(other, true), 1e-6)
     with torch.inference_mode():
         assert torch.equal(conv_pool(x, conv), mine[0])
+
+
+def test_what_only_a_gradient_needs_is_not_made_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which of four won, eight bytes a value, is kept for the whole batch in training only; elsewhere there is room for a part."""
+    conv, x = nn.Conv2d(3, 32, 3), random(64, 3, 64, 32)
+    plain, made = torch.empty_like, []
+
+    def empty(values: Tensor, **options: Any) -> Tensor:
+        made.append(len(values))
+        return plain(values, **options)
+
+    monkeypatch.setattr(torch, "empty_like", empty)
+    conv_pool(x, conv)
+    with torch.inference_mode():
+        conv_pool(x, conv)
+    assert made[0] == 64 > made[1] > 0
+
+
+def test_a_mean_over_all_batches_is_pytorchs() -> None:
+    """Without a momentum the running statistics are means over all batches so far: the plain layer is called."""
+    mine, plain = (nn.BatchNorm2d(4, momentum=None) for _ in range(2))
+    for seed in range(3):
+        x = random(5, 4, 6, 7, seed=seed)
+        assert torch.equal(norm(x, mine, relu=False), plain(x))
+    assert all(torch.equal(one, other) for one, other in zip(mine.buffers(), plain.buffers(), strict=True))
 
 
 def test_pictures_that_need_a_gradient_get_it() -> None:

@@ -11,7 +11,7 @@ import torch
 
 from dominoes import state, training, worker
 from dominoes.jobs import Setting
-from dominoes.packing import Ended, Pack
+from dominoes.packing import CardMemory, Ended, Pack
 from dominoes.spec import DominoSpec, RunSpec, TrainSpec
 
 DATASET = DominoSpec(n=120, prevalence=(0.7, 0.6), top="digits", bottom="textures", seed=3)
@@ -154,6 +154,18 @@ def test_a_pack_grows_as_far_as_memory_goes() -> None:
     found = ended(Pack(work.start, 32, work.memory), range(9))
     assert max(each.result or 0 for each in found) == 4
     assert len(found) == 9
+
+
+def test_a_card_has_what_its_driver_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What PyTorch keeps is given back before the driver is asked: of that nothing counts which a graph holds on to."""
+    device, kept = torch.device("cuda"), {"ended run": 30, "graph": 20}
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: kept.pop("ended run", None))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (100 - sum(kept.values()), 100))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: sum(kept.values()))
+    memory = CardMemory(device)
+    assert memory.used() == 50
+    assert memory.free() == 80
+    assert memory.used() == 20
 
 
 @pytest.mark.parametrize(("pack", "order"), [(3, -1), (6, 1)])
