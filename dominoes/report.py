@@ -284,7 +284,7 @@ def runs_table(results: Results) -> Table:
     told = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none"
     caption = (
         f"{len(results.runs)} run{_s(len(results.runs))}: {told}. Open one for versions, device, digests and the command to make it again. "
-        f"Accuracies are the last measured, {learning.probes_text(results)}; one run a row, so no band."
+        f"Accuracies are the last measured, {learning.probes_text(results.curves)}; one run a row, so no band."
     )
     return Table("runs-table", "All runs", caption, columns, shown[:_MOST_ROWS], csv)
 
