@@ -141,7 +141,7 @@ def _panels(results: Results, table: pd.DataFrame) -> list[Panel]:
 def one_sided(results: Results) -> Chart:
     """The one-sided curves alone, as `dominoes plot` draws them. Raises CurvesError if there is none."""
     if not len(results.curves):
-        raise CurvesError(f"{results.out} holds no finished run, so there is nothing to draw; measure runs with 'dominoes train'")
+        raise CurvesError(f"{results.beside} holds no finished run, so there is nothing to draw; measure runs with 'dominoes train'")
     sides = results.curves["kind"].isin(["top", "bottom"])
     if not sides.any():
         raise CurvesError("there are no one-sided curves (kinds top and bottom) to draw; measure runs with 'dominoes train'")

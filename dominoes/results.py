@@ -53,6 +53,8 @@ class Results:
     Attributes:
         name: of the results.
         out: the folder that a command to reproduce writes to.
+        table: what `fit` and `compare` read of them.
+        beside: the folder in which tables made of them are found again.
         runs: every run that is known of, whatever became of it.
         curves: rows of `curves.CURVES` of the finished and diverged runs, then `group`, the fields that are swept, and `source_top` and
             `source_bottom` where these are known.
@@ -69,6 +71,8 @@ class Results:
 
     name: str
     out: str
+    table: str
+    beside: str
     runs: tuple[Run, ...]
     curves: pd.DataFrame
     classes: pd.DataFrame | None
@@ -158,7 +162,9 @@ def gather(paths: Sequence[Path]) -> Results:
         fits = fits[fits["run"].isin(curves["run"].unique())]
     return Results(
         name=", ".join(dict.fromkeys(path.resolve().name for path in paths)),
-        out=str(paths[0]),
+        out=str(_out(paths[0])),
+        table=str(paths[0] if paths[0].is_file() or (paths[0] / RUNS).is_dir() else paths[0] / "curves.csv"),
+        beside=str(paths[0] if paths[0].is_dir() else paths[0].parent),
         runs=tuple(sorted(runs.values(), key=lambda run: (place.get(run.id, len(groups)), run.seed or 0))),
         curves=curves,
         classes=pd.concat(by_class, ignore_index=True) if by_class else None,
@@ -172,6 +178,14 @@ def gather(paths: Sequence[Path]) -> Results:
         classes_count=int(counts.pop()) if len(counts) == 1 else None,
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _out(path: Path) -> Path:
+    """The folder whose runs/ holds or would hold the runs."""
+    if path.is_file():
+        return path.parent
+    alone = (path / state.DONE).exists() or (path / "spec.json").exists()
+    return path.parent.parent if alone and path.parent.name == RUNS else path
 
 
 def _folders(path: Path) -> list[Path]:
