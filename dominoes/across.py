@@ -10,18 +10,23 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
+from dominoes import explanation
 from dominoes.chart import Chart, Grid, Line, Panel
 from dominoes.curves import CURVES
 from dominoes.errors import CurvesError
 from dominoes.laws import QUANTITIES, compare_sweep
+from dominoes.learning import probes_text
 from dominoes.points import SIDES, Curve, Sweep, sweep
-from dominoes.results import Results
+from dominoes.results import SIMPLICITY, Results
 from dominoes.verdicts import FAILS, HOLDS, FloatArray, number
 
 _FORMS = {"power law": (True, True), "exponential": (False, True), "linear": (False, False)}
 _LEVEL = 0.95
 # Pairs of fields that get a heat map; more would bury the page.
 _MOST_PAIRS = 3
+# Times the highest and the lowest point, as far as an axis of logarithms follows its bars.
+_REACH = 10.0
+_BARS = "; bars: 95 % interval over seeds"
 
 
 def charts(results: Results) -> tuple[list[Chart], list[str]]:
@@ -36,11 +41,19 @@ def charts(results: Results) -> tuple[list[Chart], list[str]]:
         ).table
     except CurvesError as error:
         return [], [f"across the sweep: {error}"]
-    found = [chart for name in data.fields if (chart := _against(data, laws, name)) is not None]
-    found += _competition(data, laws)
+    n = probes_text(results.curves)
+    found = [chart for name in data.fields if (chart := _against(data, laws, name, n)) is not None]
+    found += _competition(data, laws, n)
+    notes = [note for note in data.notes if "swept columns" not in note]
+    if results.simplicity is not None:
+        try:
+            measured = explanation.onsets(results.curves, results.classes, results.simplicity, results.fields)
+            found.append(onsets(measured, n))
+        except CurvesError as error:
+            notes.append(f"{SIMPLICITY}: {error}")
     for pair in list(combinations(data.fields, 2))[:_MOST_PAIRS]:
-        found += _heat(data, *pair)
-    return found, [f"across the sweep: {note}" for note in data.notes if "swept columns" not in note]
+        found += _heat(data, *pair, n)
+    return found, [f"across the sweep: {note}" for note in notes]
 
 
 def _label(quantity: str, data: Sweep) -> str:
@@ -115,7 +128,7 @@ def _with_law(table: pd.DataFrame, name: str, form: str, law: pd.Series | None) 
     return table
 
 
-def _against(data: Sweep, laws: pd.DataFrame, name: str) -> Chart | None:
+def _against(data: Sweep, laws: pd.DataFrame, name: str, n: str) -> Chart | None:
     """Onset, speed and ceiling of both sides against one field."""
     numbers = data.numbers(name)
     tables, panels, told = [], [], []
@@ -132,9 +145,9 @@ def _against(data: Sweep, laws: pd.DataFrame, name: str) -> Chart | None:
             lines += _side_lines(table, side, quantity)
             if law is not None and np.isfinite(law["estimate"]):
                 told.append(_told(law, side, quantity, name))
-        x_log, y_log = _FORMS.get(form, (False, False))
+        x_log, y_log = _FORMS.get(form, (False, quantity != "ceiling"))
         # No accuracy lies outside, whatever the interval of few seeds says.
-        ends = () if quantity != "ceiling" else (0.05, 1.1) if y_log else (0.0, 1.02)
+        ends = _ends(tables[-len(SIDES) :], y_log) if quantity != "ceiling" else (0.05, 1.1) if y_log else (0.0, 1.02)
         panels.append(Panel(quantity, name, name, _label(quantity, data), tuple(lines), x_log, y_log, ends))
     table = pd.concat(tables, ignore_index=True).drop(columns="all")
     if not np.isfinite(table["mean"]).any():
@@ -142,8 +155,16 @@ def _against(data: Sweep, laws: pd.DataFrame, name: str) -> Chart | None:
     laws_text = (
         f" Lines: the law, through the middle of its points; band: the 95 % interval of its slope. {'; '.join(told)}." if told else ""
     )
-    caption = f"{_replicates(data)}; bars: 95 % interval over them; each point is fitted seed by seed.{laws_text}"
+    caption = f"{_replicates(data, n)}{_BARS if data.n_seeds > 1 else ''}; each point is fitted seed by seed.{laws_text}"
     return Chart(f"sweep-{name}", f"Onset, speed and ceiling against {name}", caption, table, tuple(panels))
+
+
+def _ends(tables: Sequence[pd.DataFrame], log: bool) -> tuple[float, ...]:
+    """Ends of an axis that a wild interval of few seeds would stretch until its points cannot be told apart; empty: as it comes."""
+    table = pd.concat(tables)
+    low, high = float(table["mean"].min()), float(table["mean"].max())
+    wild = (table["high"] > _REACH * high).any() or (table["low"] < low / _REACH).any()
+    return (low / _REACH, _REACH * high) if log and wild else ()
 
 
 def _side_lines(table: pd.DataFrame, side: str, quantity: str) -> list[Line]:
@@ -165,11 +186,11 @@ def _told(law: pd.Series, side: str, quantity: str, name: str) -> str:
     return f"{what[law['model']]}{number(law['estimate'])}{interval}, {law['verdict']}"
 
 
-def _replicates(data: Sweep) -> str:
-    return f"{data.n_seeds} seeds a point" if data.n_seeds > 1 else "one seed a point, no intervals"
+def _replicates(data: Sweep, n: str) -> str:
+    return f"{data.n_seeds} seeds a point; {n}" if data.n_seeds > 1 else f"one seed a point, no intervals; {n}"
 
 
-def _competition(data: Sweep, laws: pd.DataFrame) -> list[Chart]:
+def _competition(data: Sweep, laws: pd.DataFrame, n: str) -> list[Chart]:
     """A side's onset and mean accuracy against the prevalence of the other side."""
     tables, panels = [], []
     for side, other in (("bottom", "top"), ("top", "bottom")):
@@ -191,11 +212,46 @@ def _competition(data: Sweep, laws: pd.DataFrame) -> list[Chart]:
     table = pd.concat(tables, ignore_index=True).drop(columns="all")
     asked = laws[(laws["question"] == "no competition") & (laws["model"] != "")]
     said = "; ".join(f"{row['model']} of the {row['side']}: {row['verdict']}" for _, row in asked.iterrows())
-    caption = f"{_replicates(data)}; bars: 95 % interval over them. Without competition every line is flat{f' ({said})' if said else ''}."
+    caption = (
+        f"{_replicates(data, n)}{_BARS if data.n_seeds > 1 else ''}. Without competition every line is flat{f' ({said})' if said else ''}."
+    )
     return [Chart("competition", "Competition: a side against the other's prevalence", caption, table, tuple(panels))]
 
 
-def _heat(data: Sweep, x: str, y: str) -> list[Chart]:
+def onsets(found: pd.DataFrame, n: str) -> Chart:
+    """Onsets of both sides against the code length of the side that is dialled: a dot a seed, and the geometric means joined.
+
+    Args:
+        found: as `explanation.onsets` gives it; where both sides are dialled, each is a choice.
+        n: how many dominoes a point rests on, in words.
+    """
+    keys = ["dialled", "side", "length", "setting"]
+    dots = found.rename(columns={"onset": "seed_onset"}).drop(columns="time")
+    logs = found.assign(log=np.log(found["onset"]))
+    means = logs.groupby(keys, sort=False).agg(mean=("log", "mean"), seeds=("log", "count"), all=("log", "size")).reset_index()
+    # A mean over the seeds that happened to learn would lie too early.
+    means = means.assign(mean=np.exp(means["mean"]).where(means["seeds"] == means["all"]))
+    table = pd.concat([dots, means], ignore_index=True).sort_values(keys, kind="stable").reset_index(drop=True)
+    lines: list[Line] = []
+    for side in SIDES:
+        lines.append(Line("seed_onset", f"{side}, each seed", side, style="points", where={"side": side}))
+        lines.append(Line("mean", f"{side}, mean", side, where={"side": side}, text="words"))
+    names = list(dict.fromkeys(found["dialled"]))
+    whose = f"the {names[0]} half" if len(names) == 1 else "the dialled half"
+    time = "dominoes seen" if found["time"].iloc[0] == "samples" else "steps"
+    panel = Panel("", "length", f"code length of {whose} alone (nats per label)", f"onset ({time})", tuple(lines), y_log=True)
+    seeds, lost = int(means["all"].max()), int((means["seeds"] < means["all"]).sum())
+    caption = (
+        f"{seeds} seed{'s' if seeds > 1 else ''} a setting, a dot each; lines: geometric means of the settings that every seed learned"
+        f"{f' ({lost} of {len(means)} are not)' if lost else ''}; {n}; no band."
+    )
+    # Settings are named once, on the side whose they are.
+    table["words"] = table["setting"].where((table["side"] == table["dialled"]) & table["mean"].notna(), "")
+    table = table[["dialled", "side", "setting", "length", "seed_onset", "mean", "seeds", "words"]]
+    return Chart("onsets", "Onset against simplicity", caption, table, (panel,), choice="dialled")
+
+
+def _heat(data: Sweep, x: str, y: str, n: str) -> list[Chart]:
     """A quantity of both sides over two swept fields, averaged over whatever else is swept."""
     found = []
     for quantity in QUANTITIES:
@@ -212,7 +268,7 @@ def _heat(data: Sweep, x: str, y: str) -> list[Chart]:
         table = _ordered(table, data, (x, y))
         others = [field for field in data.fields if field not in (x, y)]
         over = f", averaged over {', '.join(others)}" if others else ""
-        caption = f"{_replicates(data)}, mean{over}; empty cells are not learned or not run; no band."
+        caption = f"{_replicates(data, n)}; mean{over}; empty cells are not learned or not run; no band."
         grid = Grid("", x, y, x, y, ("value",), "both", math.nan, log)
         title = f"{_label(quantity, data)} over {x} and {y}"
         found.append(Chart(f"heat-{quantity}-{x}-{y}", title[0].upper() + title[1:], caption, table, (grid,), choice="side"))

@@ -34,9 +34,10 @@ class Line:
         y: column of its values; low, high: columns of its band, or of its error bars where it is drawn as points.
         name: in the legend; lines of one name are one entry.
         colour: a key of COLOURS.
-        style: solid, dot, dash or points.
+        style: solid, dot, dash, points or joined (points and the line between).
         where: values that rows must have in other columns.
         x: column, where it is not the panel's.
+        text: column of words that are written beside its points; empty: none.
     """
 
     y: str
@@ -47,6 +48,7 @@ class Line:
     style: str = "solid"
     where: Mapping[str, Any] = field(default_factory=dict)
     x: str = ""
+    text: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dominoes import fitting
+from dominoes import explanation, fitting
 from dominoes.chart import Chart, Line, Panel
 from dominoes.comparison import compare_groups
 from dominoes.curves import CURVES
@@ -41,6 +41,7 @@ FIGURES = {
     "rescaling": "sweep",
     "held-out point": "sweep",
     "no competition": "competition",
+    "simplicity": "onsets",
 }
 
 
@@ -79,14 +80,28 @@ def fitted(results: Results) -> Results:
         try:
             parts.append(compare_groups(_groups_alone(results), results.classes, by=["group"], classes_count=K))
             if results.fields:
-                chosen = results.curves[[*CURVES, *results.fields]]
-                parts.append(compare_sweep(chosen, by=results.fields, classes_count=K, group="sweep"))
+                parts.append(_across(results, K, notes))
         except CurvesError as error:
             notes.append(f"not compared: {error}")
         if parts:
             comparison = joined(parts).table
             comparison["group"] = comparison["group"].str.removeprefix("group=")
     return dataclasses.replace(results, fits=fits, comparison=comparison, notes=tuple(notes))
+
+
+def _across(results: Results, K: int, notes: list[str]) -> Comparison:
+    """The comparison across the sweep, with the yardstick where it covers the sweep."""
+
+    def compared(yardstick: pd.DataFrame | None) -> Comparison:
+        return compare_sweep(results.curves, by=results.fields, classes_count=K, simplicity=yardstick, group="sweep")
+
+    if results.simplicity is None:
+        return compared(None)
+    try:
+        return compared(results.simplicity)
+    except CurvesError as error:
+        notes.append(f"compared without the yardstick: {error}")
+        return compared(None)
 
 
 def fits(results: Results) -> Chart | None:
@@ -100,9 +115,12 @@ def fits(results: Results) -> Chart | None:
     for metric in ("accuracy", "loss"):
         known = {(fit["run"], fit["kind"]): fit for fit in chosen[chosen["metric"] == metric].to_dict("records")}
         for key, curve in table.groupby(["run", "kind"], sort=False):
-            if key in known:
-                fit = pattern(known[key], curve["step"])
+            fit = pattern(known[key], curve["step"]) if key in known else None
+            # Dots and line are of the same seeds: one that has no onset is in neither.
+            if fit is not None and np.isfinite(fit[curve["step"] > 0]).all():
                 parts.append(curve[["group", "run", "kind", "step"]].assign(metric=metric, measured=curve[metric], fit=fit))
+    runs = table.groupby(["run", "kind"], sort=False).ngroups * 2
+    left = f" {runs - len(parts)} of {runs} curves are left out: no onset was found in them." if runs > len(parts) else ""
     if not parts:
         return None
     keys = ["group", "kind", "metric", "step"]
@@ -121,7 +139,8 @@ def fits(results: Results) -> Chart | None:
         panels.append(Panel(metric, "step", "training step", label, tuple(lines), x_log=True, y_range=ends))
     families = " or ".join(sorted(chosen["family"].unique()))
     text = seeds_text([results.seeds(group) for group in results.groups]).replace("mean", "dots: mean", 1)
-    caption = f"{text[0].upper()}{text[1:]}; lines: mean of the seeds' own fits ({families}, the closer one); {probes_text(results)}."
+    n = probes_text(results.curves)
+    caption = f"{text[0].upper()}{text[1:]}; lines: mean of the seeds' own fits ({families}, the closer one); {n}.{left}"
     return Chart("fits", "One pattern fitted to each one-sided curve", caption, found, tuple(panels), choice="group")
 
 
@@ -176,7 +195,7 @@ def doubles(results: Results) -> Chart | None:
         Panel("residuals: measured − predicted", "step", "training step", "error", tuple(off), True, rule=0.0),
     )
     text = seeds_text([results.seeds(group) for group in results.groups])
-    caption = f"No free parameter: each rule is formed from the one-sided curves of the same seed; {text}; {probes_text(results)}."
+    caption = f"No free parameter: each rule is formed from the one-sided curves of the same seed; {text}; {probes_text(results.curves)}."
     return Chart("doubles", "Doubles predicted from the one-sided curves", caption, table, panels, choice="group")
 
 
@@ -202,7 +221,7 @@ def neither(results: Results) -> Chart | None:
     lines += [Line(rule, RULES[rule], _RULE_COLOURS[rule], style=_RULE_STYLES[rule]) for rule in ("product", "addition")]
     panel = Panel("", "step", "training step", "share answered with neither class", tuple(lines), True, y_range=(0.0, 1.02))
     text = seeds_text([results.seeds(group) for group in results.groups])
-    caption = f"Predicted from the one-sided curves of the same seed; {text}; {probes_text(results)}."
+    caption = f"Predicted from the one-sided curves of the same seed; {text}; {probes_text(results.curves)}."
     return Chart("neither", "Conflicts answered with neither class", caption, table, (panel,), choice="group")
 
 
@@ -236,11 +255,10 @@ def ratios(results: Results) -> list[Chart]:
         panel = Panel("", "step", "training step", label, lines, True, log, ends, rule, band=band)
         seeds = [results.seeds(group) for group in results.groups]
         many = f"{min(seeds)}" if min(seeds) == max(seeds) else f"{min(seeds)} to {max(seeds)}"
-        shown = "band: 95 % interval over seeds and pictures" if max(seeds) > 1 else "one seed, no band"
+        shown = f"Band: 95 % interval over {many} seeds and their pictures" if max(seeds) > 1 else "One seed, no band"
         agreement = "agreement with the product rule" if name == "ratio" else "agreement with equal preference"
-        caption = (
-            f"{shown}; {many} seeds; {probes_text(results)}; shaded: {agreement}. Steps before both patterns are known are not judged."
-        )
+        n = probes_text(results.curves)
+        caption = f"{shown}; {n}; shaded: {agreement}. Steps before both patterns are known are not judged."
         found.append(Chart(name, title, caption, table, (panel,), choice="group"))
     return found
 
@@ -249,6 +267,14 @@ def verdicts(results: Results) -> pd.DataFrame | None:
     """The comparator's verdicts with the name of the figure that shows each (`figure`, empty if none); None without a comparison."""
     if results.comparison is None:
         return None
-    wanted = ["group", "question", "verdict", "sentence"]
+    wanted = ["group", "question", "rival", "verdict", "sentence"]
     table = results.comparison.reindex(columns=wanted).fillna("").astype(str)
-    return table.assign(figure=[FIGURES.get(question, "") for question in table["question"]])
+    return table.assign(figure=[_figure(question, rival) for question, rival in zip(table["question"], table["rival"], strict=True)])
+
+
+def _figure(question: str, rival: str) -> str:
+    """A law is seen where the field stands that it is a law of, a yardstick where onsets are held against it."""
+    name = FIGURES.get(question, "")
+    if rival.startswith(tuple(explanation.YARDSTICKS)):
+        return "onsets"
+    return f"{name}-{rival}" if question.startswith("law of ") and rival else name

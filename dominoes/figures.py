@@ -90,11 +90,18 @@ def _parts_figure(chart: Chart, table: pd.DataFrame) -> Figure:
 def _draw_panel(axis: Axes, panel: Panel, table: pd.DataFrame) -> None:
     if panel.band:
         axis.axhspan(*panel.band, color="#BBBBBB", alpha=0.3, linewidth=0)
+    words = len(panel.lines) > 0 and not pd.api.types.is_numeric_dtype(table[panel.x])
+    if words:
+        # In the table's order, those without a value too.
+        axis.xaxis.update_units(table[panel.x].astype(str))  # type: ignore[no-untyped-call]
+        axis.tick_params(axis="x", rotation=30)
     for line in panel.lines:
         _draw_line(axis, line, panel, rows(table, line.where))
     if np.isfinite(panel.rule):
         axis.axhline(panel.rule, color="#999999", linewidth=0.8, linestyle="--", label=panel.rule_name or None)
-    axis.set_xscale("log" if panel.x_log else axis.get_xscale())
+    # To set the scale anew, even to what it is, would take the words off an axis of words.
+    if panel.x_log:
+        axis.set_xscale("log")
     if panel.y_log:
         axis.set_yscale("log", nonpositive="mask")
     if panel.y_range:
@@ -105,17 +112,22 @@ def _draw_panel(axis: Axes, panel: Panel, table: pd.DataFrame) -> None:
 
 
 def _draw_line(axis: Axes, line: Line, panel: Panel, data: pd.DataFrame) -> None:
+    data = data[np.isfinite(data[line.y].to_numpy(float))]
     x = data[line.x or panel.x]
     if panel.x_log:
         data, x = data[x > 0], x[x > 0]
     colour, label = COLOURS[line.colour], _literal(line.name)
     points = line.style in ("points", "joined")
-    if not np.isfinite(data[line.y].to_numpy(float)).any():
+    if not len(data):
         return
     if points:
         axis.plot(x, data[line.y], "o-" if line.style == "joined" else "o", markersize=4, color=colour, label=label)
     else:
         axis.plot(x, data[line.y], _STYLES[line.style], color=colour, label=label)
+    for place, y, words in zip(x, data[line.y], data[line.text], strict=True) if line.text else ():
+        axis.annotate(_literal(str(words)), (place, y), xytext=(5, -11), textcoords="offset points", fontsize="small")
+    if line.text:
+        axis.margins(x=0.2)
     if not line.low:
         return
     low, high = data[line.low].to_numpy(float), data[line.high].to_numpy(float)
@@ -290,40 +302,6 @@ def draw_bands(bands: pd.DataFrame, margin: float, path: Path) -> None:
     left.minorticks_off()
     right.set_ylim(-0.3, 1.3)
     right.set_yticks([0, 0.5, 1], ["0: bottom", "½: equal", "1: top"])
-    _save(figure, path)
-
-
-def draw_onsets(table: pd.DataFrame, path: Path) -> None:
-    """Onsets against the yardstick: of the side that is dialled, each setting named, and of the other side beside it.
-
-    A dot a seed; lines join the geometric means of settings at which every seed has an onset.
-
-    Args:
-        table: as `explanation.onsets` gives it.
-        path: file to write; the suffix chooses the format.
-    """
-    known_format(path)
-    figure = Figure(figsize=(6.4, 4), layout="constrained")
-    axis = figure.subplots()
-    (dialled, *_), time = table["dialled"].unique(), table["time"].iloc[0]
-    table = table[table["dialled"] == dialled]
-    for side, mine in table.groupby("side"):
-        colour = COLOURS[str(side)]
-        axis.plot(mine["length"], mine["onset"], "o", markersize=3, color=colour, alpha=0.5)
-        logs = mine.assign(onset=np.log(mine["onset"]))
-        known = logs[~logs["length"].isin(logs.loc[logs["onset"].isna(), "length"])]
-        means = known.groupby(["length", "setting"], as_index=False)["onset"].mean()
-        means["onset"] = np.exp(means["onset"])
-        axis.plot(
-            means["length"], means["onset"], "-", color=colour, linewidth=0.8, label=f"{side} half{' (dialled)' if side == dialled else ''}"
-        )
-        for point in means.itertuples() if side == dialled else ():
-            axis.annotate(str(point.setting), (point.length, point.onset), xytext=(4, -10), textcoords="offset points", fontsize="small")
-    axis.set_yscale("log")
-    axis.set_ylabel(f"onset on dominoes, {time}")
-    axis.margins(x=0.2)
-    _plain_axis(axis, f"code length of the {dialled} half alone, nats per label")
-    axis.legend(frameon=False)
     _save(figure, path)
 
 

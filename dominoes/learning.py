@@ -87,9 +87,9 @@ def seeds_text(counts: Sequence[int]) -> str:
     return f"mean and range (lowest to highest) of {many} seeds"
 
 
-def probes_text(results: Results) -> str:
+def probes_text(curves: pd.DataFrame) -> str:
     """How many dominoes a point rests on."""
-    numbers = results.curves.loc[results.curves["split"] == "test", "n"]
+    numbers = pd.to_numeric(curves.loc[curves["split"] == "test", "n"], errors="coerce").dropna()
     if not len(numbers) or not np.isfinite(numbers).any():
         return "n not known"
     low, high = int(numbers.min()), int(numbers.max())
@@ -106,12 +106,14 @@ def curves(results: Results) -> Chart:
     table, note = thinned(averaged(results), ("group", "split", "kind"))
     table = _with_onsets(results, table)
     fits = (
-        "Diamonds: onset (half of the ceiling), where fits exist. "
+        "Diamonds: onset (half of the ceiling), where every seed's fit has one. "
         if table["loss_onset"].notna().any() or table["accuracy_onset"].notna().any()
         else ""
     )
     text = seeds_text([results.seeds(group) for group in results.groups])
-    caption = f"{text[0].upper()}{text[1:]}; {probes_text(results)}. {fits}Step 0 is left out where time is logarithmic. {note}".strip()
+    caption = (
+        f"{text[0].upper()}{text[1:]}; {probes_text(results.curves)}. {fits}Step 0 is left out where time is logarithmic. {note}".strip()
+    )
     return Chart("curves", "Learning curves", caption, table, tuple(_panels(results, table)), kind="learning")
 
 
@@ -139,7 +141,7 @@ def _panels(results: Results, table: pd.DataFrame) -> list[Panel]:
 def one_sided(results: Results) -> Chart:
     """The one-sided curves alone, as `dominoes plot` draws them. Raises CurvesError if there is none."""
     if not len(results.curves):
-        raise CurvesError(f"{results.out} holds no finished run, so there is nothing to draw; measure runs with 'dominoes train'")
+        raise CurvesError(f"{results.beside} holds no finished run, so there is nothing to draw; measure runs with 'dominoes train'")
     sides = results.curves["kind"].isin(["top", "bottom"])
     if not sides.any():
         raise CurvesError("there are no one-sided curves (kinds top and bottom) to draw; measure runs with 'dominoes train'")
@@ -147,13 +149,16 @@ def one_sided(results: Results) -> Chart:
 
 
 def _with_onsets(results: Results, table: pd.DataFrame) -> pd.DataFrame:
-    """Columns loss_onset and accuracy_onset: step of the onset of the curve, the geometric mean over its seeds; NaN without a fit."""
+    """Columns loss_onset and accuracy_onset: step of the onset of the curve, the geometric mean over its seeds; NaN if one has none."""
     found = {metric: pd.Series(math.nan, index=table.index) for metric in METRICS}
     if results.fits is not None:
         fits = best_fits(results.fits)
         fits = fits.assign(group=fits["run"].map(results.curves.drop_duplicates("run").set_index("run")["group"]))
         fits = fits[np.isfinite(fits["onset"]) & (fits["onset"] > 0)]
-        onsets = np.exp(np.log(fits["onset"]).groupby([fits[name] for name in ("group", "split", "kind", "metric")]).mean())
+        by_seed = np.log(fits["onset"]).groupby([fits[name] for name in ("group", "split", "kind", "metric")])
+        # The mean of those seeds alone that came so far would lie too early.
+        whole = by_seed.size() >= [results.seeds(str(group)) for group, *_ in by_seed.size().index]
+        onsets = np.exp(by_seed.mean().where(whole))
         for metric in METRICS:
             keys = zip(table["group"], table["split"], table["kind"], [metric] * len(table), strict=True)
             found[metric] = pd.Series([onsets.get(key, math.nan) for key in keys], index=table.index, dtype=float)
@@ -191,7 +196,7 @@ def answers(results: Results) -> Chart | None:
     rule = math.nan if K is None else 1 / K
     shares = Panel("", "step", "training step", "share of conflicts", lines, True, y_range=(0.0, 1.02), rule=rule, rule_name="chance")
     text = seeds_text([results.seeds(group) for group in results.groups])
-    caption = f"Two classes are shown, one on each half; {text}; {probes_text(results)}."
+    caption = f"Two classes are shown, one on each half; {text}; {probes_text(results.curves)}."
     return Chart("conflicts", "Conflicts: which half is believed", caption, found, (shares,), choice="group")
 
 
@@ -217,11 +222,14 @@ def confusion(results: Results) -> list[Chart]:
     tables = [_confused(group, total[group], runs[group]) for group in results.groups if group in total]
     table = pd.concat(tables, ignore_index=True)
     seeds = seeds_text(list(runs.values())).replace("mean and range (lowest to highest) of", "sum over")
-    caption = f"The last measurement of every run; {seeds}; {probes_text(results)}, spread over its cells (n under the mouse); no band."
+    caption = (
+        f"The last measurement of every run; {seeds}; {probes_text(results.curves)}, spread over its cells (n under the mouse); no band."
+    )
     shares = Chart(
         "confusion",
         "Confusion: whose class is answered",
-        f"{caption} One-sided dominoes lie in the margins “blank”, doubles on the diagonal, conflicts beside it.",
+        f"{caption} One-sided dominoes lie in the margins “blank”, doubles on the diagonal, conflicts beside it. "
+        "Colours: from pale, a share of 0, to full, 1.",
         table,
         tuple(
             Grid(title, "bottom", "top", "shown on the bottom half", "shown on the top half", (column,), colour, 1.0)

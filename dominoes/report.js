@@ -124,6 +124,7 @@
       hovertemplate: `<b>${safe(line.name)}</b><br>${safe(panel.x_label)}: %{x}<br>${safe(panel.y_label)}: %{y:.6~g}%{customdata}<extra></extra>`,
       ...axes,
     };
+    if (line.text) Object.assign(trace, { mode: `${trace.mode}+text`, text: pick(table, line.text, chosen).map(safe), textposition: "bottom right", textfont: { size: 11.5, color: style("--text") }, cliponaxis: false });
     if (!line.low || line.bandless) return [trace];
     if (points) {
       trace.error_y = {
@@ -183,6 +184,7 @@
       traces.push(...mine);
       const numbers = !chart.plan.text.includes(panel.x);
       const x = axisStyle({ domain: at.x, anchor: `y${end}`, title: { text: safe(panel.x_label), standoff: 6, font: { size: 12.5 } }, type: numbers ? (panel.x_log ? "log" : "linear") : "category" });
+      if (!numbers) Object.assign(x, { categoryorder: "array", categoryarray: distinct(rows ? pick(chart.table, panel.x, rows) : chart.table.columns[panel.x]) });
       const y = axisStyle({ domain: at.y, anchor: `x${end}`, title: { text: safe(panel.y_label), standoff: 8, font: { size: 12.5 } }, type: panel.y_log ? "log" : "linear" });
       if (panel.y_range.length) y.range = panel.y_range.map(value => panel.y_log ? Math.log10(value) : value);
       for (const [axis, letter] of [[x, "x"], [y, "y"]]) if (axis.type === "log") Object.assign(axis, logTicks(panel, letter, chart.table, rows));

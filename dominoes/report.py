@@ -195,11 +195,9 @@ def _learning(results: Results) -> Section:
 def _theory(results: Results, why: str, elsewhere: Mapping[str, Chart]) -> Section:
     notes = []
     if results.fits is None:
-        notes.append(f"there are no fits: make them with 'dominoes fit {results.out} --out {results.out}/{FITS}', or pass --fit")
+        notes.append(f"there are no fits: make them with '{_making('fit', FITS, results)}', or pass --fit")
     if results.comparison is None:
-        notes.append(
-            f"there are no verdicts: make them with 'dominoes compare {results.out} --out {results.out}/{COMPARISON}', or pass --fit"
-        )
+        notes.append(f"there are no verdicts: make them with '{_making('compare', COMPARISON, results)}', or pass --fit")
     if why:
         notes.append(f"nothing is compared over time: {why}")
     made = [evidence.fits(results), evidence.doubles(results), evidence.neither(results), *evidence.ratios(results)]
@@ -210,6 +208,11 @@ def _theory(results: Results, why: str, elsewhere: Mapping[str, Chart]) -> Secti
     text = "The pattern-learning model of Davies, Langosco and Krueger (2023), its rivals, and what the curves say of them."
     tables = () if verdicts is None else (verdicts,)
     return Section("theory", "Theory", "Theory against data", text, charts, tables, notes=tuple(notes))
+
+
+def _making(name: str, table: str, results: Results) -> str:
+    """The command that puts a table of the theory beside the results."""
+    return shlex.join(["dominoes", name, results.table, "--out", str(Path(results.beside) / table)])
 
 
 def _sweep(results: Results) -> Section:
@@ -284,7 +287,7 @@ def runs_table(results: Results) -> Table:
     told = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none"
     caption = (
         f"{len(results.runs)} run{_s(len(results.runs))}: {told}. Open one for versions, device, digests and the command to make it again. "
-        f"Accuracies are the last measured, {learning.probes_text(results)}; one run a row, so no band."
+        f"Accuracies are the last measured, {learning.probes_text(results.curves)}; one run a row, so no band."
     )
     return Table("runs-table", "All runs", caption, columns, shown[:_MOST_ROWS], csv)
 

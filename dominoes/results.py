@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dominoes import codelength, panel, plan, state
 from dominoes import curves as tables
-from dominoes import panel, plan, state
 from dominoes.errors import CurvesError, DominoesError, RunError, SpecError
 from dominoes.spec import DominoSpec, RunSpec, parse
 from dominoes.state import RUNS, State
 
-FITS, COMPARISON = "fits.csv", "comparison.csv"
+FITS, COMPARISON, SIMPLICITY = "fits.csv", "comparison.csv", "simplicity.csv"
 _SHOWN = ("finished", "diverged")
 # What follows from other parameters; left out of a name where the others tell the groups apart.
 _DERIVED = ("ratio", "empty", "both", "dominoes")
@@ -53,13 +53,17 @@ class Results:
     Attributes:
         name: of the results.
         out: the folder that a command to reproduce writes to.
+        table: what `fit` and `compare` read of them.
+        beside: the folder in which tables made of them are found again.
         runs: every run that is known of, whatever became of it.
-        curves: rows of `curves.CURVES` of the finished and diverged runs, then `group` and the fields that are swept.
+        curves: rows of `curves.CURVES` of the finished and diverged runs, then `group`, the fields that are swept, and `source_top` and
+            `source_bottom` where these are known.
         classes: rows of `curves.CLASSES` of the same runs; None if no run has them.
         fields: names of what sets the groups of runs apart; a group is one spec with all its seeds.
         groups: names of the groups, in the order of the fields' values.
         confusion: by run id, counts (K + 1) × (K + 1) × K, see `measuring.Meter.confusion`.
         fits, comparison: content of fits.csv and comparison.csv, None if there are none.
+        simplicity: content of simplicity.csv, the yardstick; None if there is none.
         bands: of a comparison that was made from these curves; None if none was.
         classes_count: K, None where the runs differ in it or nothing tells it.
         notes: everything that is missing or left out, a sentence each.
@@ -67,6 +71,8 @@ class Results:
 
     name: str
     out: str
+    table: str
+    beside: str
     runs: tuple[Run, ...]
     curves: pd.DataFrame
     classes: pd.DataFrame | None
@@ -75,6 +81,7 @@ class Results:
     confusion: Mapping[str, NDArray[np.int64]]
     fits: pd.DataFrame | None
     comparison: pd.DataFrame | None
+    simplicity: pd.DataFrame | None
     bands: pd.DataFrame | None
     classes_count: int | None
     notes: tuple[str, ...]
@@ -155,7 +162,9 @@ def gather(paths: Sequence[Path]) -> Results:
         fits = fits[fits["run"].isin(curves["run"].unique())]
     return Results(
         name=", ".join(dict.fromkeys(path.resolve().name for path in paths)),
-        out=str(paths[0]),
+        out=str(_out(paths[0])),
+        table=str(paths[0] if paths[0].is_file() or (paths[0] / RUNS).is_dir() else paths[0] / "curves.csv"),
+        beside=str(paths[0] if paths[0].is_dir() else paths[0].parent),
         runs=tuple(sorted(runs.values(), key=lambda run: (place.get(run.id, len(groups)), run.seed or 0))),
         curves=curves,
         classes=pd.concat(by_class, ignore_index=True) if by_class else None,
@@ -164,10 +173,19 @@ def gather(paths: Sequence[Path]) -> Results:
         confusion=confusion,
         fits=fits if fits is not None and len(fits) else None,
         comparison=comparison,
+        simplicity=_yardstick(paths, notes),
         bands=None,
         classes_count=int(counts.pop()) if len(counts) == 1 else None,
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _out(path: Path) -> Path:
+    """The folder whose runs/ holds or would hold the runs."""
+    if path.is_file():
+        return path.parent
+    alone = (path / state.DONE).exists() or (path / "spec.json").exists()
+    return path.parent.parent if alone and path.parent.name == RUNS else path
 
 
 def _folders(path: Path) -> list[Path]:
@@ -279,7 +297,8 @@ def _grouped(parts: list[pd.DataFrame], runs: Mapping[str, Run], notes: list[str
     groups = tuple(str(name) for name in order.sort_values([*fields, "group"], kind="stable")["group"])
     kept = [part[[column for column in part.columns if column in tables.CURVES]] for part in parts]
     curves = pd.concat(kept, ignore_index=True)
-    curves = curves.join(parameters[fields].assign(group=keys)[["group", *fields]], on="run")
+    sources = [name for name in ("source_top", "source_bottom") if name in parameters.columns and name not in fields]
+    curves = curves.join(parameters.assign(group=keys)[["group", *fields, *sources]], on="run")
     return curves, tuple(fields), groups
 
 
@@ -340,4 +359,17 @@ def _beside(paths: Sequence[Path], name: str, notes: list[str]) -> pd.DataFrame 
         if newest > file.stat().st_mtime:
             notes.append(f"{file} is older than the newest run, so it does not cover all of them; make it anew, or pass --fit")
         found.append(table)
+    return pd.concat(found, ignore_index=True) if found else None
+
+
+def _yardstick(paths: Sequence[Path], notes: list[str]) -> pd.DataFrame | None:
+    """Measurements of simplicity that lie among the results."""
+    found = []
+    for path in paths:
+        file = path / SIMPLICITY if path.is_dir() else path.with_name(SIMPLICITY)
+        if file.is_file():
+            try:
+                found.append(codelength.read(file))
+            except CurvesError as error:
+                notes.append(f"{error}; it is left out")
     return pd.concat(found, ignore_index=True) if found else None

@@ -129,9 +129,10 @@ def compare(
     files.write(out, found.table.to_csv(index=False, lineterminator="\n"))
     click.echo(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(found.lines()))
     if plot is not None and measured is not None:
-        from dominoes import explanation, figures
+        from dominoes import across, explanation, figures, learning
 
-        figures.draw_onsets(explanation.onsets(table, classes, measured, by or None), plot)
+        chart = across.onsets(explanation.onsets(table, classes, measured, by or None), learning.probes_text(table))
+        figures.draw(chart, plot)
     elif plot is not None:
         from dominoes import figures
         from dominoes.verdicts import Margins

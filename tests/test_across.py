@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import synthetic_runs
 from scipy import stats
@@ -71,6 +72,14 @@ def test_two_fields_have_a_heat_map_and_words_an_axis(tmp_path: Path) -> None:
     points = by_model.table.query("side == 'top' and quantity == 'onset' and model == 'mlp'").set_index("others")["mean"]
     cell = heat.table.query("side == 'top' and model == 'mlp' and prevalence_top == '0.2'")["value"].iloc[0]
     assert cell == pytest.approx(points["prevalence_top 0.2"])
+
+
+def test_a_wild_bar_does_not_stretch_the_axis() -> None:
+    """A bar that reaches a thousand times beyond the points is cut; without one the axis is as it comes."""
+    table = pd.DataFrame({"mean": [100.0, 200.0], "low": [90.0, 150.0], "high": [110.0, 2e5]})
+    assert across._ends([table], True) == (10.0, 2000.0)
+    assert across._ends([table], False) == ()
+    assert across._ends([table.iloc[:1]], True) == ()
 
 
 def test_half_a_sweep_and_none_are_said(found: Results) -> None:

@@ -79,6 +79,33 @@ def test_fits_are_drawn_over_what_was_measured(found: Results) -> None:
     }
 
 
+def test_dots_and_lines_are_of_the_same_seeds(found: Results) -> None:
+    """A seed whose fit found no onset is in neither mean, and the caption counts what is left out."""
+    assert found.fits is not None
+    run = found.curves["run"].iloc[0]
+    lost = (found.fits["run"] == run) & (found.fits["kind"] == "top") & (found.fits["metric"] == "accuracy")
+    chart = evidence.fits(dataclasses.replace(found, fits=found.fits.assign(onset=found.fits["onset"].mask(lost))))
+    assert chart is not None
+    assert "1 of " in chart.caption
+    assert "left out: no onset" in chart.caption
+    rows = chart.table[
+        (chart.table["group"] == found.group_of(run)) & (chart.table["kind"] == "top") & (chart.table["metric"] == "accuracy")
+    ]
+    others = found.curves[(found.curves["group"] == found.group_of(run)) & (found.curves["run"] != run)]
+    others = others[(others["kind"] == "top") & (others["split"] == "test")]
+    assert np.allclose(rows["measured"], others.groupby("step")["accuracy"].mean())
+
+
+def test_a_law_leads_to_the_figure_of_its_field(found: Results) -> None:
+    """Of two swept fields each has its own figure, and what is held against the yardstick another."""
+    laws = {"question": "law of onset", "verdict": "holds", "sentence": "s", "group": ""}
+    names = ["prevalence_top", "prevalence_bottom", "code_length_top"]
+    some = pd.DataFrame([laws | {"rival": name} for name in names] + [laws | {"question": "simplicity", "rival": "solo_time_top"}])
+    table = evidence.verdicts(dataclasses.replace(found, comparison=some))
+    assert table is not None
+    assert table["figure"].tolist() == ["sweep-prevalence_top", "sweep-prevalence_bottom", "onsets", "onsets"]
+
+
 def test_without_fits_or_kinds_the_charts_are_absent(swept: Path) -> None:
     """What cannot be made is None, not a failure; fits that found nothing to fit are no curve."""
     bare = results.gather([swept])

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from simulated_truths import Truth, curves
 
-from dominoes import figures
+from dominoes import across, evidence, figures, results
 from dominoes.codelength import SIMPLICITY
 from dominoes.commands import main
 from dominoes.errors import CurvesError
@@ -140,7 +140,12 @@ def test_onsets_are_drawn_against_the_yardstick(tmp_path: Path) -> None:
     assert dict(zip(found["setting"], found["length"], strict=True)) == LENGTHS
     top = found[found["side"] == "top"].groupby("setting")["onset"].mean()
     assert top["noise=1"] / top["none"] == pytest.approx((1.7 / 0.5) ** 2, rel=0.2)
-    figures.draw_onsets(found, tmp_path / "f.png")
+    chart = across.onsets(found, "n = 200 test dominoes a kind")
+    assert "2 seeds a setting" in chart.caption
+    assert "n = 200" in chart.caption
+    means = chart.table[chart.table["side"] == "top"].dropna(subset=["mean"]).set_index("setting")["mean"]
+    assert means["blur=2"] == pytest.approx(np.exp(np.log(found[found["side"].eq("top") & found["setting"].eq("blur=2")]["onset"]).mean()))
+    figures.draw(chart, tmp_path / "f.png")
     assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
     plain = dialled().assign(prevalence_top=lambda table: table["transform_top"].map(LENGTHS)).drop(columns=["transform_top", "source_top"])
     with pytest.raises(CurvesError, match="there are no onsets to draw against code lengths"):
@@ -172,3 +177,26 @@ def test_learning_time_alone_is_a_yardstick_too() -> None:
     assert law["solo_time_top"] == pytest.approx(1, abs=0.08)
     assert law["code_length_top"] == pytest.approx(2, abs=0.15)
     assert table.loc[table["question"] == "simplicity", "rival"].tolist() == ["code_length_top", "solo_time_top"]
+
+
+def test_the_report_shows_onsets_where_the_yardstick_lies(tmp_path: Path) -> None:
+    """simplicity.csv among the results gives the figure and its verdicts; one that lacks a setting, or is no table, is said."""
+    dialled(seeds=2).to_csv(tmp_path / "curves.csv", index=False)
+    rod = yardstick().reindex(columns=list(SIMPLICITY))
+    rod.to_csv(tmp_path / "simplicity.csv", index=False)
+    found = results.gather([tmp_path])
+    made, _ = across.charts(found)
+    chart = next(chart for chart in made if chart.name == "onsets")
+    expected = across.onsets(onsets(dialled(seeds=2), None, yardstick()), "")
+    pd.testing.assert_frame_equal(chart.table, expected.table)
+    verdicts = evidence.verdicts(evidence.fitted(found))
+    assert verdicts is not None
+    assert "onsets" in set(verdicts.loc[verdicts["question"] == "simplicity", "figure"])
+    rod[rod["transforms"] != "blur=2"].to_csv(tmp_path / "simplicity.csv", index=False)
+    found = results.gather([tmp_path])
+    made, notes = across.charts(found)
+    assert "onsets" not in [chart.name for chart in made]
+    assert any("the yardstick has no code length of mnist (blur=2)" in note for note in notes)
+    assert any("compared without the yardstick" in note for note in evidence.fitted(found).notes)
+    (tmp_path / "simplicity.csv").write_text("nothing\n")
+    assert any("simplicity.csv" in note and "left out" in note for note in results.gather([tmp_path]).notes)

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
 from dominoes import across, evidence, figures, flows, learning, patterns, results
-from dominoes.chart import COLOURS, Chart
+from dominoes.chart import COLOURS, Chart, Line, Panel
 from dominoes.dataset import Dominoes
 from dominoes.deal import Dealt
 from dominoes.errors import CurvesError, OutputError
@@ -76,7 +77,6 @@ def test_unknown_formats_are_refused(charts: dict[str, Chart], tmp_path: Path, s
         lambda path: figures.draw(charts["curves"], path),
         lambda path: figures.draw_preview(Dominoes.of(small), path),
         lambda path: figures.draw_toy(patterns.table(patterns.preset("grokking"), np.arange(9.0)), path),
-        lambda path: figures.draw_onsets(pd.DataFrame(), path),
         lambda path: figures.draw_bands(pd.DataFrame(columns=list(BANDS)), 1.25, path),
     ):
         with pytest.raises(OutputError, match=r"a figure is written as .png, .svg, .pdf, got '.jpg'"):
@@ -87,6 +87,16 @@ def test_unknown_formats_are_refused(charts: dict[str, Chart], tmp_path: Path, s
     with pytest.raises(CurvesError, match="doubles: there is nothing to draw"):
         figures.draw(dataclasses.replace(charts["doubles"], table=empty), tmp_path / "x.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_axis_of_words_shows_the_words_and_gaps_are_joined() -> None:
+    """Words are ticks, not their places; a row without a value does not break the line, as on the page."""
+    table = pd.DataFrame({"model": ["mlp", "cnn", "resnet"], "y": [1.0, np.nan, 2.0]})
+    chart = Chart("c", "c", "", table, (Panel("", "model", "model", "y", (Line("y", "y", "top"),)),))
+    axis = figures._parts_figure(chart, table).axes[0]
+    FigureCanvasAgg(axis.figure).draw()
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["mlp", "cnn", "resnet"]
+    assert axis.lines[0].get_ydata().tolist() == [1.0, 2.0]
 
 
 def test_the_preview_shows_every_kind_right_and_wrong(small: Dealt, tmp_path: Path) -> None:

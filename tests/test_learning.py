@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dominoes import fitting, learning, results, run
+from dominoes import evidence, fitting, learning, results, run
 from dominoes.chart import Grid
 from dominoes.errors import CurvesError
 from dominoes.results import Results
@@ -89,6 +89,18 @@ def test_onsets_are_geometric_means_of_the_fits(found: Results) -> None:
     own = fits[fits["run"].isin(runs) & (fits["kind"] == "top") & (fits["split"] == "test") & (fits["metric"] == "accuracy")]
     assert np.allclose(mine["accuracy_onset"], np.exp(np.log(own["onset"]).mean()))
     assert own["onset"].mean() * 64 == pytest.approx(500 / 0.4, rel=0.25)
+
+
+def test_an_onset_that_one_seed_has_not_is_not_marked(found: Results) -> None:
+    """The mean over the seeds that came so far would lie too early, so nothing is marked where a seed is left out."""
+    fits = evidence.fitted(found).fits
+    assert fits is not None
+    run = found.curves["run"].iloc[0]
+    fits = fits.assign(onset=fits["onset"].mask((fits["run"] == run) & (fits["kind"] == "top")))
+    table = learning.curves(dataclasses.replace(found, fits=fits)).table
+    top = table[(table["kind"] == "top") & (table["split"] == "test")]
+    assert top.loc[top["group"] == found.group_of(run), "accuracy_onset"].isna().all()
+    assert top.loc[top["group"] != found.group_of(run), "accuracy_onset"].notna().all()
 
 
 def test_long_runs_are_thinned_where_the_eye_cannot_tell() -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import synthetic_runs
 
-from dominoes import curves, plan, results, run, state, sweep
+from dominoes import curves, plan, report, results, run, state, sweep
 from dominoes.errors import CurvesError, RunError
 from dominoes.spec import RunSpec
 
@@ -147,6 +147,22 @@ def test_fits_and_verdicts_lie_beside_the_runs(swept: Path, tmp_path: Path) -> N
     assert any("fits.csv is older than the newest run" in note for note in results.gather([tmp_path]).notes)
     (tmp_path / "fits.csv").write_text("", encoding="utf-8")
     assert any("fits.csv cannot be read" in note for note in results.gather([tmp_path]).notes)
+
+
+def test_what_the_page_tells_to_run_can_be_run(swept: Path, tmp_path: Path) -> None:
+    """A folder of runs, one run and a table: what `fit` reads of each is there, and a run is made again where it was made."""
+    run = sorted((swept / "runs").iterdir())[0]
+    found = results.gather([run])
+    assert (found.out, found.table, found.beside) == (str(swept), str(run / "curves.csv"), str(run))
+    found = results.gather([swept])
+    assert (found.out, found.table, found.beside) == (str(swept), str(swept), str(swept))
+    table = tmp_path / "curves.csv"
+    table.write_bytes((run / "curves.csv").read_bytes())
+    for path in (table, tmp_path):
+        found = results.gather([path])
+        assert (found.out, found.table, found.beside) == (str(tmp_path), str(table), str(tmp_path))
+    (section,) = [part for part in report.sections(found) if part.name == "theory"]
+    assert any(f"dominoes fit {table} --out {tmp_path / 'fits.csv'}" in note for note in section.notes)
 
 
 def test_runs_without_confusion_are_counted(swept: Path, tmp_path: Path) -> None:
