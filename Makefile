@@ -1,5 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
+# Files of tests that run side by side.
+JOBS ?= 2
 INSTALLED := .venv/installed
 
 .PHONY: help install demo test check lint types clean
@@ -30,7 +32,7 @@ types: $(INSTALLED)
 	$(BIN)/mypy
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 check: lint types test
 
