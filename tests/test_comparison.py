@@ -155,7 +155,7 @@ def verdict_of(table: pd.DataFrame, question: str, model: str) -> str:
 
 
 def test_the_table_has_its_columns_in_the_order_of_the_questions(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    """Columns are fixed, every verdict is one of three words, every sentence holds its numbers, and questions come in the issue's order."""
+    """Columns are fixed, every verdict is one of three words, every sentence holds its numbers, and questions come in a fixed order."""
     found = compare(*tables, group="a")
     assert tuple(found.table.columns) == COMPARISON
     assert tuple(found.bands.columns) == BANDS
