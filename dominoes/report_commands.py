@@ -6,18 +6,19 @@ from pathlib import Path
 
 import click
 
+from dominoes import options
 from dominoes.errors import OutputError
-
-_PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("paths", metavar="RESULTS...", nargs=-1, required=True, type=_PATH)
-@click.option("--out", type=_PATH, help="Page to write (.html).")
+@click.argument("paths", metavar="RESULTS...", nargs=-1, required=True, type=options.PATH)
+@click.option("--out", type=options.PATH, help="Page to write (.html).")
 @click.option("--fit", is_flag=True, help="Fit and compare here, where the results hold no fits.csv or comparison.csv.")
-@click.option("--figures", "folder", type=_PATH, metavar="DIR", help="Folder for every figure as a still, from the same numbers.")
+@click.option("--figures", "folder", type=options.PATH, metavar="DIR", help="Folder for every figure as a still, from the same numbers.")
 @click.option("--format", "form", default="svg", show_default=True, type=click.Choice(["svg", "pdf", "png"]), help="Format of the stills.")
-@click.option("--data", type=_PATH, help="Folder with the sources, for the preview.  [default: $DOMINOES_DATA, else the cache folder]")
+@click.option(
+    "--data", type=options.PATH, help="Folder with the sources, for the preview.  [default: $DOMINOES_DATA, else the cache folder]"
+)
 def report(paths: tuple[Path, ...], out: Path | None, fit: bool, folder: Path | None, form: str, data: Path | None) -> None:
     """One page about RESULTS: a run's folder, folders of runs, a sweep's folder, or a table of curves.
 
@@ -46,10 +47,10 @@ def _size(path: Path) -> str:
 
 
 @click.command()
-@click.argument("results", type=_PATH)
+@click.argument("results", type=options.PATH)
 @click.option("--figure", "name", metavar="NAME", help="Another figure of the report, by its name.  [default: the one-sided curves]")
-@click.option("--data", type=_PATH, help="Folder with the sources.  [default: $DOMINOES_DATA, else the cache folder]")
-@click.option("--out", required=True, type=_PATH, help="Figure to write (.png, .svg or .pdf).")
+@options.data
+@click.option("--out", required=True, type=options.PATH, help="Figure to write (.png, .svg or .pdf).")
 def plot(results: Path, name: str | None, data: Path | None, out: Path) -> None:
     """Draw the one-sided learning curves of RESULTS, or another figure of its report; seeds of one spec make a band."""
     from dominoes import evidence, figures, learning, report

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dominoes import options
 from dominoes.errors import OutputError, RunError, SpecError
 
 if TYPE_CHECKING:
@@ -19,17 +20,6 @@ if TYPE_CHECKING:
     from dominoes.plan import Plan
     from dominoes.spec import RunSpec
 
-_PATH = click.Path(path_type=Path)
-_data = click.option("--data", type=_PATH, help="Folder with the sources.  [default: $DOMINOES_DATA, else the cache folder]")
-_download = click.option("--download", is_flag=True, help="Let torchvision download a named source that is not there.")
-_devices = click.Choice(["auto", "cpu", "cuda", "mps"])
-_device = click.option("--device", default="auto", show_default=True, type=_devices, help="Where to train.")
-deterministic_option = click.option(
-    "--deterministic/--no-deterministic",
-    default=True,
-    show_default=True,
-    help="Of CUDA: only algorithms that repeat themselves bit for bit. A CPU always does.",
-)
 _logs_to = click.Choice(["tensorboard", "wandb"])
 
 
@@ -43,12 +33,12 @@ def sweep() -> None:
 
 
 @sweep.command("plan")
-@click.argument("file", type=_PATH)
+@click.argument("file", type=options.PATH)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes to reckon with.  [default: one for each core, or GPU]")
 @click.option("--no-timing", is_flag=True, help="Do not time a few steps to estimate the cost.")
-@_device
-@_data
-@_download
+@options.device()
+@options.data
+@options.download
 def plan_(file: Path, workers: int | None, no_timing: bool, device: str, data: Path | None, download: bool) -> None:
     """Print the runs of a sweep FILE, their compositions, and what they will cost; nothing is written."""
     from tabulate import tabulate
@@ -77,8 +67,8 @@ def plan_(file: Path, workers: int | None, no_timing: bool, device: str, data: P
 
 
 @sweep.command("run")
-@click.argument("file", type=_PATH)
-@click.option("--out", required=True, type=_PATH, help="Results folder; finished runs in it are kept and not run again.")
+@click.argument("file", type=options.PATH)
+@click.option("--out", required=True, type=options.PATH, help="Results folder; finished runs in it are kept and not run again.")
 @click.option("--engine", default="local", show_default=True, type=click.Choice(["local", "ray"]), help="This machine, or a ray cluster.")
 @click.option("--workers", type=click.IntRange(min=1), help="Runs at once.  [default: one for each core, or GPU]")
 @click.option(
@@ -88,8 +78,8 @@ def plan_(file: Path, workers: int | None, no_timing: bool, device: str, data: P
     metavar="auto|N",
     help="Runs that a worker trains at once; auto: on CUDA as many as find memory, 32 at most, elsewhere 1.",
 )
-@deterministic_option
-@_device
+@options.deterministic
+@options.device()
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Execute at most N runs of those that are missing.")
 @click.option("--keep-going", is_flag=True, help="Start further runs after one has failed.")
 @click.option("--skip-infeasible", is_flag=True, help="Go on without points that have no dataset; they stand in runs.csv.")
@@ -97,8 +87,8 @@ def plan_(file: Path, workers: int | None, no_timing: bool, device: str, data: P
 @click.option("--log", "loggers", multiple=True, type=_logs_to, help="Show finished runs there too; repeatable.")
 @click.option("--address", metavar="HOST:PORT", help="Of ray: the cluster to join; auto: this machine's.  [default: a new one]")
 @click.option("--collect", is_flag=True, help="Of ray: bring run folders back from machines that do not share OUT.")
-@_data
-@_download
+@options.data
+@options.download
 def run(
     file: Path,
     out: Path,
@@ -252,7 +242,7 @@ def _time(seconds: float) -> str:
 
 
 @sweep.command()
-@click.argument("folder", type=_PATH)
+@click.argument("folder", type=options.PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 def status(folder: Path, as_json: bool) -> None:
     """How far the sweep in results FOLDER is; writes nothing."""
@@ -280,8 +270,8 @@ def status(folder: Path, as_json: bool) -> None:
 
 
 @sweep.command("export")
-@click.argument("folder", type=_PATH)
-@click.option("--out", required=True, type=_PATH, help="Table of curves to write (.csv or .parquet); runs.csv comes beside it.")
+@click.argument("folder", type=options.PATH)
+@click.option("--out", required=True, type=options.PATH, help="Table of curves to write (.csv or .parquet); runs.csv comes beside it.")
 @click.option("--classes", is_flag=True, help="Write the curves by class too, beside the others.")
 def export(folder: Path, out: Path, classes: bool) -> None:
     """Write the finished runs of results FOLDER as one table, with what was swept as further columns."""
@@ -295,7 +285,7 @@ def export(folder: Path, out: Path, classes: bool) -> None:
 
 
 @sweep.command()
-@click.argument("folder", type=_PATH)
+@click.argument("folder", type=options.PATH)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clean(folder: Path, yes: bool) -> None:
     """Remove unfinished runs of results FOLDER, that nobody is at; finished and failed ones stay."""

@@ -1,19 +1,21 @@
-"""The commands of the theory: toy curves, fits, and the comparison of theory and curves. Like `commands`, it prints and knows click."""
+"""The commands of the theory: toy curves, fits, the comparison of theory and curves, and the yardstick of simplicity. Like `commands`, it
+prints and knows click."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from dominoes.errors import CurvesError, FitError
+from dominoes import options
+from dominoes.errors import CurvesError, FitError, OutputError, SpecError
+from dominoes.spec import SIDES, DominoSpec, TrainSpec, parse
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_PATH = click.Path(path_type=Path)
 
 
 @click.command()
@@ -23,7 +25,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--until", default=400.0, show_default=True, help="Last time.")
 @click.option("--points", default=401, show_default=True, type=click.IntRange(min=2), help="Points in time, evenly spaced from 0.")
-@click.option("--out", required=True, type=_PATH, help="CSV file to write.")
+@click.option("--out", required=True, type=options.PATH, help="CSV file to write.")
 @click.option("--plot", is_flag=True, help="Draw it too, as a .png beside the CSV file.")
 def toy(preset: str, settings: tuple[str, ...], until: float, points: int, out: Path, plot: bool) -> None:
     """Curves of the pattern-learning model (Davies, Langosco and Krueger 2023) from its parameters."""
@@ -58,11 +60,11 @@ def _setting(text: str) -> tuple[str, float | str]:
 
 
 @click.command()
-@click.argument("curves", type=_PATH)
+@click.argument("curves", type=options.PATH)
 @click.option("--family", "families", multiple=True, metavar="NAME", help="Only this family of curves; repeatable.  [default: all]")
 @click.option("--metric", "metrics", multiple=True, type=click.Choice(["loss", "accuracy"]), help="Only this metric.  [default: both]")
 @click.option("--classes", default=10, show_default=True, type=click.IntRange(min=2), help="K; chance is 1/K, and ln K for the loss.")
-@click.option("--out", required=True, type=_PATH, help="Table of fits to write (.csv).")
+@click.option("--out", required=True, type=options.PATH, help="Table of fits to write (.csv).")
 def fit(curves: Path, families: tuple[str, ...], metrics: tuple[str, ...], classes: int, out: Path) -> None:
     """Fit every learning curve of CURVES (a table, or a folder of runs) with every family, one row each."""
     from dominoes import files, fitting
@@ -76,24 +78,26 @@ def fit(curves: Path, families: tuple[str, ...], metrics: tuple[str, ...], class
 
 
 @click.command()
-@click.argument("curves", type=_PATH)
-@click.option("--classes", "by_class", type=_PATH, help="Table by class (classes.csv).  [default: the runs' own, or the one beside CURVES]")
+@click.argument("curves", type=options.PATH)
+@click.option(
+    "--classes", "by_class", type=options.PATH, help="Table by class (classes.csv).  [default: the runs' own, or the one beside CURVES]"
+)
 @click.option("--sweep", is_flag=True, help="Compare across the runs' differing parameters: laws, competition, points left out.")
 @click.option(
     "--simplicity",
     "yardsticks",
-    type=_PATH,
+    type=options.PATH,
     multiple=True,
     help="With --sweep: table of 'dominoes simplicity'; repeatable.  [default: simplicity.csv beside CURVES, or in them]",
 )
 @click.option("--by", multiple=True, metavar="COLUMN", help="Columns that set groups of runs apart.  [default: all that differ]")
 @click.option("--level", default=0.95, show_default=True, help="Level of the intervals.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
-@click.option("--out", required=True, type=_PATH, help="Table of verdicts to write (.csv).")
+@click.option("--out", required=True, type=options.PATH, help="Table of verdicts to write (.csv).")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
 @click.option(
     "--plot",
-    type=_PATH,
+    type=options.PATH,
     help="Figure to write (.png, .svg, .pdf): the judged ratios over time, of one group of runs; of a sweep onsets against the yardstick.",
 )
 def compare(
@@ -175,3 +179,79 @@ def _by_class(path: Path, given: Path | None) -> pd.DataFrame | None:
         return joined(path, form="classes")
     beside = path.with_name("classes.csv")
     return read(beside) if beside.is_file() else None
+
+
+@click.command()
+@click.option("--source", metavar="SPEC", help="Source to measure: a name or a path.")
+@click.option("--transform", "transforms", multiple=True, metavar="NAME=VALUE", help="What is done to its pictures; repeatable, in order.")
+@click.option("--side", type=click.Choice(SIDES), help="Half on which it is shown; the other is blank.  [default: top]")
+@click.option(
+    "--sweep",
+    "sweep_file",
+    type=options.PATH,
+    help="Instead: every look of a side that differs between this sweep's runs, and its training.",
+)
+@options.training
+@click.option("--n", type=click.IntRange(min=1), help="Training pictures to use at most, drawn by seed.  [default: all]")
+@click.option(
+    "--seeds", default="0-4", show_default=True, metavar="LIST", help="Seeds of the labels' order, of initialisation and training."
+)
+@click.option("--level", default=0.95, show_default=True, help="Level of the intervals over seeds.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes at once.  [default: one for each core, or GPU]")
+@options.device("cpu")
+@options.data
+@options.download
+@options.out("Table to write (.csv).")
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+def simplicity(
+    source: str | None,
+    transforms: tuple[str, ...],
+    side: str | None,
+    sweep_file: Path | None,
+    n: int | None,
+    seeds: str,
+    level: float,
+    workers: int | None,
+    device: str,
+    data: Path | None,
+    download: bool,
+    out: Path,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Measure how simple one half alone is to a network: the yardstick beside the dials.
+
+    Code length of the labels in nats, samples until half and 90 % of the ceiling are reached, the ceiling, and the share of it that
+    a linear model reaches; with intervals over seeds. One epoch, unless --epochs or the sweep says otherwise.
+    """
+    from tqdm import tqdm
+
+    from dominoes import engines, files
+    from dominoes import simplicity as yardstick
+
+    if (source is None) == (sweep_file is None) or (sweep_file is not None and (transforms or side)):
+        raise SpecError("expected --source SPEC (with --transform and --side), or --sweep FILE alone; pass one of them")
+    if out.is_dir():
+        raise OutputError(f"--out {out} is a folder; expected the name of a table to write (.csv)")
+    chosen = options.fields(given, "train_")
+    if sweep_file is not None:
+        from dominoes.sweep import read
+
+        looks, how = yardstick.looks(read(sweep_file).runs)
+        how = parse(TrainSpec, how.model_dump() | chosen)
+    else:
+        looks = [(str(source), parse(DominoSpec, {"top_transform": transforms}, where="--transform").top_transform, side or SIDES[0])]
+        how = parse(TrainSpec, {"epochs": yardstick.EPOCHS} | chosen)
+    settings = [yardstick.Setting(*look, how, n, data, download, device) for look in looks]
+    with tqdm(unit="task", disable=None, leave=False, file=sys.stderr) as bar:
+
+        def step(done: int, of: int) -> None:
+            bar.total = of
+            bar.update(done - bar.n)
+
+        table = yardstick.measure(
+            settings, options.seeds(seeds), workers=workers or engines.workers_here(device), level=level, progress=step
+        )
+    text = table.to_csv(index=False, lineterminator="\n")
+    files.write(out, text)
+    click.echo(table.to_json(orient="records", indent=1) if as_json else "\n".join([*yardstick.sentences(table), str(out)]))

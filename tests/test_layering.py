@@ -72,44 +72,16 @@ ORDER = [
     "across",
     "figures",
     "report",
+    "options",
     "report_commands",
     "sweep_commands",
     "theory_commands",
     "commands",
 ]
-COMMANDS = ("report_commands", "sweep_commands", "theory_commands", "commands")
-LIGHT = (
-    "dials",
-    "spec",
-    "shares",
-    "stock",
-    "conflict",
-    "targets",
-    "composition",
-    "decoding",
-    "transforms",
-    "sources",
-    "deal",
-    "card",
-    "folder",
-    "curves",
-)
+COMMANDS = ("options", "report_commands", "sweep_commands", "theory_commands", "commands")
+LIGHT = (*ORDER[: ORDER.index("dataset")], "curves")
 LIGHT += ("flows", "state", "jobs", "engines", "cluster", "sweep", "plan", "ledger", "harvest", "loggers", "results")
-THEORY = (
-    "patterns",
-    "leastsquares",
-    "families",
-    "patternfit",
-    "curvefit",
-    "fitting",
-    "verdicts",
-    "codelength",
-    "panel",
-    "predictions",
-    "onesided",
-    "comparison",
-)
-THEORY += ("codelength", "points", "explanation", "laws", "chart", "learning", "evidence", "across")
+THEORY = (*ORDER[ORDER.index("patterns") : ORDER.index("chart") + 1], "learning", "evidence", "across")
 
 
 def imported(module: str) -> set[str]:

@@ -1,0 +1,132 @@
+"""Options that several commands share, and how what was given becomes a spec. Like `commands`, it knows click."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dominoes.errors import SpecError
+from dominoes.spec import DominoSpec, Labels, Model, Optimizer, Precision, Split, TrainSpec, parse, read_mapping
+
+Command = Callable[..., None]
+PATH = click.Path(path_type=Path)
+
+data = click.option("--data", type=PATH, help="Folder with the sources.  [default: $DOMINOES_DATA, else the cache folder]")
+download = click.option("--download", is_flag=True, help="Let torchvision download a named source that is not there.")
+force = click.option("--force", is_flag=True, help="Replace what an earlier call of this command left at --out.")
+deterministic = click.option(
+    "--deterministic/--no-deterministic",
+    default=True,
+    show_default=True,
+    help="Of CUDA: only algorithms that repeat themselves bit for bit. A CPU always does.",
+)
+
+
+def device(default: str = "auto") -> Callable[[Command], Command]:
+    """The option --device."""
+    names = click.Choice(["auto", "cpu", "cuda", "mps"])
+    return click.option("--device", default=default, show_default=True, type=names, help="Where to train.")
+
+
+def out(text: str) -> Callable[[Command], Command]:
+    """The option --out, for what `text` says is written."""
+    return click.option("--out", required=True, type=PATH, help=text)
+
+
+def _default(form: type[DominoSpec] | type[TrainSpec], field: str) -> str:
+    value = form.model_fields[field].default
+    return " ".join(f"{part:g}" for part in value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+# Values travel as text: the spec converts and checks them, so that flags and YAML files are refused in the same words.
+_DATASET = [
+    ("--n", "INT|max", 1, "Dominoes; max is the most that the stock allows."),
+    ("--prevalence", "A C", 2, "Shares in which the top, the bottom half is shown; '-' leaves one open."),
+    ("--both", "D", 1, "Share that shows both halves.  [default: A*C, the halves independent]"),
+    ("--empty", "E", 1, "Share that shows neither half."),
+    ("--ratio", "R", 1, "A / C, doubles counted in both."),
+    ("--reliability", "P Q", 2, "Of the shown top, bottom halves the share that shows the label's class."),
+    ("--labels", "|".join(Labels), 1, "Distribution of labels: alike, or as the stock has them."),
+    ("--reuse", "INT", 1, "How often one picture may be used at most."),
+    ("--top", "SOURCE", 1, "Source of the top half: a name or a path."),
+    ("--bottom", "SOURCE", 1, "Source of the bottom half."),
+    ("--split", "|".join(Split), 1, "Split of the sources that is dealt."),
+    ("--seed", "INT", 1, "Seed of the deal and the pairing."),
+]
+_DIALS = [
+    ("--top-transform", "What is done to the top's pictures: noise=0.5, blur=1, ...; repeatable, in this order."),
+    ("--bottom-transform", "What is done to the bottom's pictures; repeatable."),
+]
+# Left out, these follow from the others.
+_OPEN = ("prevalence", "both", "empty", "ratio")
+_TRAINING = [
+    ("--model", "|".join(Model), "Network."),
+    ("--epochs", "INT", "Passes over the dataset."),
+    ("--batch", "INT", "Dominoes a step."),
+    ("--optimizer", "|".join(Optimizer), "Optimiser."),
+    ("--lr", "X", "Learning rate."),
+    ("--momentum", "X", "Momentum of SGD; of Adam, beta 1."),
+    ("--weight-decay", "X", "L2 penalty."),
+    ("--measurements", "INT", "Points of the geometric grid of steps at which everything is measured, besides step 0."),
+    ("--probe", "INT", "Test dominoes of each kind to measure on."),
+    ("--probe-seed", "INT", "Seed of the probes; runs that share it are measured on the same dominoes."),
+    ("--precision", "|".join(Precision), "What it computes in; tf32 is float32 where the device is not CUDA."),
+]
+
+
+def dataset(command: Command) -> Command:
+    """The options of a dataset's spec."""
+    command = click.option("--swap/--no-swap", "spec_swap", default=None, help="The halves change places: the top half is below.")(command)
+    for flag, text in reversed(_DIALS):
+        command = click.option(flag, f"spec_{flag[2:].replace('-', '_')}", metavar="NAME=VALUE", multiple=True, help=text)(command)
+    for flag, metavar, count, text in reversed(_DATASET):
+        field = flag[2:]
+        default = (
+            _default(DominoSpec, field) if field in ("n", "reliability", "labels", "reuse", "top", "bottom", "split", "seed") else None
+        )
+        help_ = f"{text}  [default: {default}]" if default else text
+        command = click.option(flag, f"spec_{field}", metavar=metavar, nargs=count, type=str, help=help_)(command)
+    return command
+
+
+def training(command: Command) -> Command:
+    """The options of how a network is trained."""
+    for flag, metavar, text in reversed(_TRAINING):
+        field = flag[2:].replace("-", "_")
+        help_ = f"{text}  [default: {_default(TrainSpec, field)}]"
+        command = click.option(flag, f"train_{field}", metavar=metavar, type=str, help=help_)(command)
+    return command
+
+
+def fields(options: Mapping[str, Any], head: str) -> dict[str, Any]:
+    """The options that were given and belong to one spec."""
+    found = {name.removeprefix(head): value for name, value in options.items() if name.startswith(head) and value not in (None, ())}
+    if isinstance(found.get("prevalence"), tuple):
+        found["prevalence"] = tuple(None if part == "-" else part for part in found["prevalence"])
+    return found
+
+
+def spec(file: Path | None, options: Mapping[str, Any]) -> DominoSpec:
+    """The spec of a YAML file, if there is one, with the flags in its fields' places."""
+    given = fields(options, "spec_")
+    if file is None:
+        return parse(DominoSpec, given)
+    return parse(DominoSpec, read_mapping(file) | given, where=str(file))
+
+
+def seeds(text: str) -> list[int]:
+    """Numbers of a list such as 0-4 or 0,3,7. Raises SpecError."""
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(-?\d{1,15})(?:-(\d{1,15}))?\s*", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not first <= last < first + 10_000:
+            raise SpecError(f"--seeds: expected whole numbers such as 0-4 or 0,3,7, at most 10,000 in a range, got '{text}'")
+        found += range(first, last + 1)
+    if len(set(found)) < len(found):
+        raise SpecError(f"--seeds: expected different numbers, got '{text}'")
+    return found
