@@ -1,4 +1,4 @@
-from dominoes.commands import main
+from dominoes.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -23,7 +23,7 @@ WIDTHS = (23, 65, 128)
 def curves() -> None:
     import numpy as np
 
-    from dominoes.fitting import SHAPES, fit_curve
+    from dominoes.theory.fits.curve import SHAPES, fit_curve
 
     steps = np.concatenate([[0], np.unique(np.geomspace(1, 4300, 69).round())])[:60]
     rng = np.random.default_rng(0)
@@ -42,7 +42,7 @@ def width(number: int) -> None:
     import numpy as np
     import pandas as pd
 
-    from dominoes.fitting import fit_patterns
+    from dominoes.theory.fits.curve import fit_patterns
 
     rows = pd.read_csv(DATA)
     rows = rows[rows["d_model"] == number]

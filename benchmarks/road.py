@@ -20,12 +20,12 @@ import numpy as np
 from scipy.optimize import linprog, milp  # noqa: F401  (import time is not what is measured)
 from tabulate import tabulate
 
-from dominoes import deal, folder, sources
-from dominoes.composition import solve
-from dominoes.conflict import Infeasible
-from dominoes.sources import STOCKS
+from dominoes.data import dealing, folder, sources
+from dominoes.data.sources import STOCKS
+from dominoes.solver.composition import solve
+from dominoes.solver.infeasible import Infeasible
+from dominoes.solver.stock import Stock
 from dominoes.spec import DominoSpec, Split
-from dominoes.stock import Stock
 
 REAL = Stock(STOCKS["mnist"][Split.TRAIN], STOCKS["cifar10"][Split.TRAIN])
 
@@ -80,7 +80,7 @@ def main() -> None:
         rows.append(
             (
                 "build: solve, deal and write 50,000 dominoes",
-                cpu(lambda: folder.save(deal.make(spec, data=data), Path(temporary) / "set")),
+                cpu(lambda: folder.save(dealing.make(spec, data=data), Path(temporary) / "set")),
                 None,
             )
         )

@@ -21,11 +21,13 @@ from unittest import mock
 import torch
 
 from benchmarks import baseline
-from dominoes import folder, jobs, measuring, training
-from dominoes.dataset import MEAN, STD, Dominoes, Resident, probes
-from dominoes.deal import make
-from dominoes.measuring import Meter
+from dominoes.data import folder
+from dominoes.data.dealing import make
+from dominoes.data.dominoes import MEAN, STD, Dominoes, Resident, probes
+from dominoes.runs.engines import protocol
 from dominoes.spec import DominoSpec, RunSpec, Split, TrainSpec
+from dominoes.training import loop, scorer
+from dominoes.training.scorer import Meter
 
 Answer = dict[str, float]
 
@@ -89,7 +91,7 @@ def _ours(
     model: str, n: int, sources: tuple[str, str], probe: int, progress: Callable[[int, int], None] = lambda *_: None, **how: Any
 ) -> Any:
     spec = RunSpec(dataset=spec_of(n, sources), train=TrainSpec(model=model, probe=probe, **how))
-    return training.train(spec, dominoes(n, sources), probes_of(probe, sources), progress=progress)
+    return loop.train(spec, dominoes(n, sources), probes_of(probe, sources), progress=progress)
 
 
 def step_ours(model: str, n: int, sources: tuple[str, str]) -> Answer:
@@ -110,7 +112,7 @@ def evaluation_ours(model: str, n: int, sources: tuple[str, str], probe: int) ->
     """Seconds of one measurement of all kinds, with the making of its rows."""
     train, tests = dominoes(n, sources), probes_of(probe, sources)
     spec = RunSpec(dataset=spec_of(n, sources), train=TrainSpec(model=model, probe=probe))
-    network = training.initial(model, len(train.classes), 0)
+    network = loop.initial(model, len(train.classes), 0)
     last = bool(getattr(network, "channels_last", False))
     network = network.to(memory_format=torch.channels_last if last else torch.contiguous_format)
     meter = Meter(spec, Resident(train.deal, train.sources, torch.device("cpu")), train.deal, tests, channels_last=last)
@@ -146,9 +148,9 @@ def same_ours(model: str, n: int, test: int, sources: tuple[str, str], every: in
     """Seconds of a run that measures all training and test dominoes at the baseline's steps, 0 included."""
     train, held_out = dominoes(n, sources), {"both": dominoes(test, sources, Split.TEST)}
     spec = RunSpec(dataset=spec_of(n, sources), train=TrainSpec(model=model, epochs=1, probe=n))
-    with mock.patch.object(training, "schedule", lambda steps, points: range(0, steps + 1, every)):
+    with mock.patch.object(loop, "schedule", lambda steps, points: range(0, steps + 1, every)):
         start = time.process_time()
-        training.train(spec, train, held_out)
+        loop.train(spec, train, held_out)
     return {"seconds": time.process_time() - start}
 
 
@@ -213,7 +215,7 @@ def memory_ours(model: str, n: int, test: int, sources: tuple[str, str], probe: 
         for rows in torch.arange(n).split(64):
             resident.compose(rows)
         with contextlib.suppress(EnoughError):
-            training.train(spec, train, tests, progress=enough)
+            loop.train(spec, train, tests, progress=enough)
 
     return _memory(work)
 
@@ -239,7 +241,7 @@ def start_ours(model: str, n: int, sources: tuple[str, str], probe: int, out: st
     """Wall seconds from imported modules to the end of the first step, as a worker goes; the dataset's folder is in `out`."""
     imported = _age()
     spec = RunSpec(dataset=spec_of(n, sources), train=TrainSpec(model=model, probe=probe))
-    setting = jobs.Setting(Path(out), "cpu")
+    setting = protocol.Setting(Path(out), "cpu")
     found: Answer = {"imports": imported}
     began = time.perf_counter()
 
@@ -247,7 +249,7 @@ def start_ours(model: str, n: int, sources: tuple[str, str], probe: int, out: st
         found["seconds"] = time.perf_counter() - began
         raise EnoughError
 
-    plain = measuring._logits
+    plain = scorer._logits
 
     def watched(*arguments: Any, **more: Any) -> torch.Tensor:
         at = time.perf_counter()
@@ -255,9 +257,9 @@ def start_ours(model: str, n: int, sources: tuple[str, str], probe: int, out: st
         found["evaluating step 0"] = found.get("evaluating step 0", 0.0) + time.perf_counter() - at
         return answers
 
-    with contextlib.suppress(EnoughError), mock.patch.object(measuring, "_logits", watched):
-        dealt = folder.read(jobs.dataset_folder(spec.dataset, setting.out))
-        training.train(spec, Dominoes.of(dealt), probes(spec.dataset, probe, 0), progress=first)
+    with contextlib.suppress(EnoughError), mock.patch.object(scorer, "_logits", watched):
+        dealt = folder.read(protocol.dataset_folder(spec.dataset, setting.out))
+        loop.train(spec, Dominoes.of(dealt), probes(spec.dataset, probe, 0), progress=first)
     return found
 
 

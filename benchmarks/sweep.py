@@ -32,24 +32,24 @@ FIELDS = {"dataset.top": "digits", "dataset.bottom": "textures", "dataset.preval
 
 def described(seeds: int, **more: Any) -> Any:
     """A sweep over seeds."""
-    from dominoes import sweep
+    from dominoes.runs import sweep_file
 
     fields = FIELDS | {name.replace("__", "."): value for name, value in more.items()}
     parameters = {name: {"value": value} for name, value in fields.items()} | {"seed": {"min": 0, "max": seeds - 1}}
-    return sweep.expand({"name": "benchmark", "method": "grid", "parameters": parameters})
+    return sweep_file.expand({"name": "benchmark", "method": "grid", "parameters": parameters})
 
 
 def throughput(workers: int) -> dict[str, float]:
     """Seconds of one sweep of eight runs."""
-    from dominoes import engines
-    from dominoes.jobs import Setting
+    from dominoes.runs.engines import local
+    from dominoes.runs.engines.protocol import Setting
 
     runs = described(8, dataset__n=1200, train__epochs=8, train__batch=32, train__measurements=10, train__probe=200).runs
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         began = time.monotonic()
         starts, ends = [], []
-        engine = engines.local(iter(runs), Setting(out, "cpu"), workers=workers)
+        engine = local.local(iter(runs), Setting(out, "cpu"), workers=workers)
         for report in engine:
             ends.append(time.monotonic())
             starts.append(ends[-1] - report.seconds)
@@ -67,14 +67,15 @@ def idle(starts: list[float], ends: list[float], workers: int) -> float:
 
 def scan(count: int, rounds: int) -> list[dict[str, float]]:
     """Seconds of status and export over many finished runs, `rounds` times over the same ones."""
-    from dominoes import deal, plan, run
-    from dominoes.dataset import probes
+    from dominoes.data import dealing
+    from dominoes.data.dominoes import probes
+    from dominoes.runs import execution, plan
 
     found = plan.make(described(count, dataset__n=1000, train__model="mlp", train__epochs=8, train__batch=16, train__probe=200))
     first = found.runs[0].spec
     with tempfile.TemporaryDirectory() as folder:
         out, table = Path(folder) / "out", Path(folder) / "curves.parquet"
-        made = run.execute(first, deal.make(first.dataset), probes(first.dataset, first.train.probe, 0), out).folder
+        made = execution.execute(first, dealing.make(first.dataset), probes(first.dataset, first.train.probe, 0), out).folder
         for each in found.runs[1:]:
             place = made.with_name(each.spec.id)
             shutil.copytree(made, place)

@@ -29,7 +29,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dominoes import jobs
+from dominoes.runs.engines import protocol
 from dominoes.spec import DominoSpec
 
 ROOT = Path(__file__).parents[1]
@@ -64,7 +64,7 @@ class Side:
     """A process that answers requests for figures."""
 
     def __init__(self, name: str):
-        environment = os.environ | (jobs.ENVIRONMENT if name == "ours" else _ONE_THREAD)
+        environment = os.environ | (protocol.ENVIRONMENT if name == "ours" else _ONE_THREAD)
         command = [sys.executable, "-m", "benchmarks.sides", name]
         self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -150,7 +150,7 @@ def cpu_rows(side: Callable[[str], Side], sources: tuple[str, str], scale: int |
         return found
 
     def start() -> dict[str, float]:
-        jobs.compose(spec, jobs.Setting(out))
+        protocol.compose(spec, protocol.Setting(out))
         return once("ours", "start", model="detector", n=spec.n, probe=20 if quick else PROBE, sources=sources, out=str(out))
 
     spec = DominoSpec(n=300 if quick else TRAIN, prevalence=(0.65, 0.65), top=sources[0], bottom=sources[1])

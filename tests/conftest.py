@@ -8,9 +8,9 @@ import pytest
 import synthetic_runs
 from click.testing import CliRunner
 
-from dominoes import deal
-from dominoes.commands import main
-from dominoes.deal import Dealt
+from dominoes.cli.main import main
+from dominoes.data import dealing
+from dominoes.data.dealing import Dealt
 from dominoes.spec import DominoSpec
 
 ROOT = Path(__file__).parent.parent
@@ -52,7 +52,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 @pytest.fixture(scope="session")
 def small() -> Dealt:
     """300 dominoes of the embedded sources with all nine states."""
-    return deal.make(DominoSpec(n=300, prevalence=(0.7, 0.6), reliability=(0.8, 0.7), top="digits", bottom="textures", seed=3))
+    return dealing.make(DominoSpec(n=300, prevalence=(0.7, 0.6), reliability=(0.8, 0.7), top="digits", bottom="textures", seed=3))
 
 
 @pytest.fixture(scope="session")

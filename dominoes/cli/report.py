@@ -1,0 +1,72 @@
+"""The commands that show results: report and plot. Like `commands`, it prints and knows click."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dominoes.cli import options
+from dominoes.errors import OutputError
+
+
+@click.command()
+@click.argument("paths", metavar="RESULTS...", nargs=-1, required=True, type=options.PATH)
+@click.option("--out", type=options.PATH, help="Page to write (.html).")
+@click.option("--fit", is_flag=True, help="Fit and compare here, where the results hold no fits.csv or comparison.csv.")
+@click.option("--figures", "folder", type=options.PATH, metavar="DIR", help="Folder for every figure as a still, from the same numbers.")
+@click.option("--format", "form", default="svg", show_default=True, type=click.Choice(["svg", "pdf", "png"]), help="Format of the stills.")
+@click.option(
+    "--data", type=options.PATH, help="Folder with the sources, for the preview.  [default: $DOMINOES_DATA, else the cache folder]"
+)
+def report(paths: tuple[Path, ...], out: Path | None, fit: bool, folder: Path | None, form: str, data: Path | None) -> None:
+    """One page about RESULTS: a run's folder, folders of runs, a sweep's folder, or a table of curves.
+
+    It is one file that needs no network: counts, pictures, curves, theory, laws across the sweep, confusion and all runs. Results may be
+    unfinished or incomplete: the page says what is missing and shows the rest.
+    """
+    from dominoes.report import results
+    from dominoes.report.charts import theory
+    from dominoes.report.html import page
+
+    if out is None and folder is None:
+        raise OutputError("there is nothing to write; pass --out PAGE.html, or --figures DIR, or both")
+    if out is not None:
+        page.known_suffix(out)
+    found = results.gather(paths)
+    found = theory.fitted(found) if fit else found
+    parts = page.write(found, out, data=data) if out is not None else page.sections(found, data=data)
+    if out is not None:
+        count = found.curves["run"].nunique()
+        click.echo(f"{out}: {len(page.charts_of(parts))} figures of {count} run{'' if count == 1 else 's'} ({_size(out)})")
+    if folder is not None:
+        written = page.stills(parts, folder, form)
+        click.echo(f"{folder}: {len(written)} files")
+
+
+def _size(path: Path) -> str:
+    return f"{path.stat().st_size / 1e6:.1f} MB"
+
+
+@click.command()
+@click.argument("results", type=options.PATH)
+@click.option("--figure", "name", metavar="NAME", help="Another figure of the report, by its name.  [default: the one-sided curves]")
+@options.data
+@click.option("--out", required=True, type=options.PATH, help="Figure to write (.png, .svg or .pdf).")
+def plot(results: Path, name: str | None, data: Path | None, out: Path) -> None:
+    """Draw the one-sided learning curves of RESULTS, or another figure of its report; seeds of one spec make a band."""
+    from dominoes.report import stills
+    from dominoes.report.charts import learning, theory
+    from dominoes.report.html import page
+    from dominoes.report.results import gather
+
+    stills.known_format(out)
+    found = gather([results])
+    if name is None:
+        stills.draw(learning.one_sided(found), out)
+    else:
+        charts = page.charts_of(page.sections(theory.fitted(found), data=data))
+        if name not in charts:
+            raise OutputError(f"--figure {name}: these results have no such figure; they have {', '.join(charts) or 'none'}")
+        stills.draw(charts[name], out)
+    click.echo(str(out))

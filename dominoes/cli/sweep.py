@@ -1,0 +1,304 @@
+"""The commands of sweeps: plan, run, status, export, clean. Like `commands`, it prints and knows click."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dominoes.cli import options
+from dominoes.errors import OutputError, RunError, SpecError
+
+if TYPE_CHECKING:
+    from dominoes.runs.engines.local import Engine
+    from dominoes.runs.engines.protocol import Report, Setting
+    from dominoes.runs.plan import Plan
+    from dominoes.runs.progress import Survey
+    from dominoes.spec import RunSpec
+
+_logs_to = click.Choice(["tensorboard", "wandb"])
+
+
+@click.group()
+def sweep() -> None:
+    """Many runs from one sweep file: plan, run, status, export, clean.
+
+    The results folder holds all there is to know: runs/ID, a folder for each run, is absent, unfinished, FAILED or DONE. A second
+    'run' executes what is missing and nothing else.
+    """
+
+
+@sweep.command("plan")
+@click.argument("file", type=options.PATH)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes to reckon with.  [default: one for each core, or GPU]")
+@click.option("--no-timing", is_flag=True, help="Do not time a few steps to estimate the cost.")
+@options.device()
+@options.data
+@options.download
+def plan_(file: Path, workers: int | None, no_timing: bool, device: str, data: Path | None, download: bool) -> None:
+    """Print the runs of a sweep FILE, their compositions, and what they will cost; nothing is written."""
+    from tabulate import tabulate
+
+    from dominoes.runs import plan
+    from dominoes.spec import KINDS
+
+    planned = _planned(file, data)
+    names = list(planned.swept)
+    rows = []
+    for run in planned.runs:
+        values = [plan.plain(value) for value in planned.values(run.spec).values()]
+        rows.append((run.spec.id, *values, run.n, *(run.kinds[kind] for kind in KINDS)))
+    head = ("run", *(name.removeprefix("dataset.").removeprefix("train.") for name in names), "dominoes", *KINDS)
+    click.echo(tabulate(rows, head, disable_numparse=True))
+    click.echo(f"\n{planned.name}: {len(planned.runs)} runs, {len({run.spec.dataset for run in planned.runs})} datasets")
+    if planned.infeasible:
+        click.echo(f"infeasible: {len(planned.infeasible)} runs\n  {plan.refusal(planned)}")
+    if planned.runs and not no_timing:
+        from dominoes.runs import cost
+        from dominoes.runs.engines import local as local_module
+
+        count = min(workers or local_module.workers_here(device), len(planned.runs))
+        found = cost.estimate(planned, device=device, data=data, download=download)
+        click.echo(f"cost: about {_time(found.seconds / count)} with {count} workers ({_time(found.seconds)} of one worker)")
+        click.echo(f"disk: about {found.bytes / 1e6:.1f} MB")
+
+
+@sweep.command("run")
+@click.argument("file", type=options.PATH)
+@click.option("--out", required=True, type=options.PATH, help="Results folder; finished runs in it are kept and not run again.")
+@click.option("--engine", default="local", show_default=True, type=click.Choice(["local", "ray"]), help="This machine, or a ray cluster.")
+@click.option("--workers", type=click.IntRange(min=1), help="Runs at once.  [default: one for each core, or GPU]")
+@click.option(
+    "--pack",
+    default="auto",
+    show_default=True,
+    metavar="auto|N",
+    help="Runs that a worker trains at once; auto: on CUDA as many as find memory, 32 at most, elsewhere 1.",
+)
+@options.deterministic
+@options.device()
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Execute at most N runs of those that are missing.")
+@click.option("--keep-going", is_flag=True, help="Start further runs after one has failed.")
+@click.option("--skip-infeasible", is_flag=True, help="Go on without points that have no dataset; they stand in runs.csv.")
+@click.option("--accept-changed", is_flag=True, help="Keep finished runs that another package, or other pictures, made.")
+@click.option("--log", "loggers", multiple=True, type=_logs_to, help="Show finished runs there too; repeatable.")
+@click.option("--address", metavar="HOST:PORT", help="Of ray: the cluster to join; auto: this machine's.  [default: a new one]")
+@click.option("--collect", is_flag=True, help="Of ray: bring run folders back from machines that do not share OUT.")
+@options.data
+@options.download
+def run(
+    file: Path,
+    out: Path,
+    engine: str,
+    workers: int | None,
+    pack: str,
+    deterministic: bool,
+    device: str,
+    limit: int | None,
+    keep_going: bool,
+    skip_infeasible: bool,
+    accept_changed: bool,
+    loggers: tuple[str, ...],
+    address: str | None,
+    collect: bool,
+    data: Path | None,
+    download: bool,
+) -> None:
+    """Execute the runs of a sweep FILE that are missing in OUT."""
+    from tqdm import tqdm
+
+    from dominoes.runs import plan, progress
+    from dominoes.runs.engines import local as local_module
+    from dominoes.runs.engines.protocol import Setting
+    from dominoes.runs.state import State
+
+    if engine == "local" and (address or collect):
+        raise SpecError("--address and --collect belong to ray; add --engine ray, or leave them out")
+    planned = _planned(file, data)
+    if planned.infeasible and not skip_infeasible:
+        raise SpecError(
+            f"{file}: {len(planned.infeasible)} of {len(planned.infeasible) + len(planned.runs)} runs have no dataset; change these "
+            f"points, or pass --skip-infeasible to go on without them:\n  {plan.refusal(planned)}"
+        )
+    setting = Setting(out.resolve(), device, data.resolve() if data else None, download, _pack(pack), deterministic)
+    if (_is_new(planned, out) and not collect) or (device in ("cuda", "mps") and engine == "local"):
+        from dominoes.runs.engines import worker
+
+        worker.check([each.spec for each in planned.runs], setting)
+    found = progress.survey(planned, out, deep=True)
+    _refuse_changed(planned, found, accept_changed, data, download)
+    plan.save(planned, out, file.read_bytes())
+    for name, problem in found.damaged.items():
+        click.echo(f"run {name} is marked DONE but damaged, it runs again: {problem}", err=True)
+    missing = [each.spec for each in planned.runs if found.states[each.spec.id] is not State.DONE]
+    done = len(planned.runs) - len(missing)
+    skipped = f", {len(planned.infeasible)} infeasible" if planned.infeasible else ""
+    click.echo(f"{planned.name}: {len(planned.runs)} runs, {done} done before{skipped}")
+    log = _logs(loggers, out, planned)
+    missing = missing[:limit]
+    if not missing:
+        return
+    count = workers or (local_module.workers_here(device) if engine == "local" else None)
+    start = _engine(engine, setting, count, address, collect)
+    failed = 0
+    specs = {spec.id: spec for spec in missing}
+    with tqdm(total=len(missing), unit="run", disable=None, file=sys.stderr) as bar:
+        for report in local_module.launch(missing, start, setting.out, keep_going=keep_going):
+            bar.update(1)
+            failed += report.state == "failed"
+            with bar.external_write_mode(file=sys.stdout):
+                click.echo(_line(planned, specs[report.run], report))
+            if report.state in ("done", "diverged"):
+                for each in log:
+                    each(specs[report.run])
+    if failed:
+        rest = "" if keep_going else "; no further run was started (--keep-going starts them)"
+        click.echo(f"{failed} runs failed{rest}; the reasons are in {out}/runs/ID/FAILED, the same command runs them again", err=True)
+        sys.exit(1)
+
+
+def _pack(text: str) -> int | None:
+    """None for auto."""
+    from dominoes.runs.engines.protocol import MOST_TOGETHER
+
+    if text == "auto":
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_TOGETHER:
+        raise SpecError(f"--pack: expected auto or a whole number from 1 to {MOST_TOGETHER}, got '{text}'")
+    return int(text)
+
+
+def _planned(file: Path, data: Path | None) -> Plan:
+    from dominoes.runs import plan, sweep_file
+
+    described = sweep_file.read(file)
+    for note in described.notes:
+        click.echo(f"Note: {note}", err=True)
+    return plan.make(described, data=data)
+
+
+def _is_new(planned: Plan, out: Path) -> bool:
+    """Whether OUT has another plan, or none; what differs is said."""
+    from dominoes.runs import plan
+
+    if not (out / plan.RECORD).exists():
+        return True
+    try:
+        sentence = plan.difference(plan.load(out), planned)
+    except RunError as error:
+        # It is written anew; the runs' own folders are what counts.
+        sentence = str(error)
+    if sentence:
+        click.echo(f"Note: {sentence}", err=True)
+    return sentence is not None
+
+
+def _refuse_changed(planned: Plan, found: Survey, accept: bool, data: Path | None, download: bool) -> None:
+    from dominoes.runs import progress
+
+    changed = progress.changes(planned, found, data=data, download=download)
+    if changed and not accept:
+        raise RunError(f"{'; '.join(changed)}; pass --accept-changed to keep them and go on, or another --out")
+    for sentence in changed:
+        click.echo(f"Note: {sentence}; kept", err=True)
+
+
+def _logs(names: tuple[str, ...], out: Path, planned: Plan) -> list[Any]:
+    if not names:
+        return []
+    from dominoes.runs.loggers import Logger, logger
+
+    return [logger(Logger(name), out, planned.name) for name in names]
+
+
+def _engine(name: str, setting: Setting, workers: int | None, address: str | None, collect: bool) -> Engine:
+    if name == "ray":
+        from dominoes.runs.engines import on_ray
+
+        return partial(on_ray.on_ray, setting=setting, workers=workers, address=address, collect=collect)
+    from dominoes.runs.engines import local as local_module
+
+    assert workers is not None
+
+    def local(specs: Iterator[RunSpec]) -> Iterator[Report]:
+        return local_module.local(specs, setting, workers=workers)
+
+    return local
+
+
+def _line(planned: Plan, spec: RunSpec, report: Report) -> str:
+    from dominoes.runs.plan import plain
+
+    values = ", ".join(f"{name.split('.', 1)[-1]} {plain(value)}" for name, value in planned.values(spec).items())
+    head = f"{report.state} {report.run} [{report.seconds:.0f} s]"
+    return f"{head}{' ' if values else ''}{values}{f': {report.reason}' if report.reason else ''}"
+
+
+def _time(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{seconds:.0f} s" if seconds < 100 else f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+@sweep.command()
+@click.argument("folder", type=options.PATH)
+@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
+def status(folder: Path, as_json: bool) -> None:
+    """How far the sweep in results FOLDER is; writes nothing."""
+    import json
+    from dataclasses import asdict
+
+    from dominoes.runs import plan, progress
+
+    planned = plan.load(folder)
+    found = progress.status(planned, folder)
+    if as_json:
+        click.echo(json.dumps(asdict(found), indent=1))
+        return
+    diverged = f" ({found.diverged} diverged)" if found.diverged else ""
+    counts = [f"{found.done} done{diverged}", f"{found.running} running", f"{found.failed} failed", f"{found.left} left"]
+    counts += [f"{found.infeasible} infeasible"] * bool(found.infeasible)
+    counts += [f"{found.others} finished ones of another sweep file"] * bool(found.others)
+    click.echo(f"{planned.name}: {found.runs} runs: {', '.join(counts)}")
+    if found.per_hour is not None and found.seconds_left is not None:
+        click.echo(f"{found.per_hour:.3g} runs an hour, {_time(found.seconds_left)} to go")
+    for name, reason in found.reasons.items():
+        click.echo(f"failed {name}: {reason}")
+    for name, problem in found.damaged.items():
+        click.echo(f"damaged {name}: {problem}; 'dominoes sweep run' runs it again")
+
+
+@sweep.command("export")
+@click.argument("folder", type=options.PATH)
+@click.option("--out", required=True, type=options.PATH, help="Table of curves to write (.csv or .parquet); runs.csv comes beside it.")
+@click.option("--classes", is_flag=True, help="Write the curves by class too, beside the others.")
+def export(folder: Path, out: Path, classes: bool) -> None:
+    """Write the finished runs of results FOLDER as one table, with what was swept as further columns."""
+    from dominoes.runs import collected, plan
+
+    found = collected.export(plan.load(folder), folder, out, classes=classes)
+    for name, problem in found.damaged.items():
+        click.echo(f"left out, damaged: run {name}: {problem}; 'dominoes sweep run' runs it again", err=True)
+    missing = f", {found.missing} of the sweep are not finished" if found.missing else ""
+    click.echo(f"{', '.join(map(str, found.files))}: {found.runs} runs{missing}")
+
+
+@sweep.command()
+@click.argument("folder", type=options.PATH)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def clean(folder: Path, yes: bool) -> None:
+    """Remove unfinished runs of results FOLDER, that nobody is at; finished and failed ones stay."""
+    from dominoes.runs import progress
+
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is not a folder; expected a sweep's results folder")
+    found = progress.unfinished(folder)
+    if not found:
+        click.echo(f"{folder}: nothing is unfinished")
+        return
+    if not yes:
+        click.confirm(f"Remove {len(found)} unfinished runs of {folder}?", abort=True)
+    click.echo(f"{folder}: {sum(progress.remove(each) for each in found)} unfinished runs removed")

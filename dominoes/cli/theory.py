@@ -1,0 +1,261 @@
+"""The commands of the theory: toy curves, fits, the comparison of theory and curves, and the yardstick of simplicity. Like `commands`, it
+prints and knows click."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dominoes.cli import options
+from dominoes.errors import CurvesError, FitError, OutputError, SpecError
+from dominoes.spec import SIDES, DominoSpec, TrainSpec, parse
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@click.command()
+@click.option("--preset", default="double-descent", show_default=True, metavar="NAME", help="double-descent or grokking.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=X", help="Change a value: ceiling.1=0.5, usage=equal, classes=10. Repeatable."
+)
+@click.option("--until", default=400.0, show_default=True, help="Last time.")
+@click.option("--points", default=401, show_default=True, type=click.IntRange(min=2), help="Points in time, evenly spaced from 0.")
+@click.option("--out", required=True, type=options.PATH, help="CSV file to write.")
+@click.option("--plot", is_flag=True, help="Draw it too, as a .png beside the CSV file.")
+def toy(preset: str, settings: tuple[str, ...], until: float, points: int, out: Path, plot: bool) -> None:
+    """Curves of the pattern-learning model (Davies, Langosco and Krueger 2023) from its parameters."""
+    import numpy as np
+    import pandas as pd
+
+    from dominoes import files
+    from dominoes.theory import pattern_model
+
+    model = pattern_model.change(pattern_model.preset(preset), dict(_setting(text) for text in settings))
+    if not (np.isfinite(until) and until > 0):
+        raise FitError(f"--until {until}: expected a time above 0")
+    columns = pattern_model.table(model, np.linspace(0, until, points))
+    files.write(out, pd.DataFrame(columns).to_csv(index=False, lineterminator="\n"))
+    test, t = columns["test_accuracy"], columns["t"]
+    peak = int(test.argmax())
+    dip = peak + int(test[peak:].argmin())
+    half = f"first at .5 by t = {t[(test >= 0.5).argmax()]:g}" if (test >= 0.5).any() else "never at .5"
+    falls = f", then lowest {test[dip]:.3f} at t = {t[dip]:g}" if dip > peak else ""
+    click.echo(f"{out}: test accuracy {half}, highest {test[peak]:.3f} at t = {t[peak]:g}{falls}, at the end {test[-1]:.3f}")
+    if plot:
+        from dominoes.report import stills
+
+        stills.draw_toy(columns, out.with_suffix(".png"))
+        click.echo(str(out.with_suffix(".png")))
+
+
+def _setting(text: str) -> tuple[str, float | str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name or not value:
+        raise FitError(f"--set {text}: expected NAME=VALUE, such as ceiling.1=0.5")
+    return name, value
+
+
+@click.command()
+@click.argument("curves", type=options.PATH)
+@click.option("--family", "families", multiple=True, metavar="NAME", help="Only this family of curves; repeatable.  [default: all]")
+@click.option("--metric", "metrics", multiple=True, type=click.Choice(["loss", "accuracy"]), help="Only this metric.  [default: both]")
+@click.option("--classes", default=10, show_default=True, type=click.IntRange(min=2), help="K; chance is 1/K, and ln K for the loss.")
+@click.option("--out", required=True, type=options.PATH, help="Table of fits to write (.csv).")
+def fit(curves: Path, families: tuple[str, ...], metrics: tuple[str, ...], classes: int, out: Path) -> None:
+    """Fit every learning curve of CURVES (a table, or a folder of runs) with every family, one row each."""
+    from dominoes import files
+    from dominoes.theory.fits import curve
+
+    table = _table(curves)
+    found = curve.fit_table(table, families=families or curve.SHAPES, metrics=metrics or curve.METRICS, chance=1 / classes)
+    files.write(out, found.to_csv(index=False, lineterminator="\n"))
+    left = found.attrs["left_out"]
+    note = f"; columns that vary within a run are left out: {', '.join(left)}" if left else ""
+    click.echo(f"{out}: {len(found)} fits, {int((found['status'] == 'not learned').sum())} of curves that are not learned{note}")
+
+
+@click.command()
+@click.argument("curves", type=options.PATH)
+@click.option(
+    "--classes", "by_class", type=options.PATH, help="Table by class (classes.csv).  [default: the runs' own, or the one beside CURVES]"
+)
+@click.option("--sweep", is_flag=True, help="Compare across the runs' differing parameters: laws, competition, points left out.")
+@click.option(
+    "--simplicity",
+    "yardsticks",
+    type=options.PATH,
+    multiple=True,
+    help="With --sweep: table of 'dominoes simplicity'; repeatable.  [default: simplicity.csv beside CURVES, or in them]",
+)
+@click.option("--by", multiple=True, metavar="COLUMN", help="Columns that set groups of runs apart.  [default: all that differ]")
+@click.option("--level", default=0.95, show_default=True, help="Level of the intervals.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
+@click.option("--out", required=True, type=options.PATH, help="Table of verdicts to write (.csv).")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
+@click.option(
+    "--plot",
+    type=options.PATH,
+    help="Figure to write (.png, .svg, .pdf): the judged ratios over time, of one group of runs; of a sweep onsets against the yardstick.",
+)
+def compare(
+    curves: Path,
+    by_class: Path | None,
+    sweep: bool,
+    yardsticks: tuple[Path, ...],
+    by: tuple[str, ...],
+    level: float,
+    seed: int,
+    out: Path,
+    as_json: bool,
+    plot: Path | None,
+) -> None:
+    """Ask whether the pattern-learning model predicts CURVES (a folder of runs, or a table), and which rival does.
+
+    Every line begins with holds, fails or cannot tell: the interval over seeds lies within the margin of agreement, outside it, or
+    reaches across.
+    """
+    from dominoes import files
+    from dominoes.theory.comparison import compare_groups
+    from dominoes.theory.sweep_comparison import compare_sweep
+
+    table = _table(curves)
+    classes = _by_class(curves, by_class)
+    measured = _yardsticks(curves, yardsticks) if sweep else None
+    if sweep:
+        found = compare_sweep(table, classes, by=by or None, level=level, seed=seed, simplicity=measured)
+    elif yardsticks:
+        raise CurvesError("--simplicity is read with --sweep; pass both, or neither")
+    else:
+        found = compare_groups(table, classes, by=by or None, level=level, seed=seed)
+    files.write(out, found.table.to_csv(index=False, lineterminator="\n"))
+    click.echo(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(found.lines()))
+    if plot is not None and measured is not None:
+        from dominoes.report import stills
+        from dominoes.report.charts import learning
+        from dominoes.report.charts import sweep as sweep_charts
+        from dominoes.theory.questions import simplicity as simplicity_module
+
+        chart = sweep_charts.onsets(simplicity_module.onsets(table, classes, measured, by or None), learning.probes_text(table))
+        stills.draw(chart, plot)
+    elif plot is not None:
+        from dominoes.report import stills
+        from dominoes.theory.verdicts import Margins
+
+        if found.bands["group"].nunique() > 1:
+            raise CurvesError("--plot draws one group of runs, these are several; pass the curves of one spec")
+        stills.draw_bands(found.bands, Margins().ratio, plot)
+
+
+def _yardsticks(curves: Path, given: tuple[Path, ...]) -> pd.DataFrame | None:
+    """Measurements of simplicity: those given, else those that lie with the curves."""
+    import pandas as pd
+
+    from dominoes.yardstick.code_length import read
+
+    near = curves / "simplicity.csv" if curves.is_dir() else curves.with_name("simplicity.csv")
+    paths = given or ((near,) if near.is_file() else ())
+    return pd.concat([read(path) for path in paths], ignore_index=True) if paths else None
+
+
+def _table(path: Path) -> pd.DataFrame:
+    """Curves as they are: joined runs of a folder, or a table that may have faults, which the comparison names."""
+    if path.is_dir():
+        from dominoes.runs.execution import joined
+
+        return joined(path)
+    from dominoes.theory.run_arrays import read
+
+    return read(path)
+
+
+def _by_class(path: Path, given: Path | None) -> pd.DataFrame | None:
+    from dominoes.theory.run_arrays import read
+
+    if given is not None:
+        return read(given)
+    if path.is_dir():
+        from dominoes.runs.execution import joined
+
+        return joined(path, form="classes")
+    beside = path.with_name("classes.csv")
+    return read(beside) if beside.is_file() else None
+
+
+@click.command()
+@click.option("--source", metavar="SPEC", help="Source to measure: a name or a path.")
+@click.option("--transform", "transforms", multiple=True, metavar="NAME=VALUE", help="What is done to its pictures; repeatable, in order.")
+@click.option("--side", type=click.Choice(SIDES), help="Half on which it is shown; the other is blank.  [default: top]")
+@click.option(
+    "--sweep",
+    "sweep_file",
+    type=options.PATH,
+    help="Instead: every look of a side that differs between this sweep's runs, and its training.",
+)
+@options.training
+@click.option("--n", type=click.IntRange(min=1), help="Training pictures to use at most, drawn by seed.  [default: all]")
+@click.option(
+    "--seeds", default="0-4", show_default=True, metavar="LIST", help="Seeds of the labels' order, of initialisation and training."
+)
+@click.option("--level", default=0.95, show_default=True, help="Level of the intervals over seeds.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes at once.  [default: one for each core, or GPU]")
+@options.device("cpu")
+@options.data
+@options.download
+@options.out("Table to write (.csv).")
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+def simplicity(
+    source: str | None,
+    transforms: tuple[str, ...],
+    side: str | None,
+    sweep_file: Path | None,
+    n: int | None,
+    seeds: str,
+    level: float,
+    workers: int | None,
+    device: str,
+    data: Path | None,
+    download: bool,
+    out: Path,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Measure how simple one half alone is to a network: the yardstick beside the dials.
+
+    Code length of the labels in nats, samples until half and 90 % of the ceiling are reached, the ceiling, and the share of it that
+    a linear model reaches; with intervals over seeds. One epoch, unless --epochs or the sweep says otherwise.
+    """
+    from tqdm import tqdm
+
+    from dominoes import files
+    from dominoes.runs.engines import local
+    from dominoes.yardstick import measurement as yardstick
+
+    if (source is None) == (sweep_file is None) or (sweep_file is not None and (transforms or side)):
+        raise SpecError("expected --source SPEC (with --transform and --side), or --sweep FILE alone; pass one of them")
+    if out.is_dir():
+        raise OutputError(f"--out {out} is a folder; expected the name of a table to write (.csv)")
+    chosen = options.fields(given, "train_")
+    if sweep_file is not None:
+        from dominoes.runs.sweep_file import read
+
+        looks, how = yardstick.looks(read(sweep_file).runs)
+        how = parse(TrainSpec, how.model_dump() | chosen)
+    else:
+        looks = [(str(source), parse(DominoSpec, {"top_transform": transforms}, where="--transform").top_transform, side or SIDES[0])]
+        how = parse(TrainSpec, {"epochs": yardstick.EPOCHS} | chosen)
+    settings = [yardstick.Setting(*look, how, n, data, download, device) for look in looks]
+    with tqdm(unit="task", disable=None, leave=False, file=sys.stderr) as bar:
+
+        def step(done: int, of: int) -> None:
+            bar.total = of
+            bar.update(done - bar.n)
+
+        table = yardstick.measure(settings, options.seeds(seeds), workers=workers or local.workers_here(device), level=level, progress=step)
+    text = table.to_csv(index=False, lineterminator="\n")
+    files.write(out, text)
+    click.echo(table.to_json(orient="records", indent=1) if as_json else "\n".join([*yardstick.sentences(table), str(out)]))

@@ -1,0 +1,1 @@
+"""Results are gathered, completed, charted, and written as a page or stills."""

@@ -1,0 +1,1 @@
+"""The page: sections as one self-contained HTML file."""

@@ -1,0 +1,377 @@
+"""Results as they lie on disk, gathered for looking at: a run, several, a sweep that may be unfinished, or a table made elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dominoes import tables
+from dominoes.errors import CurvesError, DominoesError, RunError, SpecError
+from dominoes.runs import plan, state
+from dominoes.runs.state import RUNS, State
+from dominoes.spec import DominoSpec, RunSpec, parse
+from dominoes.theory import run_arrays
+from dominoes.yardstick import code_length
+
+FITS, COMPARISON, SIMPLICITY = "fits.csv", "comparison.csv", "simplicity.csv"
+_SHOWN = ("finished", "diverged")
+# What follows from other parameters; left out of a name where the others tell the groups apart.
+_DERIVED = ("ratio", "empty", "both", "dominoes")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it was found.
+
+    Attributes:
+        id, seed: of it; the seed is None where nothing tells it.
+        status: finished, diverged, failed, running, unfinished, damaged, not run or infeasible.
+        reason: of a status that is not a good one.
+        folder: its folder, None if it stands in a table only.
+        spec: None where that is not known.
+        environment: content of environment.json, empty if there is none.
+    """
+
+    id: str
+    seed: int | None
+    status: str
+    reason: str = ""
+    folder: Path | None = None
+    spec: RunSpec | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What there is to be looked at.
+
+    Attributes:
+        name: of the results.
+        out: the folder that a command to reproduce writes to.
+        table: what `fit` and `compare` read of them.
+        beside: the folder in which tables made of them are found again.
+        runs: every run that is known of, whatever became of it.
+        curves: rows of `curves.CURVES` of the finished and diverged runs, then `group`, the fields that are swept, and `source_top` and
+            `source_bottom` where these are known.
+        classes: rows of `curves.CLASSES` of the same runs; None if no run has them.
+        fields: names of what sets the groups of runs apart; a group is one spec with all its seeds.
+        groups: names of the groups, in the order of the fields' values.
+        confusion: by run id, counts (K + 1) × (K + 1) × K, see `measuring.Meter.confusion`.
+        fits, comparison: content of fits.csv and comparison.csv, None if there are none.
+        simplicity: content of simplicity.csv, the yardstick; None if there is none.
+        bands: of a comparison that was made from these curves; None if none was.
+        classes_count: K, None where the runs differ in it or nothing tells it.
+        notes: everything that is missing or left out, a sentence each.
+    """
+
+    name: str
+    out: str
+    table: str
+    beside: str
+    runs: tuple[Run, ...]
+    curves: pd.DataFrame
+    classes: pd.DataFrame | None
+    fields: tuple[str, ...]
+    groups: tuple[str, ...]
+    confusion: Mapping[str, NDArray[np.int64]]
+    fits: pd.DataFrame | None
+    comparison: pd.DataFrame | None
+    simplicity: pd.DataFrame | None
+    bands: pd.DataFrame | None
+    classes_count: int | None
+    notes: tuple[str, ...]
+
+    def seeds(self, group: str) -> int:
+        """Runs of a group."""
+        return int(self.curves.loc[self.curves["group"] == group, "run"].nunique())
+
+    def group_of(self, run: str) -> str:
+        """The group of a run, empty if it has no curves."""
+        found = self.curves.loc[self.curves["run"] == run, "group"]
+        return str(found.iloc[0]) if len(found) else ""
+
+    def datasets(self) -> dict[str, DominoSpec]:
+        """The different datasets of all runs with a spec, by what sets them apart."""
+        different = {run.spec.dataset: run for run in self.runs if run.spec is not None and run.status != "infeasible"}
+        values = {spec: spec.model_dump(mode="json") for spec in different}
+        names = [name for name in next(iter(values.values()), {}) if len({str(each.get(name)) for each in values.values()}) > 1]
+        order = sorted(values, key=lambda spec: [_rank(values[spec].get(name)) for name in names])
+        titled = {spec: ", ".join(f"{name} {plan.plain(values[spec].get(name))}" for name in names) for spec in order}
+        return {title or f"{spec.top} over {spec.bottom}": spec for spec, title in titled.items()}
+
+
+def _rank(value: Any) -> tuple[float, str]:
+    """Numbers by size, the halves of a pair one after the other, texts by letter, what is not there last."""
+    if isinstance(value, list):
+        return sum(_rank(part)[0] / 1e3**place for place, part in enumerate(value) if part is not None), str(value)
+    return (float(value), "") if isinstance(value, int | float) else (float("inf"), str(value))
+
+
+def gather(paths: Sequence[Path]) -> Results:
+    """Read results from folders (of a run, of runs, of a sweep) and tables of curves; a run that is met twice counts once.
+
+    Raises RunError: a path is not there. CurvesError: a file is no table of curves. Anything less is a note, or a run's status.
+    """
+    paths = [Path(path) for path in paths]
+    for path in paths:
+        if not path.exists():
+            raise RunError(f"{path} is not there; expected a folder of results, as 'dominoes train --out' leaves it, or a table of curves")
+    runs: dict[str, Run] = {}
+    parts: list[pd.DataFrame] = []
+    by_class: list[pd.DataFrame] = []
+    notes: list[str] = []
+    for path in paths:
+        table = path if path.is_file() else path / "curves.csv"
+        folders = _folders(path)
+        if folders or (path.is_dir() and not table.is_file()):
+            for run in [*_of_folders(folders), *_of_plan(path, notes)]:
+                runs.setdefault(run.id, run)
+            continue
+        found, said = run_arrays.mended(run_arrays.read(table))
+        notes += [f"{table.name}: {note}" for note in said]
+        found = found[~found["run"].isin(list(runs))]
+        parts.append(found)
+        runs |= {run.id: run for run in _of_table(found, table.with_name("runs.csv"))}
+        beside = table.with_name("classes.csv")
+        if beside.is_file():
+            by_class.append(run_arrays.mended(run_arrays.read(beside), form="classes")[0])
+    read = [_read(run) for run in runs.values() if run.folder is not None and run.status in _SHOWN]
+    runs |= {run.id: run for run, *_ in read}
+    parts += [curves for _, curves, _, _ in read if curves is not None]
+    by_class += [classes for _, _, classes, _ in read if classes is not None]
+    confusion = {run.id: counts for run, _, _, counts in read if counts is not None}
+    curves, fields, groups = _grouped(parts, runs, notes)
+    notes += _missing(runs, curves, confusion)
+    first = curves.drop_duplicates("run")
+    place = {str(run): groups.index(group) for run, group in zip(first["run"], first["group"], strict=True)}
+    counts = {run.environment["dominoes"]["classes"] for run in runs.values() if run.environment}
+    if not counts and by_class:
+        counts = {int(table["label"].nunique()) for table in by_class}
+    if not counts and len(curves):
+        counts = {10}
+        notes.append("the number of classes is not known (no table of classes): 10 was taken")
+    if len(counts) > 1:
+        notes.append(f"the runs have different numbers of classes ({', '.join(map(str, sorted(counts)))}): no theory is compared")
+    fits, comparison = (_beside(paths, name, notes) for name in (FITS, COMPARISON))
+    if fits is not None:
+        fits = fits[fits["run"].isin(curves["run"].unique())]
+    return Results(
+        name=", ".join(dict.fromkeys(path.resolve().name for path in paths)),
+        out=str(_out(paths[0])),
+        table=str(paths[0] if paths[0].is_file() or (paths[0] / RUNS).is_dir() else paths[0] / "curves.csv"),
+        beside=str(paths[0] if paths[0].is_dir() else paths[0].parent),
+        runs=tuple(sorted(runs.values(), key=lambda run: (place.get(run.id, len(groups)), run.seed or 0))),
+        curves=curves,
+        classes=pd.concat(by_class, ignore_index=True) if by_class else None,
+        fields=fields,
+        groups=groups,
+        confusion=confusion,
+        fits=fits if fits is not None and len(fits) else None,
+        comparison=comparison,
+        simplicity=_yardstick(paths, notes),
+        bands=None,
+        classes_count=int(counts.pop()) if len(counts) == 1 else None,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _out(path: Path) -> Path:
+    """The folder whose runs/ holds or would hold the runs."""
+    if path.is_file():
+        return path.parent
+    alone = (path / state.DONE).exists() or (path / "spec.json").exists()
+    return path.parent.parent if alone and path.parent.name == RUNS else path
+
+
+def _folders(path: Path) -> list[Path]:
+    """Run folders: the path itself, or those under its runs/."""
+    if (path / state.DONE).exists() or (path / "spec.json").exists():
+        return [path]
+    return sorted(each for each in (path / RUNS).glob("*") if each.is_dir()) if (path / RUNS).is_dir() else []
+
+
+def _of_folders(folders: Sequence[Path]) -> list[Run]:
+    found = []
+    for folder in folders:
+        which = state.of(folder)
+        spec, reason, environment = None, "", {}
+        try:
+            spec = parse(RunSpec, json.loads((folder / "spec.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, SpecError):
+            reason = "spec.json is missing or damaged"
+        status = which.value
+        if which is State.DONE:
+            try:
+                environment = state.environment(folder)
+                damage = state.damage(folder, deep=False, content=environment) or reason
+            except RunError:
+                damage = "environment.json is damaged"
+            status, reason = ("damaged", damage) if damage else (str(environment["status"]), "")
+            if status == "diverged":
+                reason = f"a loss was not finite at step {environment.get('diverged_at')}"
+        elif which is State.FAILED:
+            reason = state.reason(folder)
+        found.append(Run(folder.name if spec is None else spec.id, spec.seed if spec else None, status, reason, folder, spec, environment))
+    return found
+
+
+def _of_plan(path: Path, notes: list[str]) -> list[Run]:
+    """Runs of a sweep's plan; those that have a folder were met before."""
+    if not (path / plan.RECORD).is_file():
+        return []
+    try:
+        planned = plan.load(path)
+    except RunError as error:
+        notes.append(str(error))
+        return []
+    found = [Run(run.spec.id, run.spec.seed, "not run", "planned, not started", None, run.spec) for run in planned.runs]
+    return found + [Run(run.spec.id, run.spec.seed, "infeasible", run.reason, None, run.spec) for run in planned.infeasible]
+
+
+def _of_table(table: pd.DataFrame, beside: Path) -> list[Run]:
+    seeds = table.drop_duplicates("run").set_index("run")["seed"]
+    known: dict[str, dict[str, Any]] = {}
+    if beside.is_file():
+        try:
+            records = pd.read_csv(beside, dtype=str, keep_default_na=False).to_dict("records")
+            known = {str(row["run"]): {str(name): value for name, value in row.items()} for row in records}
+        except (ValueError, KeyError):
+            known = {}
+    names = dict.fromkeys([*(str(name) for name in seeds.index), *known])
+    found = []
+    for name in names:
+        row = known.get(name, {})
+        seed = str(seeds[name] if name in seeds.index else row.get("seed", "")).strip()
+        whole = int(float(seed)) if seed not in ("", "nan") else None
+        found.append(Run(name, whole, str(row.get("status", "finished")), str(row.get("reason", ""))))
+    return found
+
+
+def _read(run: Run) -> tuple[Run, pd.DataFrame | None, pd.DataFrame | None, NDArray[np.int64] | None]:
+    """A finished run's tables; one that cannot be read becomes a damaged run."""
+    assert run.folder is not None
+    try:
+        curves = tables.read(run.folder / "curves.csv")
+        classes = tables.read(run.folder / "classes.csv", form="classes")
+    except (CurvesError, OSError) as error:
+        return Run(run.id, run.seed, "damaged", str(error), run.folder, run.spec, run.environment), None, None, None
+    try:
+        with np.load(run.folder / state.CONFUSION) as content:
+            counts = content["counts"]
+    except (OSError, ValueError, KeyError, EOFError):
+        counts = None
+    return run, curves, classes, counts
+
+
+def _grouped(parts: list[pd.DataFrame], runs: Mapping[str, Run], notes: list[str]) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
+    """All curves in one table with what sets the groups apart."""
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return pd.DataFrame(columns=[*tables.CURVES, "group"]), (), ()
+    made: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        further = [str(column) for column in part.columns if column not in tables.CURVES]
+        for name, row in part.drop_duplicates("run").set_index("run").iterrows():
+            made[str(name)] = {column: row[column] for column in further}
+    for name, values in made.items():
+        run = runs[name]
+        if run.spec is not None:
+            try:
+                values |= state.parameters(run.spec, run.environment.get("dominoes", {}).get("n"))
+            except DominoesError as error:
+                notes.append(f"run {name}: {error}")
+    parameters = pd.DataFrame.from_dict(made, orient="index")
+    fields = [str(column) for column in parameters.columns if parameters[column].astype(str).nunique() > 1]
+    for name in _DERIVED:
+        fewer = [each for each in fields if each != name]
+        if name in fields and fewer and len(_keys(parameters, fewer).unique()) == len(_keys(parameters, fields).unique()):
+            fields = fewer
+    keys = _keys(parameters, fields)
+    first = parameters.assign(group=keys).drop_duplicates("group")
+    order = first.assign(**{name: pd.to_numeric(first[name], errors="coerce").fillna(np.inf) for name in fields})
+    groups = tuple(str(name) for name in order.sort_values([*fields, "group"], kind="stable")["group"])
+    kept = [part[[column for column in part.columns if column in tables.CURVES]] for part in parts]
+    curves = pd.concat(kept, ignore_index=True)
+    sources = [name for name in ("source_top", "source_bottom") if name in parameters.columns and name not in fields]
+    curves = curves.join(parameters.assign(group=keys)[["group", *fields, *sources]], on="run")
+    return curves, tuple(fields), groups
+
+
+def _keys(parameters: pd.DataFrame, fields: Sequence[str]) -> pd.Series:
+    if not fields:
+        known = parameters.iloc[0].to_dict()
+        names = [f"{known['source_top']} over {known['source_bottom']}" if "source_top" in known else "", str(known.get("model", ""))]
+        return pd.Series(", ".join(filter(None, names)) or "all runs", index=parameters.index)
+    texts = [name + " " + parameters[name].map(_text) for name in fields]
+    found = texts[0]
+    for text in texts[1:]:
+        found = found + ", " + text
+    return found
+
+
+def _text(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _missing(runs: Mapping[str, Run], curves: pd.DataFrame, confusion: Mapping[str, Any]) -> list[str]:
+    notes = []
+    bad: dict[str, int] = {}
+    for run in runs.values():
+        if run.status != "finished":
+            bad[run.status] = bad.get(run.status, 0) + 1
+    if bad:
+        notes.append(f"of {len(runs)} runs {', '.join(f'{count} {status}' for status, count in bad.items())}: see the table of runs")
+    if not len(curves):
+        notes.append("there is no finished run: no curves are drawn")
+    for kind in ("top", "bottom", "both", "conflict"):
+        if len(curves) and not ((curves["kind"] == kind) & (curves["split"] == "test")).any():
+            notes.append(f"no run was measured on test dominoes of kind {kind}")
+    shown = curves["run"].nunique()
+    if shown and len(confusion) < shown:
+        notes.append(f"{shown - len(confusion)} of {shown} runs have no {state.CONFUSION}: made by an earlier version, or a table only")
+    if len(curves) and (curves.groupby("group")["run"].nunique() == 1).any():
+        notes.append("some groups have a single seed: they have no band and no interval")
+    return notes
+
+
+def _beside(paths: Sequence[Path], name: str, notes: list[str]) -> pd.DataFrame | None:
+    """A table that the theory's commands left among the results."""
+    found = []
+    for path in paths:
+        file = path / name if path.is_dir() else path.with_name(name)
+        if not file.is_file():
+            continue
+        try:
+            table = pd.read_csv(file, dtype={"run": str, "group": str})
+        except (ValueError, OSError) as error:
+            notes.append(f"{file} cannot be read as a table ({error}); it is left out")
+            continue
+        wanted = {"run", "kind", "metric", "family", "onset"} if name == FITS else {"question", "verdict", "sentence"}
+        if not wanted <= set(table.columns):
+            notes.append(f"{file} lacks the columns {', '.join(sorted(wanted - set(table.columns)))}; it is left out")
+            continue
+        newest = max((mark.stat().st_mtime for mark in (path / RUNS).glob(f"*/{state.DONE}")), default=0.0)
+        if newest > file.stat().st_mtime:
+            notes.append(f"{file} is older than the newest run, so it does not cover all of them; make it anew, or pass --fit")
+        found.append(table)
+    return pd.concat(found, ignore_index=True) if found else None
+
+
+def _yardstick(paths: Sequence[Path], notes: list[str]) -> pd.DataFrame | None:
+    """Measurements of simplicity that lie among the results."""
+    found = []
+    for path in paths:
+        file = path / SIMPLICITY if path.is_dir() else path.with_name(SIMPLICITY)
+        if file.is_file():
+            try:
+                found.append(code_length.read(file))
+            except CurvesError as error:
+                notes.append(f"{error}; it is left out")
+    return pd.concat(found, ignore_index=True) if found else None

@@ -1,0 +1,71 @@
+"""What a sweep will cost, from a few timed steps of each kind of run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+
+from dominoes.data import dealing
+from dominoes.data.dealing import Deal
+from dominoes.data.dominoes import Dominoes, probes
+from dominoes.runs.plan import Plan, Planned
+from dominoes.spec import SIDES, RunSpec
+from dominoes.training.loop import device_of, schedule, train
+
+# Steps that are timed; as many before them warm up.
+_STEPS = 12
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a whole sweep: seconds of one worker, and bytes on disk."""
+
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True)
+class _Rates:
+    step: float
+    measurement: float
+    bytes: float
+
+
+def estimate(plan: Plan, *, device: str = "auto", data: Path | None = None, download: bool = False) -> Cost:
+    """Time a few steps and one measurement for every combination of network, batch, probe and sources, and add up.
+
+    Runs are reckoned one at a time: what a GPU gains by several at once (`packing`) is left out.
+
+    Nothing is written. On a machine that does other work the estimate is too long by as much.
+    """
+    rates: dict[tuple[object, ...], _Rates] = {}
+    seconds = total = 0.0
+    for run in plan.runs:
+        how = run.spec.train
+        key = (how.model, how.batch, how.optimizer, how.probe, how.precision, run.spec.dataset.top, run.spec.dataset.bottom)
+        if key not in rates:
+            rates[key] = _rates(run, device, data, download)
+        steps = ceil(run.n / how.batch) * how.epochs
+        measured = len(schedule(steps, how.measurements))
+        seconds += rates[key].step * steps + rates[key].measurement * measured
+        total += rates[key].bytes * measured + 3000
+    return Cost(seconds, int(total))
+
+
+def _rates(run: Planned, device: str, data: Path | None, download: bool) -> _Rates:
+    spec = run.spec
+    dealt = dealing.make(spec.dataset, data=data, download=download)
+    tests = probes(spec.dataset, spec.train.probe, spec.train.probe_seed, data=data, download=download)
+    few = replace(dealt, deal=_first(dealt.deal, _STEPS * spec.train.batch))
+    how = spec.train.model_copy(update={"epochs": 1, "measurements": 1})
+    trained = [train(RunSpec(dataset=spec.dataset, train=how), Dominoes.of(few), tests, device=device_of(device)) for _ in range(2)][1]
+    measured = len(schedule(trained.steps, 1))
+    text = len(trained.curves.to_csv(index=False)) + len(trained.classes.to_csv(index=False))
+    return _Rates(trained.seconds["training"] / trained.steps, trained.seconds["measuring"] / measured, text / measured)
+
+
+def _first(table: Deal, count: int) -> Deal:
+    return Deal(
+        table.label[:count], {side: table.index[side][:count] for side in SIDES}, {side: table.shown[side][:count] for side in SIDES}
+    )

@@ -1,0 +1,1 @@
+"""Where runs are executed: on this machine, or on a Ray cluster."""

@@ -1,0 +1,140 @@
+"""What is handed to a worker and what comes back; and the datasets that workers share. Loads neither torch nor pandas."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from dominoes.data import dealing, folder
+from dominoes.errors import DatasetError, OutputError, RunError
+from dominoes.runs import state
+from dominoes.spec import DominoSpec, RunSpec
+
+# Read by the memory allocator and by numerical libraries before Python starts. glibc would return big tensors to the kernel after
+# each step and wait for fresh pages in the next; threads of one process cost more than processes of one thread; and CUDA's matrix
+# products are only reproducible with a workspace of their own.
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "17179869184",
+    "MALLOC_TOP_PAD_": "268435456",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+}
+# Runs that a worker has at once on a GPU at most: PyTorch has so many streams, with more some would share one.
+MOST_TOGETHER = 32
+# Reason of a report of a run that was finished elsewhere in the meantime.
+BY_ANOTHER = "by another launch"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where a worker works.
+
+    Attributes:
+        out: results folder; datasets that were composed before are in `out`/datasets.
+        device: auto, cpu, cuda or mps.
+        data: folder with the sources, None: where `sources.load` looks.
+        download: let torchvision download sources.
+        pack: most runs that a worker has at work at once; None: on CUDA as many as find memory, up to 32, elsewhere one.
+        deterministic: on CUDA, use only algorithms that repeat themselves bit for bit.
+    """
+
+    out: Path
+    device: str = "auto"
+    data: Path | None = None
+    download: bool = False
+    pack: int | None = None
+    deterministic: bool = True
+
+    def dumps(self) -> str:
+        """As a line of JSON."""
+        return json.dumps(asdict(self), default=str)
+
+    @classmethod
+    def loads(cls, text: str) -> Setting:
+        """From a line of JSON."""
+        values = json.loads(text)
+        return cls(**values | {name: Path(values[name]) for name in ("out", "data") if values[name]})
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a run.
+
+    Attributes:
+        run: its id.
+        state: done, diverged, failed, running (in other hands), or lost (the worker's device broke down, perhaps through another run).
+        reason: of a failure or loss, in one line; who has it, if it is in other hands.
+        trace: of a failure, the traceback.
+        seconds: wall time from taking the spec to the report.
+    """
+
+    run: str
+    state: str
+    reason: str = ""
+    trace: str = ""
+    seconds: float = 0.0
+
+    def dumps(self) -> str:
+        """As a line of JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def loads(cls, line: str) -> Report:
+        """From a line of JSON. Raises RunError if it is none."""
+        try:
+            return cls(**json.loads(line))
+        except (ValueError, TypeError) as error:
+            raise RunError(f"a worker process answered {line.strip()[:80]!r}, expected a report; run the sweep again") from error
+
+
+def dataset_folder(spec: DominoSpec, out: Path) -> Path:
+    """Where a sweep keeps the dataset of a spec."""
+    return Path(out) / "datasets" / spec.id
+
+
+def failed(spec: RunSpec, out: Path, reason: str, trace: str, seconds: float = 0.0) -> Report:
+    """Mark a run FAILED that came to no end of its own."""
+    try:
+        with state.claimed(Path(out) / state.RUNS / spec.id) as claim:
+            claim.fail(reason, trace)
+    except state.Busy as error:
+        return Report(spec.id, "running", str(error), seconds=seconds)
+    except OutputError as error:
+        reason = f"{reason} ({error})"
+    return Report(spec.id, "failed", reason, trace, seconds)
+
+
+def compose(spec: DominoSpec, setting: Setting) -> None:
+    """Keep the dataset of a spec where every worker finds it, unless it is there already. Raises OutputError, Infeasible, SourceError."""
+    place = dataset_folder(spec, setting.out)
+    if _readable(place, setting):
+        return
+    dealt = dealing.make(spec, data=setting.data, download=setting.download)
+    try:
+        folder.save(dealt, place, force=True)
+    except OutputError:
+        # Another launch may have put it there in between.
+        if not _readable(place, setting):
+            raise
+
+
+def _readable(place: Path, setting: Setting) -> bool:
+    try:
+        folder.read(place, data=setting.data, download=setting.download)
+    except DatasetError:
+        return False
+    return True
+
+
+def composed(specs: Iterator[RunSpec], setting: Setting) -> Iterator[RunSpec]:
+    """The specs, each once its dataset is there."""
+    done: set[DominoSpec] = set()
+    for spec in specs:
+        if spec.dataset not in done:
+            compose(spec.dataset, setting)
+            done.add(spec.dataset)
+        yield spec

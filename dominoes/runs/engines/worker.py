@@ -1,0 +1,155 @@
+"""What a worker process does: run specs in, run folders out, one after the other or several at once.
+
+Started as `python -m dominoes.runs.engines.worker` it reads one JSON object a line: first the setting, then specs, of which it may get
+more while it is at work. It answers each spec with a report, and ends at once when its input does, for then nobody waits for its runs any
+more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from functools import lru_cache
+
+import torch
+
+from dominoes.data import dealing, dominoes, folder
+from dominoes.data.dealing import Dealt
+from dominoes.data.dominoes import Dominoes
+from dominoes.errors import DatasetError
+from dominoes.runs import execution, state
+from dominoes.runs.engines.protocol import BY_ANOTHER, MOST_TOGETHER, Report, Setting, dataset_folder, failed
+from dominoes.spec import DominoSpec, RunSpec
+from dominoes.training.device import Lane, broken
+from dominoes.training.loop import device_of
+from dominoes.training.turns import CardMemory, Pack
+
+
+def check(specs: Iterable[RunSpec], setting: Setting) -> None:
+    """Make the probes of every run, and look for the device, so that what no run could do is said before the first one starts.
+
+    Raises SpecError, SourceError, DeviceError.
+    """
+    device_of(setting.device)
+    for look, how in {(spec.dataset.look, spec.train) for spec in specs}:
+        _probes(look, how.probe, how.probe_seed, setting)
+
+
+def together(setting: Setting) -> Pack[RunSpec, Report]:
+    """An empty pack for the runs of a worker."""
+    cuda = setting.device in ("auto", "cuda") and torch.cuda.is_available()
+    limit = setting.pack or (MOST_TOGETHER if cuda else 1)
+    memory = CardMemory(torch.device("cuda")) if cuda and setting.pack is None else None
+    return Pack(lambda spec, count: _turns(spec, setting, count), limit, memory)
+
+
+def reports(pack: Pack[RunSpec, Report], setting: Setting) -> Iterator[Report]:
+    """Give every run of the pack a turn; yield the reports of those that end.
+
+    Where the device broke down all are reported lost, each with the reason; this process can do nothing more for them, and ends.
+    """
+    for ended in pack.turn():
+        if ended.result is not None:
+            yield ended.result
+            continue
+        assert ended.error is not None
+        reason = execution.failure(ended.error)
+        if not broken(ended.error):
+            yield failed(ended.key, setting.out, reason, ended.trace, ended.seconds)
+            continue
+        for spec in (ended.key, *pack.keys):
+            yield Report(spec.id, "lost", reason, ended.trace, ended.seconds)
+
+
+def attempt(specs: Iterable[RunSpec], setting: Setting) -> Iterator[Report]:
+    """Execute runs in one pack; yield a report of each as it ends, whatever goes wrong. After one that is lost all are (`reports`)."""
+    pack = together(setting)
+    for spec in specs:
+        pack.add(spec)
+    lost = False
+    while len(pack) and not lost:
+        for report in reports(pack, setting):
+            lost = lost or report.state == "lost"
+            yield report
+
+
+def _turns(spec: RunSpec, setting: Setting, packing: Callable[[], int]) -> Generator[None, None, Report]:
+    """One run by turns; whatever goes wrong is in the report, and in the run's folder if that can be written.
+
+    Raises what is wrong with the device.
+    """
+    began = time.perf_counter()
+    try:
+        dealt = _dealt(spec.dataset, setting)
+        tests = _probes(spec.dataset.look, spec.train.probe, spec.train.probe_seed, setting)
+        lane = Lane(device_of(setting.device), spec.train.precision, deterministic=setting.deterministic)
+    except Exception as error:
+        if execution.of_device(error):
+            raise
+        return failed(spec, setting.out, execution.failure(error), traceback.format_exc(), time.perf_counter() - began)
+    try:
+        outcome = yield from execution.turns(spec, dealt, tests, setting.out, lane, packing=packing, repair=True)
+    except state.Busy as error:
+        return Report(spec.id, "running", str(error), seconds=time.perf_counter() - began)
+    except Exception as error:
+        if execution.of_device(error):
+            raise
+        return Report(spec.id, "failed", execution.failure(error), traceback.format_exc(), time.perf_counter() - began)
+    result = "diverged" if outcome.environment["status"] == "diverged" else "done"
+    return Report(spec.id, result, "" if outcome.fresh else BY_ANOTHER, seconds=time.perf_counter() - began)
+
+
+# As many as a pack may hold.
+@lru_cache(maxsize=MOST_TOGETHER)
+def _dealt(spec: DominoSpec, setting: Setting) -> Dealt:
+    try:
+        return folder.read(dataset_folder(spec, setting.out), data=setting.data, download=setting.download)
+    except DatasetError:
+        # Not composed beforehand (no shared file system), or another launch is replacing it: the same spec deals the same rows.
+        return dealing.make(spec, data=setting.data, download=setting.download)
+
+
+@lru_cache(maxsize=4)
+def _probes(look: DominoSpec, n: int, seed: int, setting: Setting) -> Mapping[str, Dominoes]:
+    return dominoes.probes(look, n, seed, data=setting.data, download=setting.download)
+
+
+def serve() -> None:
+    """Answer specs from standard input until it ends."""
+    # Ctrl-C in a terminal reaches every process; the one that commands the sweep decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    # Whatever a library prints must not be taken for a reply.
+    os.dup2(2, 1)
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(lines,), daemon=True).start()
+    setting = Setting.loads(lines.get())
+    pack = together(setting)
+    lost = False
+    while not lost:
+        # It waits for work only where there is none.
+        while not len(pack) or not lines.empty():
+            pack.add(RunSpec.model_validate(json.loads(lines.get())))
+        for report in reports(pack, setting):
+            replies.write(report.dumps() + "\n")
+            replies.flush()
+            lost = lost or report.state == "lost"
+    # At once: to clear up on a device that answers nothing can take for ever.
+    os._exit(1)
+
+
+def _listen(lines: queue.SimpleQueue[str]) -> None:
+    for line in sys.stdin:
+        lines.put(line)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    serve()

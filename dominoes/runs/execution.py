@@ -1,0 +1,253 @@
+"""One run spec becomes one run folder: claimed, written whole, marked DONE last. The only module that knows the order of the stages."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from dominoes import __version__, files, tables
+from dominoes.data.dealing import Dealt
+from dominoes.data.dominoes import Dominoes
+from dominoes.data.folder import metadata
+from dominoes.errors import DominoesError, RunError
+from dominoes.runs import state
+from dominoes.runs.state import DONE, RUNS
+from dominoes.spec import SIDES, RunSpec
+from dominoes.training import loop
+from dominoes.training.device import Lane, broken, out_of_memory
+from dominoes.training.loop import Trained, finish
+
+_NO_RUN = "{} holds no finished run; expected runs/<id>/DONE in it, as 'dominoes train --out' leaves them"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run.
+
+    Attributes:
+        folder: where its files are.
+        fresh: False if it was finished before and nothing was done.
+        environment: content of environment.json.
+    """
+
+    folder: Path
+    fresh: bool
+    environment: Mapping[str, Any]
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """Its table of learning curves."""
+        return tables.read(self.folder / "curves.csv")
+
+
+def execute(
+    spec: RunSpec,
+    dealt: Dealt,
+    probes: Mapping[str, Dominoes],
+    out: Path,
+    *,
+    device: torch.device | None = None,
+    threads: int = 1,
+    deterministic: bool = True,
+    progress: Callable[[int, int], None] = lambda step, steps: None,
+    repair: bool = False,
+) -> Outcome:
+    """Train one run and keep it in `out`/runs/<id>, unless it is there already.
+
+    What goes wrong in training or writing is kept beside, in the file FAILED: the reason in one line, then the traceback.
+
+    Args:
+        spec: of the run.
+        dealt: its dataset.
+        probes: test sets to measure on, by kind.
+        out: results folder.
+        device: where to train; CPU if not given.
+        threads: CPU threads.
+        deterministic: on CUDA, use only algorithms that repeat themselves bit for bit.
+        progress: called after each step with (step, last step).
+        repair: run a folder again that is marked DONE but whose files are damaged, instead of raising RunError.
+
+    Raises:
+        state.Busy: another process is at this run.
+        RunError: the run was finished on other pictures or dominoes, or its files are damaged.
+        OutputError: the folder cannot be written. The run stays unfinished and the next call runs it again.
+        DeviceError: CUDA cannot be deterministic in this process (`lane.Lane`).
+    """
+    lane = Lane(device or torch.device("cpu"), spec.train.precision, deterministic=deterministic, threads=threads)
+    try:
+        return finish(turns(spec, dealt, probes, out, lane, progress=progress, repair=repair))
+    except Exception as error:
+        if of_device(error):
+            with state.claimed(Path(out) / RUNS / spec.id) as claim:
+                claim.fail(failure(error), traceback.format_exc())
+        raise
+
+
+def turns(
+    spec: RunSpec,
+    dealt: Dealt,
+    probes: Mapping[str, Dominoes],
+    out: Path,
+    lane: Lane,
+    *,
+    packing: Callable[[], int] = lambda: 1,
+    progress: Callable[[int, int], None] = lambda step, steps: None,
+    repair: bool = False,
+) -> Generator[None, None, Outcome]:
+    """What `execute` does, by turns (`training.turns`), so that several runs can be at work in one process.
+
+    An error of the device (`of_device`) leaves the run unfinished instead of FAILED: whether it is the run's own fault is known to whoever
+    knows what else was on the device. So does closing the generator.
+
+    Args:
+        packing: says, at the end, how many runs were on the device at once at most.
+    """
+    folder = Path(out) / RUNS / spec.id
+    digests = _digests(dealt, probes)
+    if (folder / DONE).exists() and not repair:
+        return _finished(folder, digests)
+    with state.claimed(folder) as claim:
+        if (folder / DONE).exists():
+            if not (repair and state.damage(folder, deep=True)):
+                return _finished(folder, digests)
+            (folder / DONE).unlink()
+        (folder / state.FAILED).unlink(missing_ok=True)
+        _forget_parts(folder)
+        try:
+            environment = yield from _run(spec, dealt, probes, folder, claim, digests, lane, packing, progress)
+        except Exception as error:
+            if not of_device(error):
+                claim.fail(failure(error), traceback.format_exc())
+            raise
+    return Outcome(folder, True, environment)
+
+
+def failure(error: Exception) -> str:
+    """The reason of a failure in one line."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, DominoesError) else f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def of_device(error: BaseException) -> bool:
+    """Whether an error is one of the device that all runs on it share: its memory is full, or it answers nothing any more."""
+    return out_of_memory(error) or broken(error)
+
+
+def _forget_parts(folder: Path) -> None:
+    """Remove what a killed process left half-written."""
+    for part in folder.glob(".partial-*"):
+        part.unlink(missing_ok=True)
+
+
+def _run(
+    spec: RunSpec,
+    dealt: Dealt,
+    probes: Mapping[str, Dominoes],
+    folder: Path,
+    claim: state.Claim,
+    digests: Mapping[str, str],
+    lane: Lane,
+    packing: Callable[[], int],
+    progress: Callable[[int, int], None],
+) -> Generator[None, None, dict[str, Any]]:
+    """Train and write a claimed folder, DONE last; return the content of environment.json."""
+    files.write(folder / "spec.json", json.dumps(spec.identity(), indent=1, sort_keys=True) + "\n")
+    wall, cpu = time.perf_counter(), time.process_time()
+
+    def step_done(step: int, steps: int) -> None:
+        claim.check()
+        progress(step, steps)
+
+    trained = yield from loop.turns(spec, Dominoes.of(dealt), probes, lane, progress=step_done)
+    tables.write(trained.curves, folder / "curves.csv")
+    tables.write(trained.classes, folder / "classes.csv", form="classes")
+    environment = _environment(trained, dealt, digests, lane) | {"packing": packing()}
+    with files.replacing(folder / state.CONFUSION) as temporary:
+        np.savez_compressed(temporary, counts=trained.confusion)
+    environment["files"] = {name: state.digest(folder / name) for name in (*state.TABLES, state.CONFUSION)}
+    environment["seconds"] |= {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+    files.write(folder / "environment.json", json.dumps(environment, indent=1) + "\n")
+    claim.check(now=True)
+    files.write(folder / DONE, "")
+    return environment
+
+
+def finished(out: Path) -> list[Path]:
+    """Folders of the finished runs under `out` (a results folder, or a single run folder), by name."""
+    out = Path(out)
+    if (out / DONE).exists():
+        return [out]
+    return sorted(mark.parent for mark in (out / RUNS).glob(f"*/{DONE}"))
+
+
+def parameters(folder: Path) -> dict[str, Any]:
+    """What a finished run was made with (`state.parameters`). Raises RunError if the run's files cannot be read."""
+    try:
+        spec = RunSpec.model_validate_json((folder / "spec.json").read_text(encoding="utf-8"))
+        count = json.loads((folder / "environment.json").read_text(encoding="utf-8"))["dominoes"]["n"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{folder}/spec.json or environment.json is damaged; remove the folder to run it again") from error
+    return state.parameters(spec, count)
+
+
+def joined(out: Path, *, form: str = "curves") -> pd.DataFrame:
+    """The curves (or classes) of all finished runs under `out`, with those of their parameters in which the runs differ as further
+    columns. Raises RunError if there is none."""
+    found = finished(out)
+    if not found:
+        raise RunError(_NO_RUN.format(out))
+    made = [parameters(folder) for folder in found]
+    differing = state.differing(made)
+    read = [tables.read(folder / f"{form}.csv", form=form) for folder in found]
+    return pd.concat(
+        [table.assign(**{name: each[name] for name in differing}) for table, each in zip(read, made, strict=True)], ignore_index=True
+    )
+
+
+def _digests(dealt: Dealt, probes: Mapping[str, Dominoes]) -> dict[str, str]:
+    tests = next(iter(probes.values())).sources
+    found = {side: dealt.source(side).digest for side in SIDES} | {f"test {side}": tests[side].digest for side in SIDES}
+    return found | {"deal": hashlib.sha256(metadata(dealt.deal).encode()).hexdigest()}
+
+
+def _finished(folder: Path, digests: Mapping[str, str]) -> Outcome:
+    environment = state.environment(folder)
+    for part, now in digests.items():
+        if environment["digests"].get(part) != now:
+            what = "another deal of dominoes" if part == "deal" else f"other pictures of the {part} half"
+            raise RunError(f"{folder} was finished with {what} (SHA-256 differs); pass the same --data, or another --out")
+    return Outcome(folder, False, environment)
+
+
+def _environment(trained: Trained, dealt: Dealt, digests: Mapping[str, str], lane: Lane) -> dict[str, Any]:
+    name = torch.cuda.get_device_name(lane.device) if lane.cuda else platform.processor() or platform.machine()
+    return {
+        "package": __version__,
+        "dominoes": {"n": dealt.composition.n, "kinds": dealt.composition.kinds, "classes": dealt.composition.stock.classes},
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": sys.platform,
+        "device": lane.device.type,
+        "device_name": name,
+        "threads": lane.threads,
+        "precision": lane.precision.value,
+        "deterministic": lane.deterministic,
+        "steps": trained.steps,
+        "status": "finished" if trained.diverged is None else "diverged",
+        "diverged_at": trained.diverged,
+        "digests": dict(digests),
+        "seconds": dict(trained.seconds),
+    }

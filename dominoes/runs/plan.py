@@ -1,0 +1,146 @@
+"""A sweep whose every dataset was found feasible, or is known not to be; and its record in the results folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dominoes import files
+from dominoes.data import sources
+from dominoes.errors import RunError, SpecError
+from dominoes.runs.sweep_file import Sweep
+from dominoes.solver import composition
+from dominoes.solver.infeasible import Infeasible
+from dominoes.spec import DominoSpec, RunSpec, parse
+
+FORMAT = 1
+RECORD = "plan.json"
+SWEEP = "sweep.yaml"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run that can be executed: its spec, the number of dominoes of its dataset, and how many of each kind."""
+
+    spec: RunSpec
+    n: int
+    kinds: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A run whose dataset cannot be, with the solver's reason."""
+
+    spec: RunSpec
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a sweep, in the file's order.
+
+    Attributes:
+        name, description: as in the sweep file.
+        swept: dotted names that take more than one value.
+        runs: those that can be executed.
+        infeasible: those that cannot.
+    """
+
+    name: str
+    description: str
+    swept: tuple[str, ...]
+    runs: tuple[Planned, ...]
+    infeasible: tuple[Refused, ...]
+
+    def values(self, spec: RunSpec) -> dict[str, Any]:
+        """What sets a run apart: the swept fields, by dotted name."""
+        return {name: field(spec, name) for name in self.swept}
+
+
+def field(spec: RunSpec, name: str) -> Any:
+    """A field by its dotted name; `dataset.prevalence.top` is one half of a two-valued field."""
+    found: Any = spec.model_dump(mode="json")
+    for part in name.split("."):
+        found = found[("top", "bottom").index(part)] if isinstance(found, list) else found[part]
+    return found
+
+
+def make(sweep: Sweep, *, data: Path | None = None) -> Plan:
+    """Solve the dataset of every run on the stock of its sources. Raises SourceError."""
+    solved: dict[DominoSpec, tuple[int, dict[str, int]] | str] = {}
+    for spec in sweep.runs:
+        if spec.dataset not in solved:
+            stock = sources.stock(spec.dataset, data=data)
+            try:
+                found = composition.solve(spec.dataset, stock)
+                solved[spec.dataset] = found.n, dict(found.kinds)
+            except (Infeasible, SpecError) as error:
+                solved[spec.dataset] = str(error)
+    runs, infeasible = [], []
+    for spec in sweep.runs:
+        answer = solved[spec.dataset]
+        if isinstance(answer, str):
+            infeasible.append(Refused(spec, answer))
+        else:
+            runs.append(Planned(spec, *answer))
+    return Plan(sweep.name, sweep.description, sweep.swept, tuple(runs), tuple(infeasible))
+
+
+def refusal(plan: Plan) -> str:
+    """One sentence for each dataset that cannot be, with the number of its runs."""
+    together: dict[str, list[RunSpec]] = {}
+    for refused in plan.infeasible:
+        together.setdefault(refused.reason, []).append(refused.spec)
+    lines = []
+    for reason, specs in together.items():
+        values = {name: value for name, value in plan.values(specs[0]).items() if name.startswith("dataset.")}
+        where = ", ".join(f"{name.removeprefix('dataset.')} {plain(value)}" for name, value in values.items()) or "every point"
+        lines.append(f"{where} ({len(specs)} {'run' if len(specs) == 1 else 'runs'}): {reason}")
+    return "\n  ".join(lines)
+
+
+def plain(value: object) -> str:
+    """A value as in a sweep file, short."""
+    if isinstance(value, list):
+        return " ".join(map(plain, value)) or "none"
+    return f"{value:.6g}" if isinstance(value, float) else "-" if value is None else str(value)
+
+
+def save(plan: Plan, out: Path, file: bytes) -> None:
+    """Keep the plan, and the sweep file that it came from, in the results folder. Raises OutputError."""
+    content = {
+        "format": FORMAT,
+        "name": plan.name,
+        "description": plan.description,
+        "swept": list(plan.swept),
+        "runs": [{"run": run.spec.id, "n": run.n, "kinds": run.kinds, "spec": run.spec.model_dump(mode="json")} for run in plan.runs],
+        "infeasible": [{"run": run.spec.id, "reason": run.reason, "spec": run.spec.model_dump(mode="json")} for run in plan.infeasible],
+    }
+    files.write(out / RECORD, json.dumps(content) + "\n")
+    files.write(out / SWEEP, file)
+
+
+def load(out: Path) -> Plan:
+    """The plan of a results folder. Raises RunError if there is none."""
+    path = Path(out) / RECORD
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise RunError(f"{path} has format {content['format']}, expected {FORMAT}; run the sweep again with this package")
+        runs = tuple(Planned(parse(RunSpec, run["spec"]), int(run["n"]), run["kinds"]) for run in content["runs"])
+        infeasible = tuple(Refused(parse(RunSpec, run["spec"]), str(run["reason"])) for run in content["infeasible"])
+        return Plan(content["name"], content["description"], tuple(content["swept"]), runs, infeasible)
+    except FileNotFoundError as error:
+        raise RunError(f"{out} is no sweep's folder, {RECORD} is missing; make one with 'dominoes sweep run FILE --out {out}'") from error
+    except (OSError, ValueError, KeyError, TypeError, SpecError) as error:
+        raise RunError(f"{path} is damaged; run the sweep again, it writes it anew") from error
+
+
+def difference(old: Plan, new: Plan) -> str | None:
+    """What an edited sweep file changes, in a sentence; None if nothing."""
+    before, after = ({run.spec.id for run in plan.runs} for plan in (old, new))
+    if before == after:
+        return None
+    return f"the sweep file has changed: {len(after - before)} runs are new, {len(before - after)} are no longer in it (kept, not exported)"

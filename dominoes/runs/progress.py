@@ -1,0 +1,177 @@
+"""What stands in a sweep's results folder: how far it is, what is damaged, what was made by another package or on other pictures."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dominoes import __version__
+from dominoes.data import sources
+from dominoes.errors import OutputError, RunError
+from dominoes.runs import state
+from dominoes.runs.plan import Plan
+from dominoes.runs.state import RUNS, State
+from dominoes.spec import SIDES, RunSpec, Split
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The runs of a plan as they stand on disk.
+
+    Attributes:
+        states: of each run, by id. A damaged one counts as unfinished.
+        environments: content of environment.json of each that is done.
+        damaged: by id, what is wrong with a folder that is marked DONE.
+    """
+
+    states: Mapping[str, State]
+    environments: Mapping[str, Mapping[str, Any]]
+    damaged: Mapping[str, str]
+
+    def count(self, which: State) -> int:
+        """How many are in this state."""
+        return sum(found is which for found in self.states.values())
+
+
+def survey(plan: Plan, out: Path, *, deep: bool) -> Survey:
+    """Look at the folder of every run of a plan; `deep` reads every byte of those that are done, else their sizes must do."""
+    states: dict[str, State] = {}
+    environments: dict[str, Mapping[str, Any]] = {}
+    damaged: dict[str, str] = {}
+    for run in plan.runs:
+        name = run.spec.id
+        folder = Path(out) / RUNS / name
+        states[name] = state.of(folder)
+        if states[name] is not State.DONE:
+            continue
+        try:
+            content = state.environment(folder)
+            problem = state.damage(folder, deep=deep, content=content)
+        except RunError:
+            problem = "environment.json is damaged"
+        if problem:
+            damaged[name], states[name] = problem, State.UNFINISHED
+        else:
+            environments[name] = content
+    return Survey(states, environments, damaged)
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a sweep is.
+
+    Attributes:
+        runs: in the plan. done, running, failed, left: they sum to `runs`.
+        diverged: of the done ones, those that stopped early as their loss was not finite.
+        reasons: by id, why runs failed.
+        damaged: by id, of folders marked DONE; they count as left.
+        infeasible: points that were left out.
+        others: finished runs in the folder that the sweep file does not name.
+        per_hour: runs that end in an hour at the present number of workers; None if no run is done or at work.
+        seconds_left: until the last run ends; None likewise.
+    """
+
+    runs: int
+    done: int
+    running: int
+    failed: int
+    left: int
+    diverged: int
+    reasons: Mapping[str, str]
+    damaged: Mapping[str, str]
+    infeasible: int
+    others: int
+    per_hour: float | None
+    seconds_left: float | None
+
+
+def status(plan: Plan, out: Path) -> Status:
+    """How far a sweep is; nothing is written."""
+    found = survey(plan, out, deep=False)
+    done, running, failed = (found.count(which) for which in (State.DONE, State.RUNNING, State.FAILED))
+    left = len(plan.runs) - done - running - failed
+    seconds = [float(content["seconds"]["wall"]) for content in found.environments.values()]
+    mean = sum(seconds) / len(seconds) if seconds else 0.0
+    # Runs at work are half done on average.
+    togo = mean * (left + failed + running / 2) / running if running and seconds else None
+    return Status(
+        runs=len(plan.runs),
+        done=done,
+        running=running,
+        failed=failed,
+        left=left,
+        diverged=sum(content["status"] == "diverged" for content in found.environments.values()),
+        reasons={name: state.reason(Path(out) / RUNS / name) for name, which in found.states.items() if which is State.FAILED},
+        damaged=found.damaged,
+        infeasible=len(plan.infeasible),
+        others=sum((folder / state.DONE).exists() for folder in _folders(out) if folder.name not in found.states),
+        per_hour=3600 * running / mean if running and mean else None,
+        seconds_left=togo if mean else None,
+    )
+
+
+def _folders(out: Path) -> list[Path]:
+    try:
+        with os.scandir(Path(out) / RUNS) as entries:
+            return sorted(Path(entry.path) for entry in entries if entry.is_dir())
+    except OSError:
+        return []
+
+
+def changes(plan: Plan, found: Survey, *, data: Path | None = None, download: bool = False) -> list[str]:
+    """What finished runs were made with that is different now, a sentence each: the package, PyTorch, the pictures."""
+    specs = {run.spec.id: run.spec for run in plan.runs}
+    now = {"package": __version__, "torch": _public(version("torch"))}
+    known: dict[tuple[str, Split, tuple[str, ...]], str] = {}
+    counts: dict[str, int] = {}
+    for name, content in found.environments.items():
+        for key, title in (("package", "dominoes"), ("torch", "PyTorch")):
+            made = _public(str(content.get(key)))
+            if made != now[key]:
+                sentence = f"made by {title} {made} (this is {now[key]})"
+                counts[sentence] = counts.get(sentence, 0) + 1
+        for part, digest in _digests(specs[name], known, data, download).items():
+            if content["digests"].get(part) != digest:
+                sentence = f"made from other pictures of the {part} half"
+                counts[sentence] = counts.get(sentence, 0) + 1
+    return [f"{count} finished runs were {sentence}" for sentence, count in counts.items()]
+
+
+def _public(number: str) -> str:
+    """A version without the name of its build: a CPU's and a GPU's PyTorch of one version are not a change."""
+    return number.partition("+")[0]
+
+
+def _digests(spec: RunSpec, known: dict[tuple[str, Split, tuple[str, ...]], str], data: Path | None, download: bool) -> dict[str, str]:
+    found = {}
+    for side in SIDES:
+        for part, split in ((side, spec.dataset.split), (f"test {side}", Split.TEST)):
+            key = (getattr(spec.dataset, side), split, spec.dataset.transforms(side))
+            if key not in known:
+                known[key] = sources.load(*key, data=data, download=download).digest
+            found[part] = known[key]
+    return found
+
+
+def unfinished(out: Path) -> list[Path]:
+    """Run folders that are neither done nor failed nor in anybody's hands."""
+    return [folder for folder in _folders(out) if state.of(folder) is State.UNFINISHED]
+
+
+def remove(folder: Path) -> bool:
+    """Remove an unfinished run folder; False if it was finished, or another process has taken it, in the meantime."""
+    try:
+        with state.claimed(folder):
+            if (folder / state.DONE).exists():
+                return False
+            shutil.rmtree(folder)
+    except state.Busy:
+        return False
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be removed ({error.strerror}); check who may write there") from error
+    return True

@@ -1,0 +1,1 @@
+"""What a comparison asks of curves, one question a module."""

@@ -1,0 +1,170 @@
+"""What the curves of a single kind tell: empties, the reading of a loss, held-out time, monotonicity."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from dominoes.theory.fits.curve import fit_curve
+from dominoes.theory.rules import calibrated_loss, deviance, fired, rmse
+from dominoes.theory.run_arrays import Panel, log_time_weights
+from dominoes.theory.verdicts import Answer, FloatArray, Options, gathered, number
+
+# Measured steps that are averaged at either end of a fall: one is as noisy as its 1,000 pictures, many would hide a short fall.
+_STRETCH = 3
+# Shares of log time on which curves are fitted; the rest is foretold.
+_FITTED = (0.5, 0.7)
+# Free parameters of the rivals of one pattern, which has three: ceiling, speed and inflection.
+_RIVALS = {"gompertz": 3, "weibull": 3, "power": 3, "exponential": 2, "richards": 4, "isotonic": 0, "last": 0}
+_FEWEST = 5
+# Nats between the two readings of a loss below which they are one.
+_APART = 1e-3
+
+
+def empties(data: Panel, options: Options) -> Answer:
+    """Empties show nothing: accuracy 1/K and loss ln K at all times (design.md section 7)."""
+    K = data.classes_count
+    chance = (("accuracy", "1/K", 1 / K, options.margins.accuracy), ("loss", "ln K", math.log(K), options.margins.loss))
+    return gathered(_empty(data, options, *each) for each in chance)
+
+
+def _empty(data: Panel, options: Options, column: str, name: str, expected: float, margin: float) -> Answer:
+    measured = data.common([(column, "empty")])
+    if isinstance(measured, str):
+        return options.unanswered("empties", measured, len(data.runs), model=column)
+    values, n = measured.values[0], measured.n
+    # All empties are one picture, so all answers are one class; only the labels are sampled, and they are the same for every seed.
+    labels = math.sqrt(expected * (1 - expected) / n) if column == "accuracy" and math.isfinite(n) else 0.0
+    interval = options.bootstrap(measured.n_seeds).mean(values @ measured.weights, labels)
+    claim = f"empties have {column} {name} = {number(expected)}"
+    off = float(rmse(values, np.full_like(values, expected), measured.weights).mean())
+    row = options.judge(
+        "empties", claim, f"mean {column}", interval, (expected - margin, expected + margin), measured.n_seeds,
+        model=column, expected=expected, n=n, rmse=off,
+    )  # fmt: skip
+    return Answer((row,), (), measured.notes)
+
+
+def reading(data: Panel, options: Options, side: str) -> Answer:
+    """Where the loss of a side lies between two readings of the same accuracy, over the log time in which the side is known.
+
+    0: the network is sure when the pattern fires and uniform when not, L = (1 − p) ln K. 1: calibrated but cannot tell, the entropy of
+    being right as often as it is (`calibrated_loss`). Above 1 it is more sure than it is right.
+    """
+    measured = data.common([("accuracy", side), ("loss", side)])
+    if isinstance(measured, str):
+        return options.unanswered("loss reading", measured, len(data.runs), side=side)
+    K = data.classes_count
+    accuracy, loss = measured.values
+    p = fired(accuracy, K)
+    used = (p.mean(axis=0) > options.margins.known) & (measured.weights > 0)
+    if used.sum() < 3:
+        return options.unanswered("loss reading", "it is hardly learned, and the readings agree at chance", measured.n_seeds, side=side)
+    weights = np.where(used, measured.weights, 0.0) / measured.weights[used].sum()
+    sure = (1 - p) * math.log(K)
+    above, below = (loss - sure) @ weights, (calibrated_loss(accuracy, K) - sure) @ weights
+    if below.min() < _APART:
+        return options.unanswered("loss reading", "it is so well known that the readings agree", measured.n_seeds, side=side)
+    interval = options.bootstrap(measured.n_seeds).interval(lambda w: np.asarray((w @ above) / (w @ below)))
+    margin = options.margins.reading
+    rows = [
+        options.judge(
+            "loss reading", f"one-sided loss of the {side} is {model}", "place of the loss between sure or uniform (0) and calibrated (1)",
+            interval, (value - margin, value + margin), measured.n_seeds,
+            also="the network is more sure than it is right" if interval.low > 1 + margin else "",
+            side=side, model=model, expected=value, n=measured.n,
+        )
+        for model, value in (("sure or uniform", 0.0), ("calibrated", 1.0))
+    ]  # fmt: skip
+    return Answer(tuple(rows), (), measured.notes)
+
+
+def held_out_time(data: Panel, options: Options) -> Answer:
+    """Fit each one-sided accuracy on the first half, and on the first 70 %, of log time, and score the rest.
+
+    The pattern model is one pattern, p(t) = γ / (1 + exp(−α (t − b))) above chance (arXiv 2303.06173), in t or in ln t, whichever
+    fits the first part better; its rivals are the other families of `fitting.fit_curve` and two baselines. Every curve is fitted alone,
+    and the rest is scored by RMSE over log time, paired within seeds. Where a pattern is not learned in the first part there is no shape
+    to continue: such a seed foretells the level that it has, under every family.
+    """
+    return gathered(_held_out(data, options, side, share) for side in ("top", "bottom") for share in _FITTED)
+
+
+def _held_out(data: Panel, options: Options, side: str, share: float) -> Answer:
+    measured = data.common([("accuracy", side)])
+    if isinstance(measured, str):
+        return options.unanswered("held-out time", measured, len(data.runs), side=side)
+    steps, accuracy, n = measured.steps, measured.values[0], measured.n
+    started = np.log(steps[steps > 0])
+    first = np.log(np.maximum(steps, 1e-9)) <= started[0] + share * (started[-1] - started[0])
+    part = f"the first {100 * share:g} % of log time"
+    if min(first.sum(), (~first).sum()) < _FEWEST:
+        reason = f"{first.sum()} steps in {part} and {(~first).sum()} after it; {_FEWEST} are needed in each"
+        return options.unanswered("held-out time", reason, measured.n_seeds, side=side, model=part)
+
+    def foretold(family: str) -> tuple[FloatArray, FloatArray, bool]:
+        examples = np.full(accuracy[:, first].shape, n) if math.isfinite(n) else None
+        fit = fit_curve(steps[first], accuracy[:, first], family=family, chance=1 / data.classes_count, n=examples)
+        each = fit.seeds or (fit,)
+        return np.stack([seed.predict(steps[~first]) for seed in each]), np.array([seed.deviance for seed in each]), fit.n_learned > 0
+
+    (linear, misfit, learned), (logarithmic, log_misfit, _) = foretold("logistic"), foretold("logistic-log")
+    if not learned:
+        return options.unanswered("held-out time", f"it is not learned in {part}", measured.n_seeds, side=side, model=part)
+    rest, weights = accuracy[:, ~first], log_time_weights(steps[~first])
+    model = np.where((misfit <= log_misfit)[:, None], linear, logarithmic)
+    off = rmse(rest, model, weights)
+    surprise = float(deviance(rest, model, weights, n).mean())
+    bootstrap = options.bootstrap(measured.n_seeds)
+    rows = []
+    for rival, free in _RIVALS.items():
+        other = rmse(rest, foretold(rival)[0], weights)
+        claim = f"one pattern fitted on {part} foretells the {side} better than {rival} ({free} free parameters, the pattern 3)"
+        rows.append(
+            options.judge(
+                "held-out time", claim, "RMSE on the rest, rival − model", bootstrap.mean(other - off), (0.0, math.inf), measured.n_seeds,
+                also=f"RMSE {number(float(off.mean()))}, rival {number(float(other.mean()))}",
+                side=side, model=f"one pattern, {100 * share:g} %", rival=rival, n=n, deviance=surprise, rmse=float(off.mean()),
+            )
+        )  # fmt: skip
+    return Answer(tuple(rows), (), measured.notes)
+
+
+def monotonicity(data: Panel, options: Options) -> Answer:
+    """The accuracy of a side never falls, and its loss never rises.
+
+    The largest of many noisy falls is always large, so the place is chosen by the other seeds: the two stretches of three measured steps
+    between which the mean of all seeds but one falls most. The fall of the seed left out between these two is free of that choice.
+    """
+    return gathered(_monotone(data, options, side, column) for side in ("top", "bottom") for column in ("accuracy", "loss"))
+
+
+def _monotone(data: Panel, options: Options, side: str, column: str) -> Answer:
+    sign, margin, what = (1.0, options.margins.accuracy, "fall") if column == "accuracy" else (-1.0, options.margins.loss, "rise")
+    measured = data.common([(column, side)])
+    if isinstance(measured, str):
+        return options.unanswered("monotonicity", measured, len(data.runs), side=side, model=column)
+    if measured.values[0].shape[1] < 2 * _STRETCH:
+        reason = f"{measured.values[0].shape[1]} steps; {2 * _STRETCH} are needed to see a fall"
+        return options.unanswered("monotonicity", reason, measured.n_seeds, side=side, model=column)
+    if measured.n_seeds < 2:
+        reason = f"one seed; where the {column} {what}s most has to be chosen by other seeds"
+        return options.unanswered("monotonicity", reason, 1, side=side, model=column)
+    interval = options.bootstrap(measured.n_seeds).mean(_falls(sign * measured.values[0]))
+    row = options.judge(
+        "monotonicity", f"the {column} of the {side} never {what}s", f"largest {what}", interval, (-math.inf, margin), measured.n_seeds,
+        side=side, model=column, expected=0.0, n=measured.n,
+    )  # fmt: skip
+    return Answer((row,), (), measured.notes)
+
+
+def _falls(values: FloatArray) -> FloatArray:
+    """(S, T) -> (S,): for each seed, its fall between the two stretches of steps that the other seeds point at."""
+    smooth = np.lib.stride_tricks.sliding_window_view(values, _STRETCH, axis=1).mean(axis=2)
+    others = (smooth.sum(axis=0) - smooth) / (len(values) - 1)
+    falls = others[:, :, None] - others[:, None, :]
+    later = np.triu(np.ones(falls.shape[1:], dtype=bool), k=_STRETCH)
+    start, stop = np.unravel_index(np.where(later, falls, -np.inf).reshape(len(values), -1).argmax(axis=1), later.shape)
+    seeds = np.arange(len(values))
+    return np.asarray(smooth[seeds, start] - smooth[seeds, stop])

@@ -1,0 +1,206 @@
+"""A sweep as points × replicates: every one-sided curve with its onset, speed and ceiling.
+
+The unit is the replicate: the runs of all points that share a seed. What is computed in each replicate (a law's exponent, say) has its
+interval over replicates, so that what a seed does to all points alike cancels. Where points have different seeds, replicates are put
+together by rank, which is no worse than independent runs allow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dominoes.errors import CurvesError
+from dominoes.theory.comparison import swept
+from dominoes.theory.fits.curve import fit_curve
+from dominoes.theory.run_arrays import log_time_weights, mended
+from dominoes.theory.verdicts import FloatArray
+
+SIDES = ("top", "bottom")
+# Fields that follow from the prevalences: held fixed, they would leave nothing to compare.
+_DERIVED = ("both", "empty", "ratio")
+_FEWEST = 4
+
+Points = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One one-sided curve: times (T,) above 0, accuracy (T,), and its onset, speed and ceiling, NaN where the pattern was not learned."""
+
+    time: FloatArray
+    accuracy: FloatArray
+    onset: float
+    speed: float
+    ceiling: float
+
+    def at(self, time: FloatArray) -> FloatArray:
+        """Accuracy at other times, linear in log time between the measured ones."""
+        return np.interp(np.log(time), np.log(self.time), self.accuracy)
+
+    def mean(self) -> float:
+        """Accuracy averaged over log time."""
+        return float(self.accuracy @ log_time_weights(self.time))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep as points × replicates.
+
+    Attributes:
+        fields: names of what is swept. values: (P,) values of each field.
+        curves: side -> S rows of P curves; None where a run has no curve of that side.
+        time: `samples` or `step`, what onsets are counted in.
+    """
+
+    fields: tuple[str, ...]
+    values: dict[str, tuple[object, ...]]
+    curves: dict[str, tuple[tuple[Curve | None, ...], ...]]
+    time: str
+    chance: float
+    notes: tuple[str, ...]
+
+    @property
+    def n_seeds(self) -> int:
+        return len(self.curves["top"])
+
+    def numbers(self, field: str) -> FloatArray | None:
+        """(P,) the field's values, or None if they are not numbers."""
+        numbers = pd.to_numeric(pd.Series(self.values[field], dtype=object), errors="coerce").to_numpy(float)
+        return numbers if np.isfinite(numbers).all() else None
+
+    def groups(self, field: str, usable: NDArray[np.bool_]) -> list[Points]:
+        """Usable points that differ in this field only, at least two values a group, in increasing order of the field."""
+        numbers = self.numbers(field)
+        if numbers is None:
+            return []
+        others = [self.values[name] for name in self.fields if name != field]
+        together: dict[tuple[object, ...], list[int]] = {}
+        for point in np.flatnonzero(usable):
+            together.setdefault(tuple(values[point] for values in others), []).append(int(point))
+        ordered = [np.array(sorted(points, key=lambda point: numbers[point]), dtype=np.intp) for points in together.values()]
+        return [points for points in ordered if len(points) > 1]
+
+    def measured(self, side: str, value: Callable[[Curve], float]) -> FloatArray:
+        """(S, P): a number of every curve, NaN where there is none."""
+        return np.array([[math.nan if curve is None else value(curve) for curve in row] for row in self.curves[side]])
+
+    def quantity(self, side: str, name: str) -> FloatArray:
+        """(S, P): onset, speed or ceiling, NaN where the pattern was not learned."""
+        return self.measured(side, lambda curve: getattr(curve, name))
+
+
+def sweep(
+    curves: pd.DataFrame, classes: pd.DataFrame | None = None, *, by: Sequence[str] | None = None, classes_count: int | None = None
+) -> Sweep:
+    """Arrange runs as points × replicates and find the shape of every one-sided curve; arguments as in `compare_sweep`."""
+    missing = [name for name in by or () if name not in curves.columns]
+    if missing:
+        names = ", ".join(str(name) for name in curves.columns)
+        raise CurvesError(f"the column {', '.join(missing)} is not in the curves; expected swept columns among {names}")
+    fields = tuple(by) if by else tuple(name for name in swept(curves) if name not in _DERIVED) or tuple(swept(curves))
+    if not fields:
+        raise CurvesError("the runs differ in nothing but the seed; a sweep needs a column with several values, such as prevalence_top")
+    # Runs of different points may carry one name (a table without run ids, or ids that begin anew at each point).
+    name = curves["run"] if "run" in curves.columns else curves["seed"] if "seed" in curves.columns else None
+    if name is not None:
+        point = curves.groupby(list(fields), sort=True, dropna=False).ngroup().astype(str)
+        curves = curves.assign(run=(point + ":" + name.astype(str)).where(name.notna()))
+    table, found = mended(curves)
+    notes = [*found, *([] if by else [f"swept columns: {', '.join(fields)}"])]
+    table = table[(table["split"] == "test") & table["kind"].isin(SIDES)]
+    if not len(table):
+        raise CurvesError("there are no one-sided test curves (split test, kind top or bottom); the laws are read off these")
+    if classes_count is None:
+        classes_count = 10 if classes is None or "label" not in classes else int(classes["label"].nunique())
+        if classes is None:
+            notes.append("the number of classes is not known (no table of classes): 10 was taken")
+    if classes_count < 2:
+        raise CurvesError(f"the number of classes is {classes_count}; expected at least 2")
+    time = "samples" if table["samples"].notna().all() else "step"
+    if (table["step"] == 0).groupby(table["run"]).any().eq(False).any():
+        notes.append("step 0 (before training) is missing in some runs; no law needs it")
+    empty = table[list(fields)].isna().any(axis=1)
+    if empty.any():
+        notes.append(f"{table.loc[empty, 'run'].nunique()} runs left out: a swept column is empty")
+        table = table[~empty]
+    if not len(table):
+        raise CurvesError(f"no run has a value in every swept column ({', '.join(fields)}); pass other columns in by")
+    points = [(key, rows.drop_duplicates("run")) for key, rows in table.groupby(list(fields), sort=True)]
+    most = max(rows["seed"].nunique() for _, rows in points)
+    thin = [rows["seed"].nunique() <= most / 2 for _, rows in points]
+    if any(thin):
+        notes.append(f"{sum(thin)} points left out: they have at most half of the seeds of the others")
+        points = [each for each, few in zip(points, thin, strict=True) if not few]
+    replicates, said = _replicates([rows for _, rows in points])
+    notes += said
+    measured = _measured(table, time)
+    sides: dict[str, tuple[tuple[Curve | None, ...], ...]] = {}
+    for side in SIDES:
+        sides[side], said = _curves([[measured.get((run, side)) for run in row] for row in replicates], 1 / classes_count)
+        notes += [f"{note} ({side})" for note in said]
+    values = {name: tuple(key[index] for key, _ in points) for index, name in enumerate(fields)}
+    return Sweep(fields, values, sides, time, 1 / classes_count, tuple(notes))
+
+
+def _replicates(points: Sequence[pd.DataFrame]) -> tuple[list[list[str]], list[str]]:
+    """The run of each point (P) in each replicate (S), S rows of P, and notes; `points` have one row a run."""
+    runs = [rows.drop_duplicates("seed").set_index("seed")["run"] for rows in points]
+    notes = []
+    copies = sum(len(rows) for rows in points) - sum(len(each) for each in runs)
+    if copies:
+        notes.append(f"{copies} runs left out: they have the seed of another run of the same point")
+    common = sorted(set(runs[0].index).intersection(*(each.index for each in runs[1:])))
+    if len(common) > 1 or all(len(each) == len(common) for each in runs):
+        left = sum(len(each) for each in runs) - len(common) * len(runs)
+        if left:
+            notes.append(f"{left} runs left out: their seeds were not run at every point of the sweep")
+        return [[str(each[seed]) for each in runs] for seed in common], notes
+    count = min(len(each) for each in runs)
+    notes.append(f"the points have different seeds: runs are put together by rank into {count} replicates")
+    left = sum(len(each) for each in runs) - count * len(runs)
+    if left:
+        notes.append(f"{left} runs left out: every point needs as many as the one with fewest")
+    ranked = [each.sort_index().tolist() for each in runs]
+    return [[str(each[rank]) for each in ranked] for rank in range(count)], notes
+
+
+def _measured(table: pd.DataFrame, time: str) -> dict[tuple[str, str], tuple[FloatArray, FloatArray, FloatArray]]:
+    """(run, side) -> time, accuracy and n, after step 0 and where there is an accuracy."""
+    table = table[table["accuracy"].notna() & (table["step"] > 0) & (table[time] > 0)]
+    columns = [table[name].to_numpy(float) for name in (time, "accuracy", "n")]
+    found = {}
+    for key, rows in table.groupby(["run", "kind"], sort=False).indices.items():
+        at, accuracy, n = (column[rows] for column in columns)
+        found[cast("tuple[str, str]", key)] = at, accuracy, n
+    return found
+
+
+def _curves(
+    measured: Sequence[Sequence[tuple[FloatArray, FloatArray, FloatArray] | None]], chance: float
+) -> tuple[tuple[tuple[Curve | None, ...], ...], list[str]]:
+    """Curves with their fits, in the same nesting; those on one grid of steps are fitted together, which is much faster."""
+    found: list[list[Curve | None]] = [[None] * len(row) for row in measured]
+    grids: dict[tuple[float, ...], list[tuple[int, int, FloatArray, FloatArray]]] = {}
+    for replicate, row in enumerate(measured):
+        for point, values in enumerate(row):
+            if values is not None and len(values[0]) >= _FEWEST and (np.diff(values[0]) > 0).all():
+                grids.setdefault(tuple(values[0]), []).append((replicate, point, values[1], values[2]))
+    open_ends = 0
+    for grid, curves in grids.items():
+        accuracy, n = np.stack([each for _, _, each, _ in curves]), np.stack([each for *_, each in curves])
+        fit = fit_curve(grid, accuracy, family="logistic-log", chance=chance, n=n if np.isfinite(n).all() else None)
+        for (replicate, point, shares, _), each in zip(curves, fit.seeds or (fit,), strict=True):
+            found[replicate][point] = Curve(np.array(grid), shares, each.onset, each.speed, each.ceiling)
+            open_ends += each.learned and not each.converged
+    lost = sum(curve is None for row in found for curve in row)
+    notes = [f"{lost} runs have no usable curve: {_FEWEST} steps after 0, with increasing time, are needed"] if lost else []
+    if open_ends:
+        notes.append(f"{open_ends} fits did not converge; their best values are used")
+    return tuple(tuple(row) for row in found), notes

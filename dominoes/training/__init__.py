@@ -1,0 +1,1 @@
+"""One network learns one dataset on one device, and is scored."""

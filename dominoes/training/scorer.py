@@ -1,0 +1,168 @@
+"""The only scorer: a network's loss, accuracy and answers on dominoes of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dominoes import tables
+from dominoes.data import resident as resident_module
+from dominoes.data.dealing import Deal
+from dominoes.data.dominoes import Dominoes, Resident
+from dominoes.spec import KINDS, SIDES, RunSpec, stream
+from dominoes.training.models import folded
+
+# What lies between layers should stay near a processor's cache, but a weight matrix should be read for many pictures. A GPU has nothing
+# to do in small batches.
+_EVALUATION_BATCH = 128
+_CUDA_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Dominoes that are measured as one: a kind of the train or test split."""
+
+    split: str
+    kind: str
+    label: NDArray[np.int64]
+    shown: Mapping[str, NDArray[np.int64]]
+
+
+class Meter:
+    """Measures a network on the probes and on a fixed sample of the training dominoes of each kind."""
+
+    def __init__(self, spec: RunSpec, resident: Resident, table: Deal, probes: Mapping[str, Dominoes], *, channels_last: bool):
+        self._run, self._seed, self._channels_last = spec.id, spec.seed, channels_last
+        self._classes = len(next(iter(probes.values())).classes)
+        self._curves: list[tuple[Any, ...]] = []
+        self._by_class: list[tuple[Any, ...]] = []
+        self._answers: list[tuple[_Group, NDArray[np.int64]]] = []
+        # For each split: where its pictures are, its distinct dominoes, and the groups as runs of numbers of distinct dominoes.
+        self._parts = [
+            (resident, *_distinct(table, rows, resident.device), groups)
+            for rows, groups in [_sample(table, spec.train.probe, spec.train.probe_seed)]
+        ]
+        joined = _join([probe.deal for probe in probes.values()])
+        any_probe = next(iter(probes.values()))
+        test = resident_module.resident(joined, any_probe.sources, resident.device, swap=any_probe.swap)
+        groups = [_Group("test", kind, probe.deal.label, probe.deal.shown) for kind, probe in probes.items()]
+        self._parts.append((test, *_distinct(joined, np.arange(len(joined)), resident.device), groups))
+
+    def measure(self, network: nn.Module, step: int, epoch: float, samples: int) -> bool:
+        """Add a row for each group and return True; or, if a loss is not finite, add none and return False."""
+        return self.score([answers.cpu() for answers in self.answers(network)], step, epoch, samples)
+
+    def answers(self, network: nn.Module) -> list[Tensor]:
+        """What the network answers to all that is measured: for each split its distinct dominoes × classes, on the network's device."""
+        return [_logits(network, resident, rows, channels_last=self._channels_last) for resident, rows, _, _ in self._parts]
+
+    def score(self, answers: list[Tensor], step: int, epoch: float, samples: int) -> bool:
+        """What `measure` does, of `answers` that have come to the CPU."""
+        curve_rows: list[tuple[Any, ...]] = []
+        class_rows: list[tuple[Any, ...]] = []
+        given: list[tuple[_Group, NDArray[np.int64]]] = []
+        head = (self._run, self._seed, step, epoch, samples)
+        for found, (_, _, inverse, groups) in zip(answers, self._parts, strict=True):
+            logits = found.double()[inverse]
+            start = 0
+            for group in groups:
+                mine = logits[start : start + len(group.label)]
+                start += len(group.label)
+                loss = -torch.log_softmax(mine, 1).gather(1, torch.from_numpy(group.label)[:, None])[:, 0].numpy()
+                answer = mine.argmax(1).numpy()
+                correct = answer == group.label
+                agree = [float(np.mean(answer == group.shown[side])) if group.shown[side][0] >= 0 else np.nan for side in SIDES]
+                curve_rows.append((*head, group.split, group.kind, len(loss), float(loss.mean()), float(correct.mean()), *agree))
+                if group.split == "test":
+                    given.append((group, answer))
+                    class_rows += _class_rows((self._run, step, group.kind), group.label, loss, correct, self._classes)
+        if not all(np.isfinite(row[8]) for row in curve_rows):
+            return False
+        self._curves += curve_rows
+        self._by_class += class_rows
+        self._answers = given
+        return True
+
+    def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The tables of `curves.csv` (ordered by split and kind, then step) and `classes.csv`."""
+        found = pd.DataFrame(self._curves, columns=list(tables.CURVES))
+        classes = pd.DataFrame(self._by_class, columns=list(tables.CLASSES))
+        return found, classes
+
+    def confusion(self) -> NDArray[np.int64]:
+        """What the probes were answered with when they were last measured: counts, (K + 1) × (K + 1) × K, by the class shown on the top
+        half, the class shown on the bottom half (K where it is blank) and the class answered."""
+        K = self._classes
+        counts = np.zeros((K + 1, K + 1, K), dtype=np.int64)
+        for group, answer in self._answers:
+            top, bottom = (np.where(group.shown[side] < 0, K, group.shown[side]) for side in SIDES)
+            np.add.at(counts, (top, bottom, answer), 1)
+        return counts
+
+
+def _class_rows(
+    head: tuple[Any, ...], label: NDArray[np.int64], loss: NDArray[np.float64], correct: NDArray[np.bool_], classes: int
+) -> Iterator[tuple[Any, ...]]:
+    counts = np.bincount(label, minlength=classes)
+    losses, right = np.bincount(label, loss, classes), np.bincount(label, correct, classes)
+    for number in np.flatnonzero(counts):
+        yield (*head, int(number), int(counts[number]), losses[number] / counts[number], right[number] / counts[number])
+
+
+def _sample(table: Deal, most: int, seed: int) -> tuple[NDArray[np.int64], list[_Group]]:
+    """At most `most` training dominoes of each kind, fixed by the probe seed."""
+    found, groups = [], []
+    for kind in KINDS:
+        rows = table.of_kind(kind)
+        if len(rows):
+            rng = np.random.Generator(np.random.PCG64(stream(seed, "sample", kind)))
+            rows = np.sort(rng.permutation(rows)[:most])
+            found.append(rows)
+            groups.append(_Group("train", kind, table.label[rows], {side: table.shown[side][rows] for side in SIDES}))
+    return np.concatenate(found), groups
+
+
+def _join(tables: list[Deal]) -> Deal:
+    return Deal(
+        np.concatenate([table.label for table in tables]),
+        {side: np.concatenate([table.index[side] for table in tables]) for side in SIDES},
+        {side: np.concatenate([table.shown[side] for table in tables]) for side in SIDES},
+    )
+
+
+def _distinct(table: Deal, rows: NDArray[np.int64], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Of some rows those that differ in pictures (empty dominoes are all alike), on the device, and for each row its number among them."""
+    pairs = np.stack([table.index[side][rows] for side in SIDES], axis=1)
+    _, first, inverse = np.unique(pairs, axis=0, return_index=True, return_inverse=True)
+    return torch.from_numpy(rows[first]).to(device), torch.from_numpy(inverse.ravel())
+
+
+@torch.inference_mode()
+def _logits(network: nn.Module, resident: Resident, rows: Tensor, *, channels_last: bool) -> Tensor:
+    """Answers of the network in evaluation mode, rows × classes."""
+    network = folded(network)
+    size = _CUDA_BATCH if resident.device.type == "cuda" else _EVALUATION_BATCH
+    answers: Tensor | None = None
+    for start, part in zip(range(0, len(rows), size), torch.split(rows, size), strict=True):
+        found = network(resident.compose(part, channels_last=channels_last))
+        # Kept in one block: small tensors left between large ones that are freed would split the heap, and it would grow.
+        answers = found.new_empty((len(rows), found.shape[1])) if answers is None else answers
+        answers[start : start + len(part)] = found
+    assert answers is not None
+    return answers
+
+
+def logits(network: nn.Module, dominoes: Dominoes, device: torch.device | None = None) -> NDArray[np.float64]:
+    """Answers of a network in evaluation mode to all dominoes, N×K, before the softmax."""
+    where = device or torch.device("cpu")
+    resident = resident_module.resident(dominoes.deal, dominoes.sources, where, swap=dominoes.swap)
+    channels_last = where.type == "cpu" and getattr(network, "channels_last", False)
+    rows = torch.arange(len(dominoes), device=where)
+    return np.asarray(_logits(network, resident, rows, channels_last=channels_last).cpu().double().numpy())

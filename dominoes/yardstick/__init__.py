@@ -1,0 +1,1 @@
+"""How simple one side alone is to a network."""

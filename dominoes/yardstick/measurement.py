@@ -1,0 +1,390 @@
+"""The yardstick: how simple one side alone is to a network, in numbers that know nothing of dominoes' counts.
+
+For dominoes that show only this side: the prequential code length of their labels (`codelength`), the samples until half and 90 % of the
+ceiling are reached, the ceiling, and how much of it a linear model reaches. Network, optimiser and schedule are those of a run.
+
+What bounds the work: each block's model is trained from scratch for the run's epochs over what it knows, or for `FEWEST_STEPS` steps where
+that is more (a few passes over eighty pictures teach nothing); one model a block and seed, one network, as long, for the solo curve.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from dominoes import dials
+from dominoes.data import sources
+from dominoes.data.dealing import Deal, deal
+from dominoes.data.dominoes import Dominoes
+from dominoes.data.sources import Source
+from dominoes.errors import RunError, SpecError
+from dominoes.runs.engines.protocol import ENVIRONMENT
+from dominoes.solver.composition import solve
+from dominoes.solver.stock import Stock, capacity
+from dominoes.spec import SIDES, DominoSpec, RunSpec, Split, TrainSpec, stream
+from dominoes.theory.fits.curve import CurveFit, fit_curve
+from dominoes.theory.verdicts import Interval, Options
+from dominoes.training.loop import Trained, device_of, train
+from dominoes.training.scorer import logits
+from dominoes.yardstick import code_length
+from dominoes.yardstick.code_length import ALL, SIMPLICITY, UNREACHED
+
+# Steps that each block's model is trained for at least.
+FEWEST_STEPS = 100
+# Passes over what is known, unless asked otherwise: as many as keep MNIST within minutes.
+EPOCHS = 1
+# Iterations of the linear model's solver; what has not converged by then says so.
+_ITERATIONS = 300
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is measured, and with what.
+
+    Attributes:
+        source: its name.
+        transforms: of its pictures, in the spec's words.
+        side: where it is shown; the other half is blank.
+        train: network, optimiser, schedule, and the probe that the solo curve is measured on.
+        n: pictures used at most, the first ones in an order of the seed; None: all of the training split.
+        data, download, device: as `sources.load` and `training.device_of` take them.
+    """
+
+    source: str
+    transforms: tuple[str, ...] = ()
+    side: str = "top"
+    train: TrainSpec = field(default_factory=lambda: TrainSpec(epochs=EPOCHS))
+    n: int | None = None
+    data: Path | None = None
+    download: bool = False
+    device: str = "cpu"
+
+
+def measure(
+    settings: Sequence[Setting],
+    seeds: Sequence[int],
+    *,
+    workers: int = 1,
+    level: float = _LEVEL,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> pd.DataFrame:
+    """Measure every setting with every seed; the table SIMPLICITY.
+
+    Args:
+        settings: what to measure.
+        seeds: of the order of the labels, of initialisation and of the order of training; at least one.
+        workers: processes at once, of one thread each; the numbers do not depend on how many.
+        level: of the intervals over seeds, Student's.
+        progress: called after each task with (tasks done, tasks in all).
+
+    Raises SourceError, SpecError (transforms that do not suit the source, n or probe too large), DeviceError, RunError (a loss that is not
+    finite any more, or a process that was killed).
+    """
+    options = Options(level=level)
+    tasks: list[tuple[float, int, int, int | None]] = []
+    ends: list[list[int]] = []
+    for number, setting in enumerate(settings):
+        device_of(setting.device)
+        source = _source(setting, Split.TRAIN)
+        _probe(setting)
+        count = _count(setting, source)
+        ends.append(code_length.blocks(len(source.classes), count))
+        for seed in seeds:
+            tasks += [(_steps(end, setting.train), number, seed, block) for block, end in enumerate(ends[-1][:-1])]
+            # The solo curve is measured while it is trained, which takes about as long again.
+            steps = _epochs(count, setting.train) * count / setting.train.batch
+            tasks.append((2 * steps, number, seed, None))
+        tasks.append((math.inf, number, seeds[0], -1))
+    # The longest first, so that no process is left with one at the end.
+    tasks.sort(reverse=True, key=lambda task: task[0])
+    found: dict[tuple[int, int, int | None], Any] = {}
+    with _pool(min(workers, len(tasks))) as pool:
+        running: dict[Future[Any], tuple[int, int, int | None]] = {
+            pool.submit(_task, settings[number], seed, block): (number, seed, block) for _, number, seed, block in tasks
+        }
+        try:
+            for done in as_completed(running):
+                found[running[done]] = done.result()
+                progress(len(found), len(tasks))
+        except BrokenProcessPool as error:
+            raise RunError("a process of the yardstick was killed (was there enough memory?); run it again with fewer --workers") from error
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    rows: list[dict[str, Any]] = []
+    for number, setting in enumerate(settings):
+        costs = {seed: [found[number, seed, block] for block in range(len(ends[number]) - 1)] for seed in seeds}
+        solos = [found[number, seed, None] for seed in seeds]
+        rows += _rows(setting, ends[number], costs, solos, found[number, seeds[0], -1], options)
+    return pd.DataFrame(rows, columns=list(SIMPLICITY)).astype({"labels": "Int64"})
+
+
+def looks(runs: Sequence[RunSpec]) -> tuple[list[tuple[str, tuple[str, ...], str]], TrainSpec]:
+    """What of a sweep's runs a yardstick can tell apart: (source, transforms, side) wherever they differ on that side; and the training.
+
+    Raises SpecError: no side looks different in two runs, or the runs are trained differently.
+    """
+    found: list[tuple[str, tuple[str, ...], str]] = []
+    for side in SIDES:
+        mine = dict.fromkeys((getattr(run.dataset, side), run.dataset.transforms(side), side) for run in runs)
+        found += mine if len(mine) > 1 else ()
+    if not found:
+        raise SpecError("no side's source or transforms differ between the sweep's runs; expected a ladder of one side, or pass --source")
+    how = runs[0].train
+    if any(run.train != how for run in runs):
+        raise SpecError(
+            "the sweep's runs are trained differently, and a yardstick is of one training; pass --source and the training instead"
+        )
+    return found, how
+
+
+def sentences(table: pd.DataFrame) -> list[str]:
+    """What was found out about each setting, a line each."""
+    found = []
+    for (source, transforms, side), rows in table[table["seed"] == ALL].groupby(["source", "transforms", "side"], sort=False):
+        of = {row["quantity"]: row for _, row in rows[rows["quantity"] != "block"].iterrows()}
+
+        def said(quantity: str, digits: str = ".3f", of: dict[Any, Any] = of) -> str:
+            row = of[quantity]
+            reach = "" if math.isnan(row["low"]) else f" ({row['low']:{digits}} to {row['high']:{digits}})"
+            return f"{row['estimate']:{digits}}{reach}"
+
+        def reached(quantity: str, of: dict[Any, Any] = of, said: Callable[..., str] = said) -> str:
+            return UNREACHED if of[quantity]["status"] == UNREACHED else f"by {said(quantity, '.0f')} samples"
+
+        name = source if transforms == "none" else f"{source} ({transforms})"
+        found.append(
+            f"{name}, {side}: code length {said('code length')} nats per label (uniform {of['uniform code']['estimate']:.3f}); "
+            f"half of the ceiling {reached('samples to half')}, 90 % {reached('samples to 90 %')}; "
+            f"ceiling: accuracy {said('accuracy')}, loss {said('loss')}; linear share {said('linear share')}"
+        )
+    return found
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes with the environment that fast and reproducible training needs; it has to be there before they start."""
+    before = dict(os.environ)
+    os.environ.update(ENVIRONMENT)
+    try:
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+            yield pool
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _task(setting: Setting, seed: int, block: int | None) -> Any:
+    """One piece of work, in a process of the pool: a block's cost, the solo curve (None) or the linear model (-1)."""
+    source = _source(setting, Split.TRAIN)
+    device = device_of(setting.device)
+    count = _count(setting, source)
+    if block is None:
+        return solo(source, setting.side, setting.train, _probe(setting), count, seed, device)
+    if block < 0:
+        return linear(source, _probe(setting), setting.side, count, seed)
+    return coded(source, setting.side, setting.train, count, seed, block, device)
+
+
+@lru_cache(maxsize=4)
+def _source(setting: Setting, split: Split) -> Source:
+    return sources.load(setting.source, split, setting.transforms, data=setting.data, download=setting.download)
+
+
+@lru_cache(maxsize=4)
+def _probe(setting: Setting) -> Dominoes:
+    return probe(_source(setting, Split.TEST), setting.side, setting.train)
+
+
+def _count(setting: Setting, source: Source) -> int:
+    if setting.n is not None and setting.n > len(source.labels):
+        raise SpecError(f"n {setting.n}: the train split of {setting.source} has {len(source.labels)} pictures; expected at most that many")
+    return setting.n or len(source.labels)
+
+
+def probe(source: Source, side: str, how: TrainSpec) -> Dominoes:
+    """The probe that shows this side alone, of the pictures that a run is measured on. Raises SpecError if there are too few."""
+    request = DominoSpec(n=how.probe, prevalence=(1, 0), top=source.name, bottom=source.name, split=Split.TEST, seed=how.probe_seed)
+    stock = Stock(source.stock, source.stock)
+    most = capacity(request, stock)
+    if most is not None and how.probe > most:
+        raise SpecError(f"probe {how.probe}: the test split of {source.name} has pictures for {most}; use --probe {most} at most")
+    # Always dealt as a top half: the same pictures on either side.
+    return one_sided(source, side, deal(solve(request, stock), source, source).index["top"])
+
+
+def one_sided(source: Source, side: str, rows: NDArray[np.int64]) -> Dominoes:
+    """Dominoes that show these pictures of a source on one side, right, and nothing on the other."""
+    blank = np.full(len(rows), -1, dtype=np.int64)
+    label = source.labels[rows]
+    index = {other: rows if other == side else blank for other in SIDES}
+    shown = {other: label if other == side else blank for other in SIDES}
+    return Dominoes(Deal(label, index, shown), source, source)
+
+
+def order(source: Source, n: int, seed: int) -> NDArray[np.int64]:
+    """The pictures whose labels are sent, in their order: n of the source's, by the seed's stream `blocks`."""
+    rng = np.random.Generator(np.random.PCG64(stream(seed, "blocks")))
+    return rng.permutation(len(source.labels))[:n]
+
+
+def _epochs(count: int, how: TrainSpec) -> int:
+    return max(how.epochs, math.ceil(FEWEST_STEPS / math.ceil(count / how.batch)))
+
+
+def _steps(end: int, how: TrainSpec) -> float:
+    trained = code_length.known(end)[0].stop
+    return float(_epochs(trained, how) * math.ceil(trained / how.batch))
+
+
+def coded(
+    source: Source, side: str, how: TrainSpec, n: int, seed: int, block: int, device: torch.device | None = None
+) -> tuple[float, float]:
+    """Nats per label of the block after number `block` (from 0), and the temperature: by a model trained on all blocks up to it.
+
+    Raises RunError if the training diverges.
+    """
+    rows = order(source, n, seed)
+    ends = code_length.blocks(len(source.classes), n)
+    fit, held = (one_sided(source, side, rows[part]) for part in code_length.known(ends[block]))
+    how = how.model_copy(update={"epochs": _epochs(len(fit), how), "measurements": 1, "probe": 1})
+    few = one_sided(source, side, rows[:1])
+    trained = _finite(train(RunSpec(dataset=DominoSpec(), train=how, seed=seed), fit, {side: few}, device=device), source, how)
+    following = one_sided(source, side, rows[ends[block] : ends[block + 1]])
+    answers, labels = (logits(trained.network, part, device) for part in (held, following)), (held.deal.label, following.deal.label)
+    (of_held, of_next) = answers
+    temperature = code_length.temperature(of_held, labels[0])
+    cost = code_length.hedged(code_length.nats(of_next, labels[1], temperature), len(source.classes))
+    return cost / len(following), temperature
+
+
+def solo(source: Source, side: str, how: TrainSpec, tests: Dominoes, n: int, seed: int, device: torch.device | None = None) -> pd.DataFrame:
+    """The test curve of a network that is trained on n dominoes which show this side alone. Raises RunError if it diverges."""
+    how = how.model_copy(update={"epochs": _epochs(n, how)})
+    spec = RunSpec(dataset=DominoSpec(), train=how, seed=seed)
+    trained = _finite(train(spec, one_sided(source, side, order(source, n, seed)), {side: tests}, device=device), source, how)
+    return trained.curves[trained.curves["split"] == "test"].reset_index(drop=True)
+
+
+def _finite(trained: Trained, source: Source, how: TrainSpec) -> Trained:
+    if trained.diverged is not None:
+        raise RunError(
+            f"training on {source.name} diverged at step {trained.diverged} (its loss is not finite); use a lower --lr than {how.lr:g}"
+        )
+    return trained
+
+
+def linear(source: Source, tests: Dominoes, side: str, n: int, seed: int) -> tuple[float, str]:
+    """Accuracy of multinomial logistic regression on pixels, trained and tested on the pictures of `solo`, and the fit's status."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    def pixels(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return (pictures.reshape(len(pictures), -1) / 255).astype(np.float32)
+
+    rows = order(source, n, seed)
+    where = tests.deal.index[side]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        # A weak penalty: with none, pixels that are nearly constant would get weights without limit.
+        model = LogisticRegression(C=0.1, tol=1e-3, max_iter=_ITERATIONS)
+        model.fit(pixels(source.pictures[rows]), source.labels[rows])
+    held = tests.sources[side]
+    accuracy = float(model.score(pixels(held.pictures[where]), held.labels[where]))
+    steps = int(np.max(model.n_iter_))
+    return accuracy, "ok" if steps < _ITERATIONS else f"not converged after {steps} iterations"
+
+
+def learning_times(solos: Sequence[pd.DataFrame], share: float, classes: int) -> tuple[list[float], str]:
+    """Samples until the solo curve of each seed has made this share of its rise from chance to its ceiling, and how that was found.
+
+    From the fit in log time that gives the comparator its onsets, where that stands for every seed (it converged, and the time lies
+    within what was measured); else where the closest monotone curve crosses the share of its own end.
+    """
+    time = solos[0]["samples"].to_numpy(float)
+    accuracy, n = (np.stack([table[column].to_numpy(float) for table in solos]) for column in ("accuracy", "n"))
+    fit = fit_curve(time, accuracy, family="logistic-log", chance=1 / classes, n=n)
+    each = fit.seeds or (fit,)
+    # 1 / (1 + (t / onset)^−speed) = share.
+    times = [one.onset * (share / (1 - share)) ** (1 / one.speed) if one.speed > 0 else math.nan for one in each]
+    if all(one.learned and one.converged and time[1] <= at <= time[-1] for one, at in zip(each, times, strict=True)):
+        return times, "fit"
+    smooth = fit_curve(time, accuracy, family="isotonic", chance=1 / classes, n=n)
+    times = [_crossed(one, time, share, 1 / classes) for one in smooth.seeds or (smooth,)]
+    return times, "crossing" if np.isfinite(times).all() else UNREACHED
+
+
+def _crossed(fit: CurveFit, time: NDArray[np.float64], share: float, chance: float) -> float:
+    if not fit.learned:
+        return math.nan
+    values = fit.predict(time)
+    level = chance + share * (values[-1] - chance)
+    after = int(np.argmax(values >= level))
+    return float(np.interp(level, values[after - 1 : after + 1], time[after - 1 : after + 1])) if after else float(time[1])
+
+
+def _rows(
+    setting: Setting,
+    ends: Sequence[int],
+    costs: dict[int, list[tuple[float, float]]],
+    solos: Sequence[pd.DataFrame],
+    of_linear: tuple[float, str],
+    options: Options,
+) -> Iterator[dict[str, Any]]:
+    seeds = list(costs)
+    classes = ends[0] // code_length.blocks(1, 16)[0]
+    how = setting.train
+    head: dict[str, Any] = {"source": setting.source, "transforms": dials.joined(setting.transforms), "side": setting.side}
+    head |= {name: getattr(how, name) for name in ("epochs", "batch", "lr", "momentum", "weight_decay")}
+    head |= {"model": how.model.value, "optimizer": how.optimizer.value, "n": ends[-1], "classes": classes}
+
+    def one(
+        quantity: str, value: float, *, labels: int | None = None, seed: object = ALL, count: int = 1, status: str = "ok"
+    ) -> dict[str, Any]:
+        row = {"quantity": quantity, "labels": labels, "seed": seed, "estimate": value}
+        return head | row | {"level": options.level, "n_seeds": count, "status": status}
+
+    def several(quantity: str, values: Sequence[float], *, labels: int | None = None, status: str = "ok", log: bool = False) -> Any:
+        for seed, value in zip(seeds, values, strict=True):
+            yield one(quantity, value, labels=labels, seed=seed, status=status)
+        numbers = np.array(values, dtype=float)
+        good = numbers[np.isfinite(numbers)]
+        interval = Interval(math.nan, math.nan, math.nan)
+        if len(good):
+            interval = options.bootstrap(len(good)).mean(np.log(good) if log else good)
+            interval = interval.exp() if log else interval
+        row = one(quantity, interval.estimate, labels=labels, count=len(good), status=status)
+        yield row | {"low": interval.low, "high": interval.high}
+
+    yield from several(
+        "code length", [code_length.per_label(ends, classes, [cost for cost, _ in costs[seed]]) for seed in seeds], labels=ends[-1]
+    )
+    yield one("uniform code", math.log(classes), labels=ends[-1], count=0)
+    for block, end in enumerate(ends[1:]):
+        yield from several("block", [costs[seed][block][0] for seed in seeds], labels=end)
+        yield from several("temperature", [costs[seed][block][1] for seed in seeds], labels=end, log=True)
+    for quantity, share in (("samples to half", 0.5), ("samples to 90 %", 0.9)):
+        times, status = learning_times(solos, share, classes)
+        yield from several(quantity, times, status=status, log=True)
+    last = [table.iloc[-1] for table in solos]
+    for quantity in ("accuracy", "loss"):
+        yield from several(quantity, [float(row[quantity]) for row in last])
+    accuracy, status = of_linear
+    yield one("linear accuracy", accuracy, status=status)
+    yield from several("linear share", [accuracy / float(row["accuracy"]) for row in last], status=status)

@@ -1,0 +1,403 @@
+"""The page: made of the charts, safe against what stands in names, and looked at in a real browser."""
+
+import dataclasses
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic_runs
+from browser import chromium, had, hovered, opened
+from click.testing import CliRunner
+from playwright.sync_api import Browser
+
+from dominoes import tables
+from dominoes.cli import main
+from dominoes.data.dealing import Dealt
+from dominoes.errors import OutputError
+from dominoes.report import results
+from dominoes.report.charts import dealt as dealt_charts
+from dominoes.report.charts import theory
+from dominoes.report.html import page as page_file
+from dominoes.report.results import Results
+from dominoes.runs import execution
+from dominoes.solver.composition import Composition, solve
+from dominoes.solver.stock import Stock
+from dominoes.spec import DominoSpec, RunSpec, TrainSpec
+
+NAMES = ("<script>window.broken = 1</script>", '</script><img src=x onerror="window.broken = 2">', "a, \"b\" & 'c' $x_{$")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, for all tests of this file."""
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def found(swept: Path) -> Results:
+    """The synthetic sweep with fits and a comparison."""
+    return theory.fitted(results.gather([swept]))
+
+
+@pytest.fixture(scope="module")
+def page(found: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sweep's page."""
+    path = tmp_path_factory.mktemp("page") / "sweep.html"
+    page_file.write(found, path)
+    return path
+
+
+def test_the_page_has_all_seven_sections_and_no_address(page: Path, found: Results) -> None:
+    """Everything is in the file: no link, script, style or picture from elsewhere; equal results are equal bytes."""
+    text = page.read_text(encoding="utf-8")
+    assert re.findall(r'<section id="(\w+)"', text) == ["dealt", "pictures", "learning", "theory", "sweep", "confused", "runs"]
+    plain = re.sub(r">[A-Za-z0-9+/=]{200,}<", "><", text)
+    ids = re.findall(r' id="([^"]+)"', plain)
+    assert len(ids) == len(set(ids))
+    assert not re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?(?:https?:)?//", plain)
+    assert "https://" not in plain
+    assert page_file.page(found.name, page_file.sections(found)[:1]) == page_file.page(found.name, page_file.sections(found)[:1])
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        RunSpec(dataset=DominoSpec(prevalence=(0.65, 0.65), top="digits", bottom="textures"), train=TrainSpec(), seed=3),
+        RunSpec(
+            dataset=DominoSpec(
+                n=1000, prevalence=(None, 0.123456789), ratio=0.5, reliability=(1, 0.9), top="my pictures", labels="stock", seed=-1
+            ),  # type: ignore[arg-type]
+            train=TrainSpec(model="mlp", lr=1e-7, weight_decay=0.1, optimizer="adam", batch=7, probe_seed=2),  # type: ignore[arg-type]
+            seed=12,
+        ),
+    ],
+)
+def test_the_command_to_reproduce_makes_the_same_run(spec: RunSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parsed by the command line itself, the words give a run of the same id."""
+    words = shlex.split(page_file.command(spec, "my results"))
+    assert words[:2] == ["dominoes", "train"]
+    seen: list[RunSpec] = []
+
+    def instead(dealt: DominoSpec, how: TrainSpec, seeds: list[int], out: Path, *_: object) -> list[object]:
+        seen.extend(RunSpec(dataset=dealt, train=how, seed=seed) for seed in seeds)
+        assert out == Path("my results")
+        return []
+
+    monkeypatch.setattr(main, "_runs", instead)
+    monkeypatch.setattr("dominoes.deal.make", lambda spec, **_: spec)
+    done = CliRunner().invoke(main.main, words[1:], catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    assert [each.id for each in seen] == [spec.id]
+
+
+def test_runs_that_went_wrong_are_in_the_table(swept: Path, tmp_path: Path) -> None:
+    """Failed runs stand beside finished ones with their reason; versions, digests and commands are there."""
+    shutil.copytree(swept, tmp_path, dirs_exist_ok=True)
+    folder = execution.finished(tmp_path)[0]
+    (folder / "DONE").unlink()
+    (folder / "FAILED").write_text("the disk <b>was</b> full\n", encoding="utf-8")
+    table = page_file.runs_table(results.gather([tmp_path]))
+    assert len(table.rows) == 12
+    texts = {row[0].text: [cell.text for cell in row] for row in table.rows}
+    assert {"failed", "the disk <b>was</b> full"} <= set(texts[folder.name])
+    details = dict(next(row[0].details for row in table.rows if row[0].text != folder.name))
+    assert {"package", "torch", "device", "SHA-256 deal", "again"} <= set(details)
+    assert "11 finished, 1 failed" in table.caption
+    assert len(pd.read_csv(pd.io.common.StringIO(table.csv))) == 12
+
+
+def test_counts_that_differ_are_not_shown(found: Results) -> None:
+    """If the solver now gives other counts than the runs were trained on, the diagram is left out and it is said."""
+    first = found.runs[0]
+    changed = {**first.environment, "dominoes": {**first.environment["dominoes"], "kinds": {"top": 1, "bottom": 1, "both": 1, "empty": 1}}}
+    altered = dataclasses.replace(found, runs=(dataclasses.replace(first, environment=changed), *found.runs[3:]))
+    solved, notes = page_file.compositions(altered)
+    assert len(solved) == 3
+    assert "trained on other counts" in notes[0]
+
+
+def test_missing_pictures_are_said(found: Results) -> None:
+    """A source that is not at hand costs the preview and, where its stock is not known, the diagram; nothing else."""
+    first = found.runs[0]
+    assert first.spec is not None
+    gone = first.spec.model_copy(update={"dataset": first.spec.dataset.model_copy(update={"top": "gone/pictures"})})
+    altered = dataclasses.replace(found, runs=(dataclasses.replace(first, spec=gone), *found.runs[3:]))
+    parts = {section.name: section for section in page_file.sections(altered)}
+    assert any("there is no source gone/pictures" in note for note in parts["pictures"].notes)
+    assert any("there is no source gone/pictures" in note for note in parts["dealt"].notes)
+    assert parts["pictures"].images
+    assert parts["dealt"].charts
+
+
+def test_wrong_suffixes_are_refused(found: Results, tmp_path: Path, small: Dealt) -> None:
+    """Before anything is drawn, and nothing is left behind."""
+    with pytest.raises(OutputError, match=r"the report is written as .html, got '.pdf'"):
+        page_file.write(found, tmp_path / "x.pdf")
+    with pytest.raises(OutputError, match=r"a diagram is written as .html, .png, .svg, .pdf, got '.jpg'"):
+        page_file.write_flows(small.composition, tmp_path / "x.jpg")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stills_are_every_chart_and_choice(found: Results, tmp_path: Path) -> None:
+    """One file for each choice of each chart, the preview as PNG."""
+    parts = [section for section in page_file.sections(found) if section.name in ("pictures", "sweep")]
+    written = page_file.stills(parts, tmp_path, "svg")
+    assert {path.name for path in written} == {"sweep-prevalence_top.svg", "competition.svg", "preview.png"}
+    assert all(path.stat().st_size > 1000 for path in written)
+
+
+@pytest.mark.slow
+def test_a_hundred_runs_fit_into_a_mail(tmp_path: Path) -> None:
+    """A sweep of 110 runs of 61 steps and all nine curves: at most 8 MB, every number in it."""
+    synthetic_runs.write(synthetic_runs.sweep([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9], 10), tmp_path)
+    done = CliRunner().invoke(main.main, ["report", str(tmp_path), "--out", str(tmp_path / "r.html")], catch_exceptions=False)
+    assert "of 110 runs" in done.stdout
+    assert (tmp_path / "r.html").stat().st_size < 8e6
+    found = results.gather([tmp_path])
+    assert found.curves.groupby("run").size().eq(61 * 9).all()
+
+
+# ---- in the browser -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_demos_page_is_drawn(browser: Browser, demo: tuple[Path, str]) -> None:
+    """No error, no request, every figure drawn: as many traces as the chart has lines, as many links as the flow has."""
+    out, _ = demo
+    charts = page_file.charts_of(page_file.sections(results.gather([out])))
+    with opened(browser, out / "report.html") as page:
+        counts = {}
+        for figure in page.query_selector_all("figure.chart"):
+            name = figure.get_attribute("id") or ""
+            counts[name] = int(figure.get_attribute("data-traces") or 0)
+            marks = ".scatterlayer .trace, .hm image"
+            assert len(figure.query_selector_all(marks)) >= counts[name], name
+        assert set(counts) == set(charts)
+        links, nodes = charts["sankey"].table.groupby(["source", "target"]).ngroups, len(charts["sankey"].parts[0].nodes)  # type: ignore[union-attr]
+        expected = {"sankey": links + nodes, "conflicts": 3, "doubles": 9, "neither": 3, "fits": 8, "confusion": 3, "answers": 1}
+        assert {name: counts[name] for name in expected} == expected
+        assert counts["curves"] >= 8
+        assert page.locator("#preview img").evaluate("image => image.naturalWidth") > 300
+        flow = charts["sankey"].table
+        first = flow[(flow["source"] == "digits (top)") & (flow["target"] == "top right")]
+        texts = page.evaluate("() => document.querySelector('#sankey .plot').data.map(trace => trace.text)")
+        place = next(place for place, text in enumerate(texts) if text.startswith("digits (top) → top right"))
+        text = hovered(page, "sankey", place, 10, inside=True)
+        assert f"{first['count'].sum()} pictures; by class" in text
+        assert all(f"{row.label}: {row.count_}" in text for row in first.rename(columns={"count": "count_"}).itertuples())
+
+
+def test_what_is_hovered_is_what_the_csv_says(browser: Browser, page: Path) -> None:
+    """The value under the mouse is the number in the CSV of the data link, digit for digit."""
+    with opened(browser, page) as shown:
+        rows = [row for row in had(shown, "doubles") if row["group"] == "prevalence_top 0.1" and int(row["step"]) > 0]
+        text = hovered(shown, "doubles", 0, 7)
+        assert f"step: {rows[7]['step']}" in text
+        assert f"error: {rows[7]['measured']}" in text.replace("−", "-")
+        rows = [row for row in had(shown, "confusion") if row["group"] == "prevalence_top 0.1"]
+        cell = shown.evaluate("() => document.querySelector('#confusion .plot').data[1].text[3][7]")
+        (row,) = [row for row in rows if (row["top"], row["bottom"]) == ("3", "7")]
+        assert f"<b>{row['answers_bottom']}</b><br>n: {row['n']}" in cell
+
+
+def test_switches_change_the_axes(browser: Browser, page: Path) -> None:
+    """Time is logarithmic or not, counted in steps or samples; kinds and values can be chosen; so can a group."""
+    layout = """() => {
+      const { xaxis, yaxis } = document.querySelector('#curves .plot')._fullLayout;
+      return [xaxis.type, xaxis.title.text, yaxis.type];
+    }"""
+    with opened(browser, page) as shown:
+        assert shown.evaluate(layout) == ["log", "training step", "linear"]
+        before = int(shown.get_attribute("#curves", "data-traces") or 0)
+        shown.uncheck("#curves [data-switch=log]")
+        shown.select_option("#curves [data-switch=time]", "of_side")
+        shown.check("#curves [data-switch=y_log]")
+        shown.uncheck("#curves [data-switch='groups:prevalence_top 0.1']")
+        shown.check("#curves [data-switch='kinds:both']")
+        shown.evaluate("() => window.dominoes.redrawn()")
+        assert shown.evaluate(layout) == ["linear", "dominoes seen with this side shown", "log"]
+        shown.select_option("#curves [data-switch=metric]", "loss")
+        shown.select_option("#curves [data-switch=by]", "group")
+        shown.evaluate("() => window.dominoes.redrawn()")
+        assert int(shown.get_attribute("#curves", "data-traces") or 0) != before
+        shown.select_option("#fits [data-switch=choice]", "prevalence_top 0.8")
+        shown.evaluate("() => window.dominoes.redrawn()")
+        rows = [
+            row
+            for row in had(shown, "fits")
+            if row["group"] == "prevalence_top 0.8" and row["kind"] == "top" and row["metric"] == "accuracy"
+        ]
+        drawn = shown.evaluate("() => [...document.querySelector('#fits .plot').data[0].y]")
+        assert drawn == [float(row["measured"]) for row in rows if int(row["step"]) > 0]
+        button = shown.locator("#fits .legend button").first
+        button.focus()
+        shown.keyboard.press("Enter")
+        shown.evaluate("() => window.dominoes.redrawn()")
+        assert button.get_attribute("aria-pressed") == "false" or shown.locator("#fits .legend button[aria-pressed=false]").count() == 1
+        assert shown.evaluate("() => document.querySelector('#fits .plot').data[0].visible") is False
+
+
+def test_tables_sort_by_mouse_and_keyboard(browser: Browser, page: Path) -> None:
+    """Numbers sort as numbers, up and down; a verdict leads to its figure and its group."""
+    with opened(browser, page) as shown:
+        head = shown.locator("#runs-table th", has_text="accuracy bottom").locator("button")
+        place = shown.locator("#runs-table th").all_text_contents().index("accuracy bottom")
+        orders = []
+        for act in (head.click, lambda: (head.focus(), shown.keyboard.press("Enter"))):
+            act()
+            cells = shown.locator(f"#runs-table tbody tr td:nth-child({place + 1})")
+            orders.append([float(cell.get_attribute("data-value") or "nan") for cell in cells.all()])
+        assert orders[0] == sorted(orders[0])
+        assert orders[1] == orders[0][::-1]
+        link = shown.locator("#verdicts a[data-choice='prevalence_top 0.4'][href='#doubles']").first
+        link.click()
+        shown.evaluate("() => window.dominoes.redrawn()")
+        assert shown.locator("#doubles [data-switch=choice]").input_value() == "prevalence_top 0.4"
+        shown.locator("#runs-table summary").first.click()
+        assert "dominoes train" in shown.locator("#runs-table code").first.inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_light_and_dark(browser: Browser, page: Path, scheme: str) -> None:
+    """The page follows the system, the button turns it over, text stands out from the ground, kinds keep their colours."""
+    colours = """() => [getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color,
+      document.querySelector('#curves .plot')._fullLayout.font.color, document.querySelector('#conflicts .plot').data[2].line.color]"""
+    with opened(browser, page, scheme=scheme) as shown:
+        first = shown.evaluate(colours)
+        shown.click("#theme")
+        shown.evaluate("() => window.dominoes.redrawn()")
+        second = shown.evaluate(colours)
+    brightness = [sum(map(int, re.findall(r"\d+", ground)[:3])) for ground in (first[0], second[0])]
+    assert (brightness[0] < brightness[1]) == (scheme == "dark")
+    assert first[2] != second[2]
+    assert first[3] == second[3]
+    for ground, ink, *_ in (first, second):
+        assert abs(sum(map(int, re.findall(r"\d+", ground)[:3])) - sum(map(int, re.findall(r"\d+", ink)[:3]))) > 380
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_is_wider_than_the_screen(browser: Browser, page: Path, width: int) -> None:
+    """On a phone and on a desktop the page scrolls down only; what is wide scrolls in its own box; no figure is empty."""
+    with opened(browser, page, width=width) as shown:
+        assert shown.evaluate("() => document.documentElement.scrollWidth") <= width
+        for box in shown.query_selector_all("figure .plot"):
+            size = box.bounding_box()
+            assert size is not None
+            assert size["height"] >= 200
+
+
+def test_figures_below_are_drawn_when_they_are_reached(browser: Browser, page: Path) -> None:
+    """At first only what is in view is drawn; scrolling draws the rest; printing draws all."""
+    drawn = "() => document.querySelectorAll('figure.chart[data-traces]').length"
+    with opened(browser, page, drawn=False) as shown:
+        shown.wait_for_selector("#sankey[data-traces]")
+        everything = shown.locator("figure.chart").count()
+        assert shown.evaluate(drawn) < everything
+        shown.locator("#answers").scroll_into_view_if_needed()
+        shown.wait_for_selector("#answers[data-traces]")
+        shown.evaluate("() => { window.dispatchEvent(new Event('beforeprint')); return window.dominoes.drawAll(); }")
+        assert shown.evaluate(drawn) == everything
+
+
+def test_names_with_markup_are_shown_and_not_run(browser: Browser, swept: Path, tmp_path: Path) -> None:
+    """Swept values and run names that are scripts appear as text, everywhere; nothing in them is executed."""
+    table = execution.joined(swept)[list(tables.CURVES)]
+    table = table[table["seed"] == 0].copy()
+    runs = list(dict.fromkeys(table["run"]))[:3]
+    table = table[table["run"].isin(runs)]
+    table["what"] = table["run"].map(dict(zip(runs, NAMES, strict=True)))
+    table["run"] = table["run"].map(dict(zip(runs, [f"{name} run" for name in NAMES], strict=True)))
+    table.to_csv(tmp_path / "curves.csv", index=False)
+    found = theory.fitted(results.gather([tmp_path / "curves.csv"]))
+    page_file.write(found, tmp_path / "r.html")
+    with opened(browser, tmp_path / "r.html") as shown:
+        assert shown.evaluate("() => window.broken === undefined")
+        assert set(shown.locator("#doubles option").all_text_contents()) == {f"what {name}" for name in NAMES}
+        assert {f"what {name}, test" for name in NAMES} == set(shown.locator("#curves .legend button").all_text_contents())
+        assert set(shown.locator("#runs-table tbody td:first-child").all_text_contents()) >= {f"{name} run" for name in NAMES}
+        assert shown.locator("img[src=x]").count() == 0
+
+
+@pytest.mark.parametrize("case", ["empty", "half", "one seed", "missing kinds", "NaN", "one step", "damaged"])
+def test_incomplete_results_still_have_a_page(browser: Browser, swept: Path, tmp_path: Path, case: str) -> None:
+    """Whatever is missing is said, the rest is drawn, and no error is logged."""
+    table = execution.joined(swept)[[*tables.CURVES, "prevalence_top"]]
+    path = tmp_path / "curves.csv"
+    says, figures = {
+        "empty": ("there is no finished run", 0),
+        "half": ("5 failed", 8),
+        "one seed": ("no band and no interval", 8),
+        "missing kinds": ("no run was measured on test dominoes of kind bottom", 2),
+        "NaN": ("no number there", 7),
+        "one step": ("hardly a curve", 3),
+        "damaged": ("2 damaged", 8),
+    }[case]
+    if case in ("half", "damaged"):
+        shutil.copytree(swept, tmp_path, dirs_exist_ok=True)
+        for folder in execution.finished(tmp_path)[: 5 if case == "half" else 2]:
+            if case == "half":
+                (folder / "DONE").unlink()
+                (folder / "FAILED").write_text("no power\n", encoding="utf-8")
+            else:
+                (folder / "curves.csv").write_text("", encoding="utf-8")
+        path = tmp_path
+    elif case == "empty":
+        path = tmp_path
+    else:
+        table = table[table["seed"] == 0] if case == "one seed" else table
+        table = table[table["kind"].isin(["top", "both"])] if case == "missing kinds" else table
+        table = table[table["step"] == table["step"].max()] if case == "one step" else table
+        if case == "NaN":
+            table = table.assign(
+                accuracy=table["accuracy"].where(table["kind"] != "both"), loss=table["loss"].where(table["kind"] != "both")
+            )
+        table.to_csv(path, index=False)
+    fit = ["--fit"] if case in ("one seed", "NaN") else []
+    done = CliRunner().invoke(main.main, ["report", str(path), "--out", str(tmp_path / "r.html"), *fit], catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    with opened(browser, tmp_path / "r.html") as shown:
+        assert says in shown.inner_text("body")
+        assert shown.locator("figure.chart[data-traces]").count() == shown.locator("figure.chart").count() >= figures
+
+
+def small_links(small: Dealt) -> int:
+    """Flows of its diagram."""
+    return dealt_charts.sankey({"": small.composition}).table.groupby(["source", "target"]).ngroups
+
+
+def test_the_diagram_of_solve_is_a_page_too(browser: Browser, small: Dealt, tmp_path: Path) -> None:
+    """`solve --sankey` writes a page with the one figure, or a still."""
+    for name in ("s.html", "s.png", "s.svg", "s.pdf"):
+        page_file.write_flows(small.composition, tmp_path / name)
+        assert (tmp_path / name).stat().st_size > 5000
+    with opened(browser, tmp_path / "s.html") as shown:
+        assert int(shown.get_attribute("#sankey", "data-traces") or 0) == 13 + small_links(small)
+        assert sum(int(row["count"]) for row in had(shown, "sankey") if row["target"] == "empty") == small.composition.kinds["empty"]
+
+
+def test_shared_stock_and_small_datasets_have_a_diagram(tmp_path: Path) -> None:
+    """One source on both sides is one node; a dataset of empties alone has its one flow."""
+    spec = DominoSpec(n=12, prevalence=(0, 0), top="a", bottom="a")
+    found: Composition = solve(spec, Stock((3, 3), (3, 3)))
+    page_file.write_flows(found, tmp_path / "e.svg")
+    spec = DominoSpec(n=4, prevalence=(0.5, 0.5), top="a", bottom="a", reuse=2)
+    page_file.write_flows(solve(spec, Stock((3, 3), (3, 3))), tmp_path / "s.svg")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_packed_text_comes_back() -> None:
+    """Gzip and base64, the same bytes each time, with nothing in it that could end a script."""
+    import base64
+    import gzip
+
+    text = json.dumps({"</script>": "é" * 1000, "numbers": np.arange(5).tolist()})
+    packed = page_file.packed(text)
+    assert gzip.decompress(base64.b64decode(packed)).decode() == text
+    assert packed == page_file.packed(text)
+    assert re.fullmatch(r"[A-Za-z0-9+/=]+", packed)

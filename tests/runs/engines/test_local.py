@@ -1,0 +1,479 @@
+"""The local engine and what it survives: every run ends DONE once, whatever is killed, full, damaged, edited or done at once."""
+
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from small_sweeps import ROOT, call, command, export, run, start, write
+
+from dominoes.data import dealing, dominoes
+from dominoes.runs import plan, state, sweep_file
+from dominoes.runs.engines import local, protocol, worker
+from dominoes.runs.engines.protocol import Report, Setting
+from dominoes.spec import DominoSpec, RunSpec
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _decoded(cache: Path) -> None:
+    """The embedded pictures are decoded before any process limits the size of files or is killed."""
+    dominoes.probes(DominoSpec(n=10, top="digits", bottom="textures"), 5, 0)
+    dealing.make(DominoSpec(n=10, prevalence=(0.5, 0.5), top="digits", bottom="textures"))
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A sweep of four runs, finished: its file and its folder. Tests copy it."""
+    place = tmp_path_factory.mktemp("swept")
+    file = write(place / "sweep.yaml", dataset__prevalence__bottom=0.5, dataset__prevalence__top=[0.3, 0.6], seed=[0, 1])
+    printed = run(file, place / "out", "--workers", 2)
+    assert printed.startswith("tiny: 4 runs, 0 done before")
+    assert printed.count("\ndone ") == 4
+    return file, place / "out"
+
+
+def names(out: Path) -> set[str]:
+    return {mark.parent.name for mark in (out / "runs").glob("*/DONE")}
+
+
+def test_a_second_call_runs_nothing(swept: tuple[Path, Path], tmp_path: Path) -> None:
+    """No byte of a finished run changes, no process is started; status and export agree with what was run."""
+    file, out = swept
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in sorted((out / "runs").rglob("*")) if path.is_file()}
+    assert run(file, out) == "tiny: 4 runs, 4 done before\n"
+    assert before == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in sorted((out / "runs").rglob("*")) if path.is_file()}
+    assert call("status", out).startswith("tiny: 4 runs: 4 done, 0 running, 0 failed, 0 left")
+    curves = pd.read_csv(tmp_path / "curves.csv") if export(out, tmp_path) else None
+    assert curves is not None
+    assert curves["run"].nunique() == 4
+    assert set(curves["prevalence_top"]) == {0.3, 0.6}
+
+
+def test_datasets_are_composed_once_and_shared(swept: tuple[Path, Path]) -> None:
+    """A dataset folder for each distinct dataset, whole and verified, beside the runs that were trained on it."""
+    from dominoes.data import folder
+
+    _, out = swept
+    found = list((out / "datasets").iterdir())
+    assert len(found) == 2
+    assert all(folder.verify(place) == [] for place in found)
+    environments = [json.loads(path.read_text(encoding="utf-8")) for path in out.glob("runs/*/environment.json")]
+    metadata = {json.loads((place / "digests.json").read_text(encoding="utf-8"))["metadata.csv"] for place in found}
+    assert {environment["digests"]["deal"] for environment in environments} == metadata
+
+
+def test_the_engine_trains_what_one_process_trains(swept: tuple[Path, Path], tmp_path: Path) -> None:
+    """A worker's curves are those of `dominoes train`, byte for byte: nothing depends on where a run was executed."""
+    from click.testing import CliRunner
+
+    from dominoes.cli.main import main
+
+    _, out = swept
+    options = "--n 60 --prevalence 0.3 0.5 --top digits --bottom textures --model mlp --epochs 1 --batch 30 --measurements 2 --probe 10"
+    result = CliRunner().invoke(main, ["train", *options.split(), "--device", "cpu", "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    (folder,) = (tmp_path / "runs").iterdir()
+    for table in state.TABLES:
+        assert (folder / table).read_bytes() == (out / "runs" / folder.name / table).read_bytes()
+
+
+def test_an_edited_sweep_file_runs_the_new_points_only(swept: tuple[Path, Path], tmp_path: Path) -> None:
+    """Points that are gone stay on disk and are not exported; points that are new run; the change is said."""
+    _, finished = swept
+    out = Path(shutil.copytree(finished, tmp_path / "out"))
+    file = write(tmp_path / "sweep.yaml", dataset__prevalence__bottom=0.5, dataset__prevalence__top=[0.6], seed=[0, 1, 2])
+    printed = run(file, out, "--workers", 1)
+    assert "the sweep file has changed: 1 runs are new, 2 are no longer in it (kept, not exported)" in printed
+    assert "tiny: 3 runs, 2 done before" in printed
+    assert (printed.count("\ndone "), len(names(out))) == (1, 5)
+    assert "3 done, 0 running, 0 failed, 0 left, 2 finished ones of another sweep file" in call("status", out)
+    curves, _ = export(out, tmp_path)
+    assert curves.count(b"\n") > 1
+    assert set(pd.read_csv(tmp_path / "curves.csv")["prevalence_top"]) == {0.6}
+
+
+def test_a_damaged_run_is_reported_rerun_and_never_exported(swept: tuple[Path, Path], tmp_path: Path) -> None:
+    """One byte of a table changed, a table cut off, environment.json torn: each is named, left out, and runs again to the same bytes."""
+    file, finished = swept
+    good = export(finished, tmp_path / "good")
+    out = Path(shutil.copytree(finished, tmp_path / "out"))
+    a, b, c, d = sorted(path for path in (out / "runs").iterdir())
+    text = (a / "curves.csv").read_text(encoding="utf-8")
+    (a / "curves.csv").write_text(text.replace(",0.", ",1.", 1), encoding="utf-8")
+    (b / "classes.csv").write_text("run,", encoding="utf-8")
+    (c / "environment.json").write_text("{", encoding="utf-8")
+    status = call("status", out)
+    assert "2 done, 0 running, 0 failed, 2 left" in status
+    assert f"damaged {b.name}: classes.csv has 4 bytes" in status
+    printed = call("export", out, "--out", tmp_path / "bad" / "curves.csv")
+    assert f"left out, damaged: run {a.name}: curves.csv is not what was written (its SHA-256 differs)" in printed
+    assert f"left out, damaged: run {c.name}: environment.json is damaged" in printed
+    assert set(pd.read_csv(tmp_path / "bad" / "curves.csv", dtype={"run": str})["run"]) == {d.name}
+    assert pd.read_csv(tmp_path / "bad" / "runs.csv")["status"].value_counts().to_dict() == {"damaged": 3, "finished": 1}
+    printed = run(file, out, "--workers", 1)
+    assert printed.count("is marked DONE but damaged, it runs again") == 3
+    assert printed.count("\ndone ") == 3
+    assert export(out, tmp_path / "again") == good
+
+
+def test_a_diverged_run_is_marked_and_its_curve_kept(tmp_path: Path) -> None:
+    """A loss that is not finite stops the run; runs.csv says diverged and where; the curve up to there is exported, all finite."""
+    file = write(tmp_path / "sweep.yaml", train__lr=["1e30", 0.01], train__epochs=3, train__measurements=6)
+    out = tmp_path / "out"
+    printed = run(file, out, "--workers", 1)
+    assert (printed.count("\ndiverged "), printed.count("\ndone ")) == (1, 1)
+    assert "2 done (1 diverged)" in call("status", out)
+    export(out, tmp_path)
+    runs = pd.read_csv(tmp_path / "runs.csv").set_index("lr")
+    assert runs["status"].to_dict() == {1e30: "diverged", 0.01: "finished"}
+    assert runs.loc[1e30, "diverged_at"] == runs.loc[1e30, "steps"] < runs.loc[0.01, "steps"]
+    curves = pd.read_csv(tmp_path / "curves.csv")
+    assert curves["loss"].notna().all()
+    steps = curves.groupby("lr")["step"].max()
+    assert 0 <= steps[1e30] < steps[0.01]
+
+
+def test_a_full_disk_fails_one_run_and_resume_repairs(tmp_path: Path) -> None:
+    """The run whose files do not fit is FAILED with the reason, the others go on; with room again the same command runs just it."""
+    file = write(tmp_path / "sweep.yaml", train__epochs=4, train__batch=8, train__measurements=[1, 30, 2])
+    out = tmp_path / "out"
+    limited = ["bash", "-c", 'ulimit -f 24; exec "$@"', "sweep", *command("run", file, "--out", out, "--device", "cpu", "--workers", 1)]
+    stopped = subprocess.run([*limited, "--limit", "2"], capture_output=True, text=True, check=False)
+    assert stopped.returncode == 1
+    assert "1 runs failed; no further run was started (--keep-going starts them)" in stopped.stderr
+    done = subprocess.run([*limited, "--keep-going"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert (done.stdout.count("\ndone "), done.stdout.count("\nfailed ")) == (1, 1)
+    assert "classes.csv cannot be written (File too large); nothing was changed" in done.stdout
+    (failed,) = out.glob("runs/*/FAILED")
+    assert "Traceback" in failed.read_text(encoding="utf-8")
+    assert "2 done, 0 running, 1 failed, 0 left" in call("status", out)
+    export(out, tmp_path)
+    runs = pd.read_csv(tmp_path / "runs.csv").set_index("measurements")
+    assert runs["status"].to_dict() == {1: "finished", 30: "failed", 2: "finished"}
+    assert "File too large" in runs.loc[30, "reason"]
+    printed = run(file, out, "--workers", 1)
+    assert "2 done before" in printed
+    assert printed.count("\ndone ") == 1
+    assert not list(out.glob("runs/*/FAILED"))
+
+
+def test_a_worker_that_is_killed_costs_one_attempt(tmp_path: Path) -> None:
+    """Its run starts again in a new process; one that ends its process each time is FAILED, and the reason says how."""
+    file = write(tmp_path / "sweep.yaml", dataset__n=300, train__epochs=8, train__batch=4, seed=[0, 1])
+    out = tmp_path / "out"
+    process = start(file, out, "--workers", 1, "--keep-going")
+    killed: list[tuple[str, int]] = []
+    while process.poll() is None and len(killed) < 3:
+        for claim in out.glob("runs/*/CLAIM-*"):
+            try:
+                pid = json.loads(claim.read_text(encoding="utf-8"))["pid"]
+            except (OSError, ValueError):
+                continue
+            # The parent's own claim, with which it marks a run FAILED, is not a worker's.
+            if pid != process.pid and (claim.parent.name, pid) not in killed:
+                os.kill(pid, signal.SIGKILL)
+                killed.append((claim.parent.name, pid))
+        time.sleep(0.01)
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    first, second, third = (name for name, _ in killed)
+    assert first == second != third
+    assert f"failed {first}" in printed
+    assert "the worker process ended (signal 9) at this run, 2 times; signal 9 often means too little memory" in printed
+    assert f"done {third}" in printed
+    assert "the worker process ended (signal 9)" in state.reason(out / "runs" / first)
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_twenty_times_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    """SIGKILL of the whole sweep, or of its first process only, at twenty random moments; then the export is the undisturbed one's."""
+    rng = random.Random(0)
+    file = write(tmp_path / "sweep.yaml", dataset__prevalence__bottom=0.5, dataset__prevalence__top=[0.3, 0.6], seed=list(range(22)))
+    out = tmp_path / "killed"
+    finished: list[set[str]] = []
+    moments = 0
+    while moments < 20:
+        process = start(file, out, "--workers", 2)
+        # Half of the moments lie anywhere from the start on, half while runs are at work.
+        if moments % 2:
+            time.sleep(rng.uniform(0, 2.5))
+        else:
+            while not list(out.glob("runs/*/CLAIM-*")) and process.poll() is None:
+                time.sleep(0.005)
+            time.sleep(rng.uniform(0, 0.2))
+        if process.poll() is not None:
+            process.communicate()
+            break
+        (os.killpg if moments % 4 < 2 else os.kill)(process.pid, signal.SIGKILL)
+        process.communicate()
+        finished.append(names(out))
+        moments += 1
+    assert moments == 20
+    # Nothing that was finished is ever lost.
+    assert all(before <= after for before, after in itertools.pairwise(finished))
+    run(file, out, "--workers", 2)
+    run(file, tmp_path / "calm", "--workers", 2)
+    assert export(out, tmp_path / "a") == export(tmp_path / "calm", tmp_path / "b")
+    left = {path.name for path in (out / "runs").rglob("*") if path.is_file()}
+    assert left == {"DONE", "classes.csv", "confusion.npz", "curves.csv", "environment.json", "spec.json"}
+
+
+def test_ctrl_c_ends_the_workers_too(tmp_path: Path) -> None:
+    """Exit code 130, one sentence, no process left behind; the runs at work are simply unfinished."""
+    file = write(tmp_path / "sweep.yaml", dataset__n=300, train__epochs=500, train__batch=4, seed=[0])
+    process = start(file, tmp_path / "out", "--workers", 1)
+    while not (found := list(tmp_path.glob("out/runs/*/CLAIM-*"))) and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    worker = json.loads(found[0].read_text(encoding="utf-8"))["pid"]
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Interrupted. What is finished is kept" in errors
+    assert state._start(worker) is None
+    assert "0 done, 0 running, 0 failed, 1 left" in call("status", tmp_path / "out")
+
+
+def test_two_launches_at_once_share_the_runs(tmp_path: Path) -> None:
+    """Every run is executed by one of them; both end when all is done, and what the other did is said."""
+    file = write(tmp_path / "sweep.yaml", seed=list(range(8)))
+    out = tmp_path / "out"
+    both = [start(file, out, "--workers", 1) for _ in range(2)]
+    printed = [process.communicate(timeout=200) for process in both]
+    assert [process.returncode for process in both] == [0, 0], printed
+    lines = [line for text, _ in printed for line in text.splitlines() if line.startswith("done ")]
+    mine = [line.split()[1] for line in lines if "by another launch" not in line]
+    assert sorted(set(mine)) == sorted(mine)
+    assert set(mine) == names(out)
+    assert len(mine) == 8
+
+
+def test_a_copied_folder_goes_on_elsewhere(swept: tuple[Path, Path], tmp_path: Path) -> None:
+    """What was finished counts; a claim that was copied along belongs to a machine that is not here, and its silence frees the run."""
+    _, finished = swept
+    out = Path(shutil.copytree(finished, tmp_path / "elsewhere"))
+    file = write(tmp_path / "sweep.yaml", dataset__prevalence__bottom=0.5, dataset__prevalence__top=[0.3, 0.6], seed=[0, 1, 2])
+    spec = sweep_file.read(file).runs[-1]
+    claim = out / "runs" / spec.id / "CLAIM-copied"
+    claim.parent.mkdir()
+    claim.write_text(json.dumps({"host": "first", "boot": "b", "pid": 1, "start": "1", "time": 0}), encoding="utf-8")
+    process = start(file, out, "--workers", 1)
+    while len(names(out)) < 5 and process.poll() is None:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    assert process.poll() is None
+    os.utime(claim, (0, 0))
+    printed, errors = process.communicate(timeout=100)
+    assert process.returncode == 0, errors
+    assert "6 runs, 4 done before" in printed
+    assert len(names(out)) == 6
+
+
+def test_where_nothing_can_be_written_nothing_runs(swept: tuple[Path, Path], tmp_path: Path) -> None:
+    """Read-only output is one sentence and exit code 2; a finished sweep can still be asked for its status, and exported elsewhere."""
+    file, finished = swept
+    assert "cannot be written" in run(file, Path("/proc/nowhere"), code=2)
+    out = Path(shutil.copytree(finished, tmp_path / "out"))
+    places = [out, *(path for path in out.rglob("*") if path.is_dir())]
+    for place in places:
+        place.chmod(0o555)
+    try:
+        assert "4 done" in call("status", out)
+        assert export(out, tmp_path / "a") == export(finished, tmp_path / "b")
+        if os.geteuid() != 0:
+            assert "cannot be written (Permission denied)" in run(file, out, code=2)
+    finally:
+        for place in places:
+            place.chmod(0o755)
+
+
+def test_other_pictures_and_another_package_are_noticed(swept: tuple[Path, Path], tmp_path: Path) -> None:
+    """Finished runs that this package, or these pictures, would not make are named; --accept-changed keeps them and goes on."""
+    file, finished = swept
+    out = Path(shutil.copytree(finished, tmp_path / "out"))
+    a, b, *_ = sorted((out / "runs").iterdir())
+    for folder, change in ((a, {"package": "0.0.1"}), (b, {"digests": {"top": "0" * 64}})):
+        path = folder / "environment.json"
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content |= {key: content[key] | value if isinstance(value, dict) else value for key, value in change.items()}
+        path.write_text(json.dumps(content), encoding="utf-8")
+    printed = run(file, out, code=2)
+    assert "1 finished runs were made by dominoes 0.0.1 (this is 0.1.0)" in printed
+    assert "1 finished runs were made from other pictures of the top half; pass --accept-changed" in printed
+    assert "4 runs, 4 done before" in run(file, out, "--accept-changed")
+
+
+def test_infeasible_points_are_all_found_before_anything_runs(tmp_path: Path) -> None:
+    """Each with the solver's reason; nothing is written. --skip-infeasible goes on without them and records them in runs.csv."""
+    file = write(tmp_path / "sweep.yaml", dataset__n=[60, 5000, 9000], seed=[0, 1])
+    out = tmp_path / "out"
+    printed = run(file, out, code=2)
+    assert "4 of 6 runs have no dataset; change these points, or pass --skip-infeasible" in printed
+    assert "n 5000 (2 runs): n = 5000 with" in printed
+    assert "n 9000 (2 runs): n = 9000 with" in printed
+    assert not out.exists()
+    assert "tiny: 2 runs, 0 done before, 4 infeasible" in run(file, out, "--skip-infeasible", "--workers", 1)
+    export(out, tmp_path)
+    runs = pd.read_csv(tmp_path / "runs.csv")
+    assert runs["status"].value_counts().to_dict() == {"infeasible": 4, "finished": 2}
+    assert runs.loc[runs["status"] == "infeasible", "reason"].str.contains("digits|textures").all()
+    assert "2 done, 0 running, 0 failed, 0 left, 4 infeasible" in call("status", out)
+
+
+def test_what_no_run_could_do_is_said_before_the_first(tmp_path: Path) -> None:
+    """A probe that the test pictures do not suffice for, or a device that is not here: one sentence, exit code 2, nothing written."""
+    file = write(tmp_path / "sweep.yaml", train__probe=1000)
+    assert "probe 1000: the test splits of digits and textures have pictures for 340" in run(file, tmp_path / "out", code=2)
+    if not torch.backends.mps.is_available():
+        assert "device mps is not available here" in run(write(file), tmp_path / "out", "--device", "mps", code=2)
+    assert not (tmp_path / "out").exists()
+
+
+def fake(states: dict[str, list[str]], started: list[str]) -> local.Engine:
+    """An engine that gives each run its next state."""
+
+    def engine(specs: Iterator[RunSpec]) -> Iterator[Report]:
+        for spec in specs:
+            started.append(spec.id)
+            yield Report(spec.id, states[spec.id].pop(0), "why")
+
+    return engine
+
+
+def test_a_failure_stops_what_has_not_started(tmp_path: Path) -> None:
+    """Without keep_going no further run starts; with it all do."""
+    specs = [RunSpec(dataset={}, train={}, seed=seed) for seed in range(4)]
+    for keep_going, count in ((False, 2), (True, 4)):
+        started: list[str] = []
+        states = {spec.id: ["failed" if spec.seed == 1 else "done"] for spec in specs}
+        reports = list(local.launch(specs, fake(states, started), tmp_path, keep_going=keep_going))
+        assert len(reports) == len(started) == count
+
+
+def test_runs_in_other_hands_are_waited_for_or_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that the other launch finishes is reported as its work; one that it drops is run here."""
+    monkeypatch.setattr(local, "_POLL_SECONDS", 0.01)
+    finished, dropped = (RunSpec(dataset={}, train={}, seed=seed) for seed in range(2))
+    (tmp_path / "runs" / finished.id).mkdir(parents=True)
+    (tmp_path / "runs" / finished.id / "DONE").touch()
+    states = {finished.id: ["running"], dropped.id: ["running", "done"]}
+    started: list[str] = []
+    reports = list(local.launch([finished, dropped], fake(states, started), tmp_path))
+    assert [(report.run, report.state) for report in reports] == [(finished.id, "done"), (dropped.id, "done")]
+    assert started == [finished.id, dropped.id, dropped.id]
+    assert reports[0].reason == "by another launch"
+
+
+def test_a_dataset_of_other_pictures_is_composed_anew(tmp_path: Path) -> None:
+    """What lies in the folder is used only if it is whole and made of the pictures that are here."""
+    spec = DominoSpec(n=40, prevalence=(0.5, 0.5), top="digits", bottom="textures")
+    setting = Setting(tmp_path)
+    protocol.compose(spec, setting)
+    place = protocol.dataset_folder(spec, tmp_path)
+    before = (place / "metadata.csv").read_bytes()
+    (place / "metadata.csv").write_bytes(before + b"\n")
+    protocol.compose(spec, setting)
+    assert (place / "metadata.csv").read_bytes() == before
+    stamp = (place / "digests.json").stat().st_mtime_ns
+    protocol.compose(spec, setting)
+    assert (place / "digests.json").stat().st_mtime_ns == stamp
+
+
+def test_workers_are_as_many_as_cores_without_gpus() -> None:
+    """One for each core that this process may use; a CPU sweep asks no GPU."""
+    assert local.workers_here("cpu") == len(os.sched_getaffinity(0))
+    assert local.gpus("cpu") == 0
+
+
+def test_the_smoke_sweep_works(tmp_path: Path) -> None:
+    """The shipped file, from start to export."""
+    run(ROOT / "sweeps" / "smoke.yaml", tmp_path / "out")
+    export(tmp_path / "out", tmp_path)
+    assert len(plan.load(tmp_path / "out").runs) == 4
+
+
+def environments(out: Path) -> list[dict[str, object]]:
+    """environment.json of every finished run."""
+    return [json.loads(mark.with_name("environment.json").read_text(encoding="utf-8")) for mark in sorted(out.glob("runs/*/DONE"))]
+
+
+def test_a_pack_that_is_killed_costs_its_unfinished_runs(tmp_path: Path) -> None:
+    """kill -9 of a worker with three runs at work: what was finished stays, the others begin again, each by itself, and end with the bytes
+    of an undisturbed sweep."""
+    file = write(tmp_path / "sweep.yaml", dataset__n=200, train__epochs=4, train__batch=4, seed=list(range(4)))
+    calm, out = tmp_path / "calm", tmp_path / "out"
+    assert {report.state for report in worker.attempt(sweep_file.read(file).runs, Setting(calm, "cpu"))} == {"done"}
+    process = start(file, out, "--workers", 1, "--pack", 3)
+    while len(found := list(out.glob("runs/*/CLAIM-*"))) < 3 and process.poll() is None:
+        time.sleep(0.002)
+    at_work = {claim.parent.name for claim in found}
+    os.kill(json.loads(found[0].read_text(encoding="utf-8"))["pid"], signal.SIGKILL)
+    printed, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert sorted(line.split()[1] for line in printed.splitlines() if line.startswith("done ")) == sorted(names(calm))
+    for name in names(calm):
+        for table in state.TABLES:
+            assert (out / "runs" / name / table).read_bytes() == (calm / "runs" / name / table).read_bytes()
+        assert name not in at_work or state.environment(out / "runs" / name)["packing"] == 1
+
+
+def test_a_cuda_error_costs_the_run_at_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker, useless after it, is replaced; the runs of its pack are tried again, each by itself; only the one at fault is FAILED."""
+    broken = tmp_path / "broken.py"
+    broken.write_text(
+        """
+import sys
+sys.path.insert(0, sys.argv[1])
+import torch
+from dominoes import training, worker
+plain = training._batches
+def batches(count, how, seed, *rest):
+    for rows in plain(count, how, seed, *rest):
+        if seed == 1:
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+        yield rows
+training._batches = batches
+worker.serve()
+""",
+        encoding="utf-8",
+    )
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{broken}" "{ROOT}"\n', encoding="utf-8")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    runs = sweep_file.read(write(tmp_path / "sweep.yaml", train__epochs=4, seed=list(range(5)))).runs
+    setting = Setting(tmp_path / "out", "cpu", pack=3)
+    reports = list(local.launch(runs, lambda specs: local.local(specs, setting, workers=1), setting.out, keep_going=True))
+    assert sorted((report.run, report.state) for report in reports) == sorted(
+        (spec.id, "failed" if spec.seed == 1 else "done") for spec in runs
+    )
+    assert state.reason(setting.out / "runs" / runs[1].id) == "AcceleratorError: CUDA error: an illegal memory access was encountered"
+    assert len(environments(setting.out)) == 4
+
+
+def test_what_a_pack_can_be(tmp_path: Path) -> None:
+    """auto, or a number; on a CPU auto is one run at a time, and whatever is asked of CUDA changes nothing but the record."""
+    file = write(tmp_path / "sweep.yaml", seed=[0, 1])
+    for wrong in ("33", "many"):
+        printed = run(file, tmp_path / "out", "--pack", wrong, code=2)
+        assert f"--pack: expected auto or a whole number from 1 to 32, got '{wrong}'" in printed
+    assert not (tmp_path / "out").exists()
+    run(file, tmp_path / "out", "--workers", 1, "--pack", "auto", "--no-deterministic")
+    assert [(each["packing"], each["deterministic"]) for each in environments(tmp_path / "out")] == [(1, True)] * 2
+
+
+def test_a_setting_travels_whole(tmp_path: Path) -> None:
+    """What a worker is told is what was said."""
+    for setting in (Setting(tmp_path), Setting(tmp_path, "cuda", tmp_path / "data", True, 7, False)):
+        assert Setting.loads(setting.dumps()) == setting

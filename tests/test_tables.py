@@ -1,0 +1,114 @@
+"""The tables of curves: contract, refusal, reading and writing."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dominoes import tables
+from dominoes.errors import CurvesError
+
+
+def table(steps: list[int] | None = None, runs: int = 2) -> pd.DataFrame:
+    """A valid table of two kinds."""
+    rows = []
+    for run in range(runs):
+        for kind in ("top", "both"):
+            for step in steps or [0, 1, 10]:
+                agree = 0.5, (0.25 if kind == "both" else np.nan)
+                rows.append((f"0{run}e5", run, step, step / 7, step * 64, "test", kind, 100, 2.3, 0.1, *agree))
+    return pd.DataFrame(rows, columns=list(tables.CURVES))
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e300), st.floats(0, 1)), min_size=1, max_size=30))
+@settings(max_examples=50)
+def test_tables_survive_csv_and_parquet_to_the_last_bit(
+    tmp_path_factory: pytest.TempPathFactory, values: list[tuple[float, float]]
+) -> None:
+    """Any finite losses and accuracies are read back as they were written."""
+    found = table(list(range(len(values))), runs=1)
+    found["loss"] = [value[0] for value in values] * 2
+    found["accuracy"] = [value[1] for value in values] * 2
+    for suffix in (".csv", ".parquet"):
+        path = tmp_path_factory.getbasetemp() / f"curves{suffix}"
+        tables.write(found, path)
+        pd.testing.assert_frame_equal(tables.read(path), tables.check(found), check_exact=True)
+
+
+def test_run_ids_that_look_like_numbers_stay_text(tmp_path: Path) -> None:
+    """Ids of digits, or with an e among digits, are not read as numbers."""
+    found = table()
+    found["run"] = found["run"].replace({"00e5": "0012e4567890", "01e5": "123456789012"})
+    tables.write(found, tmp_path / "c.csv")
+    assert set(tables.read(tmp_path / "c.csv")["run"]) == {"0012e4567890", "123456789012"}
+
+
+def test_further_columns_are_kept() -> None:
+    """Swept parameters beside the contract's columns are left alone."""
+    assert "prevalence_top" in tables.check(table().assign(prevalence_top=0.5)).columns
+
+
+def broken(case: str) -> pd.DataFrame:
+    """A table with one fault."""
+    found = table()
+    if case == "column":
+        return found.drop(columns=["loss", "n"])
+    if case == "order":
+        return table([0, 10, 1])
+    if case == "twice":
+        return table([0, 1, 1])
+    column, row, value = {
+        "nan": ("loss", 2, np.nan),
+        "inf": ("loss", 3, np.inf),
+        "share": ("accuracy", 4, 1.3),
+        "agree": ("agree_top", 0, -0.1),
+        "negative": ("loss", 5, -1.0),
+        "n": ("n", 1, 0),
+        "half": ("step", 1, 0.5),
+        "text": ("accuracy", 7, "high"),
+        "name": ("kind", 2, None),
+    }[case]
+    found[column] = found[column].astype(object)
+    found.loc[row, column] = value
+    return found
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("column", "the column n, loss is missing; expected run,seed,step"),
+        ("order", "curve 00e5 test top: step 1 comes after step 10; expected steps that increase"),
+        ("twice", "curve 00e5 test top: step 1 appears twice"),
+        ("nan", r"column loss, row 3: no value \(NaN\)"),
+        ("inf", "column loss, row 4: inf, expected a finite number"),
+        ("share", "column accuracy, row 5: 1.3, expected a share from 0 to 1"),
+        ("agree", "column agree_top, row 1: -0.1, expected a share"),
+        ("negative", "column loss, row 6: -1, expected at least 0"),
+        ("n", "column n, row 2: 0, expected at least 1"),
+        ("half", "column step, row 2: 0.5, expected a whole number"),
+        ("text", "column accuracy, row 8: 'high' is not a number"),
+        ("name", "column kind, row 3: empty, expected a name"),
+    ],
+)
+def test_broken_tables_are_refused_with_column_and_row(case: str, message: str, tmp_path: Path) -> None:
+    """Each fault is named with its column or curve, its row, its value and what was expected, also when read from a file."""
+    with pytest.raises(CurvesError, match=f"the table: {message}"):
+        tables.check(broken(case))
+    broken(case).to_csv(tmp_path / "c.csv", index=False)
+    with pytest.raises(CurvesError, match=f"c.csv: {message}"):
+        tables.read(tmp_path / "c.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"), [("a.csv", "", "cannot be read as a table"), ("a.parquet", "x", "cannot be read as a table")]
+)
+def test_unreadable_files_are_named(tmp_path: Path, name: str, content: str, message: str) -> None:
+    """A file that is no table is refused with its name; so is one that is not there."""
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(CurvesError, match=f"{name} {message}"):
+        tables.read(tmp_path / name)
+    with pytest.raises(CurvesError, match="nowhere.csv is not there"):
+        tables.read(tmp_path / "nowhere.csv")

@@ -1,0 +1,422 @@
+"""Simulated truths are judged rightly; bad input is mended aloud or refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from simulated_truths import Truth, curves
+
+from dominoes.errors import CurvesError
+from dominoes.theory.comparison import QUESTIONS, compare, compare_groups
+from dominoes.theory.verdicts import BANDS, CANNOT_TELL, COMPARISON, FAILS, HOLDS, Margins
+
+FOLLOWS_THE_MODEL = {
+    ("doubles", "", "product", ""): HOLDS,
+    ("doubles", "", "product per class", ""): HOLDS,
+    ("doubles", "", "addition", ""): FAILS,
+    ("doubles", "", "addition per class", ""): FAILS,
+    ("doubles", "", "mean", ""): FAILS,
+    ("doubles score", "", "product", "addition"): HOLDS,
+    ("doubles score", "", "product", "better side"): HOLDS,
+    ("doubles score", "", "product", "mean"): HOLDS,
+    ("doubles score", "", "product per class", "addition per class"): HOLDS,
+    ("conflicts", "", "product", ""): HOLDS,
+    ("preference", "", "bottom preferred", ""): FAILS,
+    ("empties", "", "accuracy", ""): HOLDS,
+    ("empties", "", "loss", ""): HOLDS,
+    ("monotonicity", "top", "accuracy", ""): HOLDS,
+    ("monotonicity", "bottom", "accuracy", ""): HOLDS,
+    ("monotonicity", "top", "loss", ""): HOLDS,
+    ("monotonicity", "bottom", "loss", ""): HOLDS,
+}
+SURE = {
+    ("loss", "", "sure or uniform", ""): HOLDS,
+    ("loss", "", "calibrated", ""): FAILS,
+    **{("loss reading", side, "sure or uniform", ""): HOLDS for side in ("top", "bottom")},
+    **{("loss reading", side, "calibrated", ""): FAILS for side in ("top", "bottom")},
+}
+CALIBRATED = {
+    ("loss", "", "calibrated", ""): HOLDS,
+    **{("loss reading", side, "sure or uniform", ""): FAILS for side in ("top", "bottom")},
+    **{("loss reading", side, "calibrated", ""): HOLDS for side in ("top", "bottom")},
+}
+EQUAL = {("preference", "", model, ""): verdict for model, verdict in (("equal", HOLDS), ("top preferred", FAILS), ("drifting", FAILS))}
+TOP = {("preference", "", model, ""): verdict for model, verdict in (("equal", FAILS), ("top preferred", HOLDS), ("drifting", FAILS))}
+DRIFTS = {("preference", "", model, ""): verdict for model, verdict in (("equal", FAILS), ("top preferred", FAILS), ("drifting", HOLDS))}
+ADDS = {
+    ("doubles", "", "product", ""): FAILS,
+    ("doubles", "", "product per class", ""): FAILS,
+    ("doubles", "", "addition", ""): HOLDS,
+    ("doubles", "", "addition per class", ""): HOLDS,
+    ("doubles score", "", "product", "addition"): FAILS,
+    ("doubles score", "", "product per class", "addition per class"): FAILS,
+    ("conflicts", "", "addition", ""): HOLDS,
+    ("loss", "", "sure or uniform", ""): FAILS,
+    ("empties", "", "accuracy", ""): HOLDS,
+}
+
+# How many simulations of five seeds, and of two.
+OFTEN, SELDOM = 200, 50
+
+TRUTHS = {
+    "product rule, equal split": (Truth(), FOLLOWS_THE_MODEL | SURE | EQUAL),
+    "product rule, top preferred, calibrated": (Truth(preference=(1, 1), loss="calibrated"), FOLLOWS_THE_MODEL | CALIBRATED | TOP),
+    "product rule, preference drifts": (Truth(preference=(0, 1)), FOLLOWS_THE_MODEL | SURE | DRIFTS),
+    "addition of evidence": (Truth(rule="addition"), ADDS),
+}
+
+
+REQUIRED = [name for name in TRUTHS if "drifts" not in name]
+
+
+def judged(truth: Truth, seeds: int, simulations: int) -> pd.DataFrame:
+    """Share of each verdict, one row for each (question, side, model, rival); held-out time, which costs most, has its own test."""
+    questions = [question for question in QUESTIONS if question != "held-out time"]
+    tables = [compare(*curves(truth, seeds, number), questions=questions).table for number in range(simulations)]
+    found = pd.concat(tables).groupby(["question", "side", "model", "rival"])["verdict"].value_counts().unstack(fill_value=0) / simulations
+    return found.reindex(columns=[HOLDS, FAILS, CANNOT_TELL], fill_value=0.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRUTHS)
+def test_five_seeds_give_the_right_verdict(name: str) -> None:
+    """At n = 1,000, 5 seeds and 60 steps each verdict is right in at least 95 % of simulations, and wrong in at most 2.5 %."""
+    truth, expected = TRUTHS[name]
+    found = judged(truth, 5, OFTEN if name in REQUIRED else SELDOM)
+    for row, verdict in expected.items():
+        wrong = FAILS if verdict == HOLDS else HOLDS
+        assert found.loc[row, verdict] >= 0.95, (row, found.loc[row].to_dict())
+        assert found.loc[row, wrong] <= 0.025, (row, found.loc[row].to_dict())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRUTHS)
+def test_two_seeds_cannot_tell_rather_than_be_wrong(name: str) -> None:
+    """Two seeds are not enough for many questions; then the verdict is open, and it is wrong in at most 5 % of simulations."""
+    truth, expected = TRUTHS[name]
+    found = judged(truth, 2, SELDOM)
+    for row, verdict in expected.items():
+        wrong = FAILS if verdict == HOLDS else HOLDS
+        assert found.loc[row, wrong] <= 0.05, (row, found.loc[row].to_dict())
+    assert max(found.loc[row, CANNOT_TELL] for row in expected) > 0.2
+
+
+@pytest.mark.slow
+def test_shared_difficulty_of_classes_breaks_the_product_of_averages_only() -> None:
+    """Classes that are hard for both halves make averages fail or stay open, while the product formed per class holds."""
+    truth = Truth(class_spread=1.8, onset=(60, 200), speed=(3, 3), ceiling=(0.98, 0.95))
+    found = judged(truth, 5, 50)
+    assert found.loc[("doubles", "", "product", ""), HOLDS] <= 0.05
+    assert found.loc[("doubles", "", "product per class", ""), HOLDS] >= 0.95
+    assert found.loc[("doubles score", "", "product per class", "product"), HOLDS] >= 0.95
+
+
+@pytest.mark.slow
+def test_a_falling_curve_is_seen() -> None:
+    """A top that loses a tenth of its accuracy late in training fails monotonicity, and the bottom beside it holds."""
+    found = judged(Truth(dip=0.1), 5, 50)
+    assert found.loc[("monotonicity", "top", "accuracy", ""), FAILS] >= 0.95
+    assert found.loc[("monotonicity", "bottom", "accuracy", ""), HOLDS] >= 0.95
+
+
+@pytest.mark.slow
+def test_held_out_time_prefers_the_shape_that_made_the_curves() -> None:
+    """Curves that are logistic in log time are foretold better by one pattern than by a Gompertz or Richards curve or the last value."""
+    rows = [compare(curves(Truth(), 5, number)[0], questions=["held-out time"], classes_count=10).table for number in range(30)]
+    table = pd.concat(rows)
+    late = table[(table["model"] == "one pattern, 70 %") & table["rival"].isin(["gompertz", "richards"])]
+    assert (late["verdict"] == HOLDS).mean() >= 0.95
+    assert (table["verdict"] == FAILS).mean() <= 0.02
+    last = table[(table["rival"] == "last") & (table["side"] == "bottom")]
+    assert (last["verdict"] == HOLDS).mean() >= 0.7
+
+
+def test_held_out_time_needs_a_curve_that_is_learned_and_long_enough() -> None:
+    """A side that is learned too late, or too few steps in a part, leave held-out time open with the reason."""
+    late = curves(Truth(onset=(30, 1e5)), 3)[0]
+    found = compare(late, questions=["held-out time"], classes_count=10).table
+    assert found.loc[found["side"] == "bottom", "sentence"].str.contains("it is not learned in the first").all()
+    few = compare(late[late["step"] < 12], questions=["held-out time"], classes_count=10).table
+    assert few["sentence"].str.contains("steps in the first .* are needed in each").any()
+    assert (few["verdict"] == CANNOT_TELL).all()
+
+
+@pytest.fixture(scope="module")
+def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
+    return curves(Truth())
+
+
+def verdict_of(table: pd.DataFrame, question: str, model: str) -> str:
+    return str(table.loc[(table["question"] == question) & (table["model"] == model), "verdict"].iloc[0])
+
+
+def test_the_table_has_its_columns_in_the_order_of_the_questions(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Columns are fixed, every verdict is one of three words, every sentence holds its numbers, and questions come in a fixed order."""
+    found = compare(*tables, group="a")
+    assert tuple(found.table.columns) == COMPARISON
+    assert tuple(found.bands.columns) == BANDS
+    assert set(found.table["verdict"]) <= {HOLDS, FAILS, CANNOT_TELL}
+    assert (found.table["group"] == "a").all()
+    assert found.table["sentence"].str.contains(r"95 % interval .* to .*5 seeds").all()
+    order = list(dict.fromkeys(question.split()[0] for question in found.table["question"]))
+    assert order == ["doubles", "conflicts", "preference", "empties", "loss", "held-out", "monotonicity"]
+    inside = (found.table["low"] <= found.table["estimate"]) & (found.table["estimate"] <= found.table["high"])
+    assert inside.all()
+    assert found.notes == ()
+    lines = found.lines()
+    assert lines[0].startswith("holds       [a] the product rule for doubles: measured / predicted error is ")
+    assert len(lines) == len(found.table)
+
+
+def test_bands_follow_the_ratio_and_the_preference_over_time(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """The ratio e_both / (K/(K−1) e_top e_bottom) is there at every step, λ where both patterns fire often enough."""
+    bands = compare(*tables).bands
+    ratio = bands[(bands["question"] == "doubles") & (bands["model"] == "product")]
+    accuracy = tables[0].pivot_table(index="step", columns=["kind", "seed"], values="accuracy")
+    product = 10 / 9 * (1 - accuracy["top"]) * (1 - accuracy["bottom"])
+    by_hand = (1 - accuracy["both"]).mean(axis=1) / product.mean(axis=1)
+    middle = ratio["step"].between(1, 300).to_numpy()
+    np.testing.assert_allclose(ratio["estimate"].to_numpy()[middle], by_hand.to_numpy()[middle], rtol=1e-9)
+    preference = bands[bands["question"] == "preference"]
+    assert preference["step"].min() > 10
+    assert ((preference["low"] <= 0.5) & (preference["high"] >= 0.5)).mean() > 0.8
+
+
+def test_the_same_input_gives_the_same_output(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Resampling is seeded; another seed moves the intervals by little."""
+    first, again, other = compare(*tables), compare(*tables), compare(*tables, seed=1)
+    pd.testing.assert_frame_equal(first.table, again.table)
+    width = first.table["high"] - first.table["low"]
+    assert (np.abs(first.table["high"] - other.table["high"]) <= 0.15 * width).where(np.isfinite(width), True).all()
+
+
+def test_the_order_of_runs_does_not_matter(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Runs in another order give the same estimates and verdicts."""
+    order = sorted(tables[0]["run"].unique(), reverse=True)
+    turned = pd.concat([tables[0][tables[0]["run"] == run] for run in order], ignore_index=True)
+    first, second = compare(*tables), compare(turned, tables[1])
+    np.testing.assert_allclose(first.table["estimate"], second.table["estimate"], rtol=1e-9)
+    assert list(first.table["verdict"]) == list(second.table["verdict"])
+
+
+def test_a_single_seed_has_estimates_and_no_intervals(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """One seed: the numbers are given, nothing is decided, and a note and every sentence say why."""
+    one = tables[0][tables[0]["seed"] == 0]
+    found = compare(one, tables[1][tables[1]["run"] == "run0"])
+    assert (found.table["verdict"] == CANNOT_TELL).all()
+    assert found.table["low"].isna().all()
+    assert found.table.loc[found.table["question"] == "doubles", "estimate"].notna().all()
+    assert any("single seed" in note for note in found.notes)
+    assert found.table["sentence"].str.contains("one seed").all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "unanswered", "answered"),
+    [
+        ("top", {"doubles", "conflicts", "loss"}, {"empties", "monotonicity", "loss reading"}),
+        ("both", {"doubles", "loss"}, {"conflicts", "preference", "empties"}),
+        ("conflict", {"conflicts"}, {"doubles", "loss", "empties"}),
+        ("empty", {"empties"}, {"doubles", "conflicts", "loss"}),
+    ],
+)
+def test_absent_kinds_leave_the_other_questions(
+    tables: tuple[pd.DataFrame, pd.DataFrame], kind: str, unanswered: set[str], answered: set[str]
+) -> None:
+    """A kind without rows: its questions say so in one row, all others are answered."""
+    found = compare(tables[0][tables[0]["kind"] != kind], tables[1][tables[1]["kind"] != kind]).table
+    silent = found[found["sentence"].str.contains(f"no rows of kind {kind}")]
+    assert unanswered <= set(silent["question"])
+    assert (silent["verdict"] == CANNOT_TELL).all()
+    assert answered <= set(found.loc[found["verdict"] != CANNOT_TELL, "question"])
+
+
+def test_without_classes_nothing_is_judged_per_class_and_k_is_a_guess(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Without the table of classes the averages are judged, and notes say what that cannot see."""
+    found = compare(tables[0])
+    assert not found.table["model"].str.contains("per class").any()
+    assert any("10 was taken" in note for note in found.notes)
+    assert any("nothing is judged per class" in note for note in found.notes)
+    assert not any("10 was taken" in note for note in compare(tables[0], classes_count=10).notes)
+
+
+@pytest.mark.parametrize(
+    ("column", "lost", "said"),
+    [
+        ("loss", {"loss", "loss reading"}, "questions about loss are not answered"),
+        ("agree_top", {"conflicts"}, "conflicts are not judged"),
+        ("accuracy", {"doubles", "conflicts", "loss"}, "questions about accuracy are not answered"),
+    ],
+)
+def test_a_missing_column_costs_its_questions_only(
+    tables: tuple[pd.DataFrame, pd.DataFrame], column: str, lost: set[str], said: str
+) -> None:
+    """A column that is not there: a note names it, the questions that need it stay open, the others are answered."""
+    found = compare(tables[0].drop(columns=column), tables[1])
+    assert any(said in note and column in note for note in found.notes)
+    decided = set(found.table.loc[found.table["verdict"] != CANNOT_TELL, "question"])
+    assert not lost & decided
+    assert decided
+
+
+def test_without_n_there_is_no_deviance_and_rmse_decides(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Without the number of pictures the rules are compared by RMSE, and a note says what the intervals lack."""
+    found = compare(tables[0].drop(columns="n"), tables[1])
+    assert found.table["deviance"].isna().all()
+    assert set(found.table.loc[found.table["question"] == "doubles score", "quantity"]) == {"RMSE, rival − model"}
+    assert any("error of sampling the probe pictures is not in the intervals" in note for note in found.notes)
+    assert verdict_of(found.table, "doubles", "product") == HOLDS
+
+
+def test_values_that_cannot_be_are_not_used_and_named(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """An accuracy of 1.3 and a NaN cost their steps, are named by row, and change no verdict."""
+    broken = tables[0].copy()
+    broken.loc[40, "accuracy"], broken.loc[30, "loss"] = 1.3, np.nan
+    found = compare(broken, tables[1])
+    assert any("column accuracy, row 41: 1.3 is out of range" in note for note in found.notes)
+    assert any("column loss, row 31: no number there" in note for note in found.notes)
+    assert any("1 steps that not every run has" in note for note in found.notes)
+    assert list(found.table.loc[found.table["question"] == "preference", "verdict"]) == list(
+        compare(*tables).table.query("question == 'preference'")["verdict"]
+    )
+
+
+def test_unordered_and_repeated_steps_are_put_right_and_named(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Rows in any order, some of them twice, give the same verdicts as the table that was meant."""
+    mixed = pd.concat([tables[0].sample(frac=1, random_state=0), tables[0].iloc[:3]], ignore_index=True)
+    found, meant = compare(mixed, tables[1]), compare(*tables)
+    assert any("steps are not in increasing order" in note for note in found.notes)
+    assert any("3 rows" in note and "same run, split, kind, step" in note for note in found.notes)
+    np.testing.assert_allclose(found.table["estimate"], meant.table["estimate"], rtol=1e-9)
+    assert list(found.table["verdict"]) == list(meant.table["verdict"])
+
+
+def test_steps_without_zero_are_enough(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Step 0 has no length in log time: without it the averages are the same, and a note says that it is missing."""
+    averaged = ["doubles", "conflicts", "empties", "loss"]
+    found = compare(tables[0][tables[0]["step"] > 0], tables[1][tables[1]["step"] > 0], questions=averaged)
+    assert any("step 0 (before training) is missing" in note for note in found.notes)
+    pd.testing.assert_frame_equal(found.table, compare(*tables, questions=averaged).table)
+    assert (compare(tables[0][tables[0]["step"] > 0]).table["verdict"] != CANNOT_TELL).sum() > 30
+
+
+def test_patterns_that_are_never_known_together_give_no_cheap_agreement() -> None:
+    """At chance every rule predicts chance; agreement there is not counted as `holds`."""
+    found = compare(*curves(Truth(onset=(1e6, 1e6)))).table
+    for question in ("doubles", "conflicts", "loss"):
+        row = found[found["question"] == question].iloc[0]
+        assert row["verdict"] == CANNOT_TELL
+        assert "hardly known together" in row["sentence"]
+
+
+def test_more_than_all_answers_is_noted(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Shares of answers to conflicts that add up to more than 1 are said to be impossible."""
+    broken = tables[0].copy()
+    conflict = broken["kind"] == "conflict"
+    broken.loc[conflict, "agree_bottom"] = np.minimum(1.0, broken.loc[conflict, "agree_bottom"] + 0.5)
+    assert any("add up to more than 1" in note for note in compare(broken, tables[1], questions=["conflicts"]).notes)
+
+
+def test_a_table_of_classes_of_other_steps_is_not_mixed_in(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Classes that were measured at other steps are not compared with the curves, and a note says so."""
+    found = compare(tables[0], tables[1][tables[1]["step"] % 2 == 0], questions=["doubles"])
+    assert not found.table["model"].str.contains("per class").any()
+    assert any("other runs or steps" in note for note in found.notes)
+
+
+def test_two_classes_have_no_third_answer() -> None:
+    """With K = 2 there is no answer that is neither class: conflicts are judged by preference alone."""
+    found = compare(*curves(Truth(K=2), 3)).table
+    assert not (found["question"] == "conflicts").any()
+    assert (found["question"] == "preference").sum() == 4
+    assert verdict_of(found, "loss reading", "sure or uniform") == HOLDS
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"level": 1.0}, "level is 1; expected a number between 0 and 1"),
+        ({"resamples": 10}, "resamples is 10; expected at least 100"),
+        ({"seed": -1}, "seed is -1; expected a whole number from 0"),
+        ({"questions": ["halves"]}, "question halves is not known; expected some of doubles"),
+        ({"classes_count": 7}, "classes_count is 7, but the table of classes has 10 labels"),
+    ],
+)
+def test_options_out_of_range_are_refused(tables: tuple[pd.DataFrame, pd.DataFrame], change: dict[str, object], message: str) -> None:
+    """Each option is refused with what was given and what was expected."""
+    with pytest.raises(CurvesError, match=message):
+        compare(*tables, **change)
+
+
+def test_margins_out_of_range_are_refused() -> None:
+    """A margin that no number can be within is refused."""
+    with pytest.raises(CurvesError, match=r"margin ratio is 0\.9; expected a factor above 1"):
+        Margins(ratio=0.9)
+    with pytest.raises(CurvesError, match="margin loss is 0; expected a number above 0"):
+        Margins(loss=0)
+
+
+def test_runs_of_different_specs_are_refused(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Runs that differ by more than the seed would pass their differences off as the spread of seeds."""
+    mixed = tables[0].assign(lr=np.where(tables[0]["seed"] < 2, 0.1, 0.2))
+    with pytest.raises(CurvesError, match="the runs differ in lr; expected runs of one spec"):
+        compare(mixed)
+    assert len(compare(mixed.assign(lr=0.1), questions=["empties"]).table) == 2
+
+
+def test_wider_margins_and_levels_do_what_they_say(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """A margin is the range that a verdict is about, a level sets the width of the interval."""
+    narrow = compare(*tables, questions=["doubles"], margins=Margins(ratio=1.01))
+    assert verdict_of(narrow.table, "doubles", "product") == CANNOT_TELL
+    wide, usual = (compare(*tables, questions=["empties"], level=level).table for level in (0.99, 0.95))
+    assert ((wide["high"] - wide["low"]) > (usual["high"] - usual["low"])).all()
+    assert math.isclose(wide["level"].iloc[0], 0.99)
+    assert QUESTIONS[0] == "doubles"
+
+
+def test_groups_are_compared_each_alone(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Runs of two specs: two groups, named by what differs, each with the rows of `compare`; a broken group is a note."""
+    other = tables[0].assign(run=tables[0]["run"] + "b", lr=0.5)
+    classes = pd.concat([tables[1], tables[1].assign(run=tables[1]["run"] + "b")], ignore_index=True)
+    mixed = pd.concat([tables[0].assign(lr=0.25), other], ignore_index=True)
+    found = compare_groups(mixed, classes, questions=["doubles", "empties"])
+    alone = compare(*tables, questions=["doubles", "empties"], group="lr=0.25")
+    pd.testing.assert_frame_equal(found.table[found.table["group"] == "lr=0.25"], alone.table)
+    assert list(found.table["group"].unique()) == ["lr=0.25", "lr=0.5"]
+    broken = compare_groups(mixed.assign(split=np.where(mixed["lr"] > 0.3, "train", "test")), classes, questions=["empties"], by=["lr"])
+    assert set(broken.table["group"]) == {"lr=0.25"}
+    assert any("[lr=0.5] not compared: curves: there are no rows of split test" in note for note in broken.notes)
+    pd.testing.assert_frame_equal(compare_groups(*tables, questions=["empties"]).table, compare(*tables, questions=["empties"]).table)
+
+
+def test_groups_that_cannot_be_made_are_refused(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """A column that is not there, and no group that can be compared."""
+    with pytest.raises(CurvesError, match="the column lr is not in the curves; expected columns that set the groups apart"):
+        compare_groups(tables[0], by=["lr"])
+    with pytest.raises(CurvesError, match=r"no group of runs can be compared; \[lr=a\] not compared: "):
+        compare_groups(tables[0].assign(lr="a", split="train"), by=["lr"])
+    with pytest.raises(CurvesError, match="there are no rows of split test"):
+        compare_groups(tables[0].assign(split="train"))
+
+
+def test_the_comparison_is_json(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Strict JSON, with null for open ends and intervals that are not there."""
+    found = compare(tables[0][tables[0]["seed"] == 0], tables[1])
+    text = json.dumps(found.as_json(), allow_nan=False)
+    read = json.loads(text)
+    assert len(read["verdicts"]) == len(found.table)
+    assert read["verdicts"][0]["low"] is None
+    assert read["notes"] == list(found.notes)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1.0])
+def test_curves_that_never_move_are_judged_without_a_warning(tables: tuple[pd.DataFrame, pd.DataFrame], value: float) -> None:
+    """Accuracies of exactly 0, chance or 1 divide by nothing and give no agreement about doubles."""
+    shares = {"accuracy": value, "agree_top": value, "agree_bottom": 0.0}
+    found = compare(tables[0].assign(**shares), tables[1].assign(accuracy=value), questions=["doubles", "conflicts", "loss"]).table
+    ratios = found[found["question"].isin(["doubles", "conflicts"])]
+    assert (ratios["verdict"] == CANNOT_TELL).all()
+    assert not (found.loc[found["question"] == "loss reading", "verdict"] == HOLDS).any()

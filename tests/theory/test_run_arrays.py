@@ -1,0 +1,173 @@
+"""Nothing is dropped without a note, and what cannot be compared at all is refused in one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from simulated_truths import Truth, curves
+
+from dominoes.errors import CurvesError
+from dominoes.theory.run_arrays import log_time_weights, mended, panel, read
+
+
+@pytest.fixture(scope="module")
+def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
+    return curves(Truth(n=100, points=20), 3)
+
+
+def test_a_table_that_keeps_its_contract_is_left_alone(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """No notes, the same rows."""
+    for table, form in zip(tables, ("curves", "classes"), strict=True):
+        found, notes = mended(table, form=form)
+        assert notes == ()
+        assert len(found) == len(table)
+
+
+def test_the_cube_holds_every_value(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Every row of both tables is found again at its place."""
+    data = panel(*tables)
+    assert data.classes_count == 10
+    for row in tables[0].sample(50, random_state=0).itertuples():
+        place = data.runs.index(row.run), int(np.flatnonzero(data.steps == row.step)[0]), data.kinds.index(row.kind)
+        assert data.cube["accuracy"][place] == row.accuracy
+    assert data.class_cube is not None
+    for row in tables[1].sample(50, random_state=0).itertuples():
+        place = data.runs.index(row.run), int(np.flatnonzero(data.steps == row.step)[0]), data.kinds.index(row.kind)
+        assert data.class_cube["loss"][(*place, row.label)] == row.loss
+
+
+def test_log_time_weights_are_the_trapezoid_rule() -> None:
+    """Weights integrate a function of ln t exactly as the trapezoid rule does; step 0 has none."""
+    steps = np.array([0.0, 1, 3, 10, 40, 41])
+    weights = log_time_weights(steps)
+    values = np.sin(np.arange(6.0))
+    assert weights[0] == 0
+    assert weights @ values == pytest.approx(np.trapezoid(values[1:], np.log(steps[1:])) / np.log(41))
+    assert log_time_weights(np.array([0.0, 5.0])) == pytest.approx([0, 1])
+    assert log_time_weights(np.array([0.0])) == pytest.approx([0])
+
+
+@pytest.mark.parametrize(
+    ("lost", "message"),
+    [
+        (["step"], "the column step is missing and nothing can be compared without it"),
+        (["kind"], "the column kind is missing"),
+        (["run", "seed"], "the column run, seed is missing"),
+        (["loss", "accuracy"], "the column accuracy, loss is missing"),
+    ],
+)
+def test_columns_without_which_nothing_is_left_are_asked_for(
+    tables: tuple[pd.DataFrame, pd.DataFrame], lost: list[str], message: str
+) -> None:
+    """The sentence names the column and the columns that are expected."""
+    with pytest.raises(CurvesError, match=message):
+        mended(tables[0].drop(columns=lost))
+    with pytest.raises(CurvesError, match="the column label is missing"):
+        mended(tables[1].drop(columns="label"), form="classes")
+
+
+@pytest.mark.parametrize("lost", ["run", "seed", "epoch", "samples", "split", "n", "loss", "accuracy", "agree_top", "agree_bottom"])
+def test_every_other_column_may_be_missing(tables: tuple[pd.DataFrame, pd.DataFrame], lost: str) -> None:
+    """One note names the column and what follows from its absence; all rows stay."""
+    found, notes = mended(tables[0].drop(columns=lost))
+    assert len(notes) == 1
+    assert f"the column {lost} is missing: " in notes[0]
+    assert len(found) == len(tables[0])
+    assert panel(tables[0].drop(columns=lost), tables[1]).cube["loss"].shape[0] == 3
+
+
+def test_text_and_infinity_are_no_numbers(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Values that are no numbers or not finite become empty and are named; a row without a step cannot be placed and is named too."""
+    broken = tables[0].astype({"loss": object, "step": float})
+    broken.loc[3, "loss"], broken.loc[5, "loss"], broken.loc[7, "step"] = "high", np.inf, np.nan
+    found, notes = mended(broken)
+    assert len(found) == len(broken) - 1
+    assert any("column loss, row 4: no number" in note for note in notes)
+    assert any("column loss, row 6: inf is out of range" in note for note in notes)
+    assert any("row 8 left out: no run, split, kind, step or seed" in note for note in notes)
+
+
+def test_rows_that_contradict_each_other_are_named(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Of two rows for one point the first is used, and it is said that they differ."""
+    second = tables[0].iloc[[10]].assign(accuracy=0.5)
+    found, notes = mended(pd.concat([tables[0], second], ignore_index=True))
+    assert len(found) == len(tables[0])
+    assert any("some differ in their values" in note for note in notes)
+
+
+def test_no_usable_row_is_an_error(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """A table of which nothing is left says what was wrong with its rows."""
+    with pytest.raises(CurvesError, match="no usable row is left"):
+        mended(tables[0].assign(step=np.nan))
+    with pytest.raises(CurvesError, match="there are no rows of split test"):
+        panel(tables[0].assign(split="train"))
+
+
+def test_copies_of_a_seed_count_once(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Two runs with one seed are one observation: the second is left out, by name."""
+    copy = tables[0][tables[0]["seed"] == 0].assign(run="again")
+    data = panel(pd.concat([tables[0], copy], ignore_index=True), tables[1])
+    assert data.runs == ("run0", "run1", "run2")
+    assert any("run again left out: it has the seed of an earlier run" in note for note in data.notes)
+
+
+def test_a_run_that_broke_off_does_not_shorten_the_others(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """A run with few steps is left out by name; one that lacks some costs these steps, and their number is given."""
+    last = np.sort(tables[0]["step"].unique())
+    broken = (tables[0]["run"] == "run2") & (tables[0]["step"] > last[4])
+    found = panel(tables[0][~broken]).common([("accuracy", "top")])
+    assert not isinstance(found, str)
+    assert found.n_seeds == 2
+    assert any("run run2 left out, it has less than half of the steps" in note for note in found.notes)
+    shorter = (tables[0]["run"] == "run2") & (tables[0]["step"] > last[-4])
+    found = panel(tables[0][~shorter]).common([("accuracy", "top")])
+    assert not isinstance(found, str)
+    assert len(found.steps) == len(last) - 3
+    assert any("3 steps that not every run has" in note for note in found.notes)
+
+
+def test_reasons_are_given_where_there_is_nothing_in_common(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Each way of having nothing to compare has its own sentence."""
+    data = panel(tables[0])
+    assert data.common([("accuracy", "both")], per_class=True) == "the table of classes is missing"
+    few = panel(tables[0][tables[0]["step"] < 2])
+    assert "fewer than three steps after 0" in str(few.common([("accuracy", "both")]))
+    assert panel(tables[0].assign(accuracy=np.nan)).common([("accuracy", "both")]) == "no step has all of accuracy of both"
+
+
+def test_other_kinds_other_runs_and_other_labels_are_named(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Rows of an unknown kind, and a table of classes of other runs, are not used and said not to be."""
+    odd = pd.concat([tables[0], tables[0][tables[0]["kind"] == "top"].assign(kind="left")], ignore_index=True)
+    assert any("rows of kind left are not used" in note for note in panel(odd, tables[1]).notes)
+    elsewhere = panel(tables[0], tables[1].assign(run="elsewhere"))
+    assert elsewhere.class_cube is None
+    assert any("the table of classes has no rows of these runs" in note for note in elsewhere.notes)
+    with pytest.raises(CurvesError, match="the number of classes is 1; expected at least 2"):
+        panel(tables[0], classes_count=1)
+
+
+def test_a_table_is_read_as_it_is(tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path) -> None:
+    """CSV and Parquet give the same table, broken values included; run ids stay text; what is no table is refused."""
+    broken = tables[0].assign(run=tables[0]["run"].replace("run0", "123456789012"))
+    broken.loc[0, "accuracy"] = 1.3
+    broken.to_csv(tmp_path / "curves.csv", index=False)
+    broken.to_parquet(tmp_path / "curves.parquet")
+    for name in ("curves.csv", "curves.parquet"):
+        found = read(tmp_path / name)
+        assert found.loc[0, "accuracy"] == 1.3
+        assert found.loc[0, "run"] == "123456789012"
+    with pytest.raises(CurvesError, match="is not there; expected a table of learning curves"):
+        read(tmp_path / "none.csv")
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(CurvesError, match="cannot be read as a table"):
+        read(tmp_path / "empty.csv")
+
+
+def test_seeds_with_names_are_numbered(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Names instead of numbers tell seeds apart just as well, and a note says that they were numbered."""
+    found, notes = mended(tables[0].assign(seed="s" + tables[0]["seed"].astype(str)))
+    assert list(found["seed"].unique()) == [0, 1, 2]
+    assert notes == ("curves: column seed holds names: they are numbered in order of appearance",)
