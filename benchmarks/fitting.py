@@ -42,7 +42,7 @@ def width(number: int) -> None:
     import numpy as np
     import pandas as pd
 
-    from dominoes.theory.fits.curve import fit_patterns
+    from dominoes.theory.fits.pattern_model import fit_patterns
 
     rows = pd.read_csv(DATA)
     rows = rows[rows["d_model"] == number]

@@ -21,9 +21,9 @@ from scipy.optimize import linprog, milp  # noqa: F401  (import time is not what
 from tabulate import tabulate
 
 from dominoes.data import dealing, folder, sources
-from dominoes.data.sources import STOCKS
-from dominoes.solver.composition import solve
+from dominoes.data.catalogue import STOCKS
 from dominoes.solver.infeasible import Infeasible
+from dominoes.solver.solution import solve
 from dominoes.solver.stock import Stock
 from dominoes.spec import DominoSpec, Split
 

@@ -23,11 +23,13 @@ import torch
 from benchmarks import baseline
 from dominoes.data import folder
 from dominoes.data.dealing import make
-from dominoes.data.dominoes import MEAN, STD, Dominoes, Resident, probes
+from dominoes.data.dominoes import Dominoes
+from dominoes.data.probe_sets import probes
+from dominoes.data.resident import MEAN, STD, Resident
 from dominoes.runs.engines import protocol
 from dominoes.spec import DominoSpec, RunSpec, Split, TrainSpec
 from dominoes.training import loop, scorer
-from dominoes.training.scorer import Meter
+from dominoes.training.scorer import Scorer
 
 Answer = dict[str, float]
 
@@ -115,7 +117,7 @@ def evaluation_ours(model: str, n: int, sources: tuple[str, str], probe: int) ->
     network = loop.initial(model, len(train.classes), 0)
     last = bool(getattr(network, "channels_last", False))
     network = network.to(memory_format=torch.channels_last if last else torch.contiguous_format)
-    meter = Meter(spec, Resident(train.deal, train.sources, torch.device("cpu")), train.deal, tests, channels_last=last)
+    meter = Scorer(spec, Resident(train.deal, train.sources, torch.device("cpu")), train.deal, tests, channels_last=last)
     torch.set_num_threads(1)
     start = time.process_time()
     meter.measure(network, 0, 0.0, 0)
@@ -241,7 +243,7 @@ def start_ours(model: str, n: int, sources: tuple[str, str], probe: int, out: st
     """Wall seconds from imported modules to the end of the first step, as a worker goes; the dataset's folder is in `out`."""
     imported = _age()
     spec = RunSpec(dataset=spec_of(n, sources), train=TrainSpec(model=model, probe=probe))
-    setting = protocol.Setting(Path(out), "cpu")
+    setting = protocol.WorkerSetting(Path(out), "cpu")
     found: Answer = {"imports": imported}
     began = time.perf_counter()
 

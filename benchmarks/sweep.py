@@ -42,14 +42,14 @@ def described(seeds: int, **more: Any) -> Any:
 def throughput(workers: int) -> dict[str, float]:
     """Seconds of one sweep of eight runs."""
     from dominoes.runs.engines import local
-    from dominoes.runs.engines.protocol import Setting
+    from dominoes.runs.engines.protocol import WorkerSetting
 
     runs = described(8, dataset__n=1200, train__epochs=8, train__batch=32, train__measurements=10, train__probe=200).runs
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         began = time.monotonic()
         starts, ends = [], []
-        engine = local.local(iter(runs), Setting(out, "cpu"), workers=workers)
+        engine = local.local(iter(runs), WorkerSetting(out, "cpu"), workers=workers)
         for report in engine:
             ends.append(time.monotonic())
             starts.append(ends[-1] - report.seconds)
@@ -68,7 +68,7 @@ def idle(starts: list[float], ends: list[float], workers: int) -> float:
 def scan(count: int, rounds: int) -> list[dict[str, float]]:
     """Seconds of status and export over many finished runs, `rounds` times over the same ones."""
     from dominoes.data import dealing
-    from dominoes.data.dominoes import probes
+    from dominoes.data.probe_sets import probes
     from dominoes.runs import execution, plan
 
     found = plan.make(described(count, dataset__n=1000, train__model="mlp", train__epochs=8, train__batch=16, train__probe=200))

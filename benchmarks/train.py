@@ -150,7 +150,7 @@ def cpu_rows(side: Callable[[str], Side], sources: tuple[str, str], scale: int |
         return found
 
     def start() -> dict[str, float]:
-        protocol.compose(spec, protocol.Setting(out))
+        protocol.compose(spec, protocol.WorkerSetting(out))
         return once("ours", "start", model="detector", n=spec.n, probe=20 if quick else PROBE, sources=sources, out=str(out))
 
     spec = DominoSpec(n=300 if quick else TRAIN, prevalence=(0.65, 0.65), top=sources[0], bottom=sources[1])

@@ -1,41 +1,150 @@
-"""The dials of simplicity: their names, their ranges and how they are written. What they do to pixels is in `transforms`."""
+"""The dials of simplicity: for each its name, its range and what it does to pixels, in one record; and how they are written.
+
+In which order they are applied, and what a source must have for them, is in `data.transforms`.
+"""
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dominoes.errors import SpecError
+import numpy as np
+from numpy.typing import NDArray
+
+# Pictures n×C×A×A, uint8.
+Pictures = NDArray[np.uint8]
+# Pictures -> changed pictures of the same shape.
+Change = Callable[[Pictures], Pictures]
 
 
 @dataclass(frozen=True)
-class _Range:
-    """Values that a dial takes, from `low` to `high`; `words` say so. At `identity` a picture stays as it is."""
+class Range:
+    """A dial: the values that it takes, from `low` to `high`, and what it does to pictures.
+
+    Attributes:
+        words: the range, for messages.
+        identity: the value at which every picture stays as it is.
+        low, high, whole: the range; whether values are whole numbers.
+        change: (value, side of the area in pixels, random generator) -> Change. None: pictures are chosen, not changed (prototypes).
+        open_low, open_high: bounds at which nothing would be left of a picture are not in the range.
+        same_everywhere: what is random in it is the same for every picture of every source and split.
+    """
 
     words: str
     identity: float
     low: float
     high: float
+    change: Callable[[float, int, np.random.Generator], Change] | None
     whole: bool = False
-    # Bounds at which nothing would be left of a picture.
     open_low: bool = False
     open_high: bool = False
+    same_everywhere: bool = False
+
+
+def _rounded(values: NDArray[np.floating]) -> Pictures:
+    pixels: Pictures = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return pixels
+
+
+def _noise(deviation: float, side: int, rng: np.random.Generator) -> Change:
+    """Gaussian noise on every pixel and channel, clipped to the range of a pixel; at another deviation the same noise, scaled."""
+    scale = np.float32(255 * deviation)
+    return lambda inner: _rounded(inner + scale * rng.standard_normal(inner.shape, dtype=np.float32))
+
+
+def _blur(deviation: float, side: int, rng: np.random.Generator) -> Change:
+    """Gaussian blur; beyond the edge of the area its border is repeated, so that no brightness is lost."""
+    from scipy.ndimage import gaussian_filter
+
+    return lambda inner: _rounded(gaussian_filter(inner.astype(np.float32), deviation, mode="nearest", axes=(2, 3)))
+
+
+def _downsample(factor: float, side: int, rng: np.random.Generator) -> Change:
+    """Means over squares of factor × factor pixels, in the size that was."""
+    step, count = int(factor), side // int(factor)
+
+    def change(inner: Pictures) -> Pictures:
+        means = inner.reshape(*inner.shape[:2], count, step, count, step).mean(axis=(3, 5), dtype=np.float32)
+        return _rounded(means).repeat(step, axis=2).repeat(step, axis=3)
+
+    return change
+
+
+def _contrast(share: float, side: int, rng: np.random.Generator) -> Change:
+    """Each pixel at this share of its distance from the picture's mean: the brightness stays, and so does that a half is shown."""
+
+    def change(inner: Pictures) -> Pictures:
+        mean = inner.mean(axis=(1, 2, 3), keepdims=True, dtype=np.float32)
+        return _rounded(mean + np.float32(share) * (inner - mean))
+
+    return change
+
+
+def _gray(on: float, side: int, rng: np.random.Generator) -> Change:
+    """Luma (ITU-R BT.601) in all three channels; pictures of one channel have no colour."""
+    weights = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+    def change(inner: Pictures) -> Pictures:
+        if inner.shape[1] == 1:
+            return inner
+        return np.broadcast_to(_rounded(np.einsum("nchw,c->nhw", inner, weights))[:, None], inner.shape)
+
+    return change
+
+
+def _occlude(share: float, side: int, rng: np.random.Generator) -> Change:
+    """A square of 0 over this share of the area, at a place of the picture's own; a larger one covers the smaller."""
+    width = min(round(side * share**0.5), side)
+    line = np.arange(side)
+
+    def change(inner: Pictures) -> Pictures:
+        start = np.floor(rng.random((len(inner), 2)) * (side - width + 1)).astype(int)
+        rows, columns = ((line >= first[:, None]) & (line < first[:, None] + width) for first in start.T)
+        return np.where((rows[:, :, None] & columns[:, None, :])[:, None], np.uint8(0), inner)
+
+    return change
+
+
+def _patch_shuffle(size: float, side: int, rng: np.random.Generator) -> Change:
+    """Squares of size × size pixels change places, the same way in every picture of every source and split."""
+    step = min(int(size), side)
+    count = side // step
+    order = rng.permutation(count * count)
+    # Of four patches one order in 24 is the one that was.
+    while count > 1 and (order == np.arange(count * count)).all():
+        order = rng.permutation(count * count)
+
+    def change(inner: Pictures) -> Pictures:
+        patches = inner.reshape(*inner.shape[:2], count, step, count, step).swapaxes(3, 4)
+        moved = patches.reshape(*inner.shape[:2], count * count, step, step)[:, :, order]
+        return moved.reshape(patches.shape).swapaxes(3, 4).reshape(inner.shape)
+
+    return change
+
+
+def _pixel_shuffle(on: float, side: int, rng: np.random.Generator) -> Change:
+    """All pixels change places, the same way in every picture of every source and split."""
+    return _patch_shuffle(1, side, rng)
 
 
 # The value `all` of prototypes, as a number.
 _ALL = math.inf
+_NOISE = "a standard deviation from 0 to 10, in units of the range of a pixel"
+_CONTRAST = "a share of the contrast above 0 (at 0 a picture is constant), at most 1"
+_OCCLUDE = "a share of the picture from 0 to below 1 (at 1 it is constant)"
+_PATCH = "a patch's whole side from 1 to 32 pixels"
 _RANGES = {
-    "noise": _Range("a standard deviation from 0 to 10, in units of the range of a pixel", 0, 0, 10),
-    "blur": _Range("a standard deviation from 0 to 32 pixels", 0, 0, 32),
-    "downsample": _Range("a whole factor from 1 to 16", 1, 1, 16, whole=True),
-    "contrast": _Range("a share of the contrast above 0 (at 0 a picture is constant), at most 1", 1, 0, 1, open_low=True),
-    "gray": _Range("0 or 1", 0, 0, 1, whole=True),
-    "occlude": _Range("a share of the picture from 0 to below 1 (at 1 it is constant)", 0, 0, 1, open_high=True),
-    "patch_shuffle": _Range("a patch's whole side from 1 to 32 pixels", 32, 1, 32, whole=True),
-    "pixel_shuffle": _Range("0 or 1", 0, 0, 1, whole=True),
-    "prototypes": _Range("a whole number of pictures a class from 1, or all", _ALL, 1, 1_000_000, whole=True),
+    "noise": Range(_NOISE, 0, 0, 10, _noise),
+    "blur": Range("a standard deviation from 0 to 32 pixels", 0, 0, 32, _blur),
+    "downsample": Range("a whole factor from 1 to 16", 1, 1, 16, _downsample, whole=True),
+    "contrast": Range(_CONTRAST, 1, 0, 1, _contrast, open_low=True),
+    "gray": Range("0 or 1", 0, 0, 1, _gray, whole=True),
+    "occlude": Range(_OCCLUDE, 0, 0, 1, _occlude, open_high=True),
+    "patch_shuffle": Range(_PATCH, 32, 1, 32, _patch_shuffle, whole=True, same_everywhere=True),
+    "pixel_shuffle": Range("0 or 1", 0, 0, 1, _pixel_shuffle, whole=True, same_everywhere=True),
+    "prototypes": Range("a whole number of pictures a class from 1, or all", _ALL, 1, 1_000_000, None, whole=True),
 }
 NAMES = tuple(_RANGES)
 _SWITCHES = ("gray", "pixel_shuffle")
@@ -52,9 +161,14 @@ class Dial:
         return f"{self.name}={'all' if self.value == _ALL else f'{self.value:.12g}'}"
 
     @property
+    def range(self) -> Range:
+        """Its record."""
+        return _RANGES[self.name]
+
+    @property
     def identity(self) -> bool:
         """Whether it leaves every picture as it is."""
-        return self.value == _RANGES[self.name].identity
+        return self.value == self.range.identity
 
 
 def read(text: str) -> Dial:
@@ -104,34 +218,6 @@ def split(value: object) -> object:
 def joined(transforms: Sequence[str]) -> str:
     """Transforms as one text; `split` takes it apart again."""
     return " ".join(transforms) or "none"
-
-
-def check(transforms: Sequence[str], source: str, area: int, counts: Sequence[int]) -> None:
-    """What only the pictures can tell: whether dials suit a source.
-
-    Args:
-        transforms: of one side, in the spec's words.
-        source: its name, for messages.
-        area: side of the pictures without padding, in pixels.
-        counts: training pictures of each class, of which prototypes are chosen.
-
-    Raises SpecError.
-    """
-    if sum(dial.name == "prototypes" and not dial.identity for dial in map(read, transforms)) > 1:
-        raise SpecError(f"{joined(transforms)}: prototypes are chosen once; expected one such transform, with the smaller number")
-    for text in transforms:
-        dial = read(text)
-        whole_patch = dial.name == "patch_shuffle" and dial.value >= area
-        if dial.name in ("downsample", "patch_shuffle") and not whole_patch and area % int(dial.value):
-            fitting = ", ".join(str(number) for number in range(1, 17 if dial.name == "downsample" else 33) if not area % number)
-            raise SpecError(f"{text}: the pictures of {source} have {area} pixels a side; expected a number that divides it, {fitting}")
-        if dial.name == "downsample" and dial.value >= area:
-            raise SpecError(f"{text}: nothing but one pixel would be left of the pictures of {source}; expected less than {area}")
-        if dial.name == "prototypes" and not dial.identity and dial.value > min(counts):
-            smallest = min(range(len(counts)), key=lambda label: counts[label])
-            raise SpecError(
-                f"{text}: class {smallest} of {source} has {counts[smallest]} training pictures; expected at most that many, or all"
-            )
 
 
 def prototypes(transforms: Sequence[str]) -> int | None:

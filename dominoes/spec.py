@@ -14,7 +14,6 @@ from typing import Annotated, Any, ClassVar, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from dominoes import dials
 from dominoes.errors import SpecError
 
 SIDES = ("top", "bottom")
@@ -90,7 +89,24 @@ def _count_or_max(value: object) -> object:
 Number = Annotated[float, BeforeValidator(_number)]
 Whole = Annotated[int, BeforeValidator(_number)]
 Share = Annotated[Number, Field(ge=0, le=1)]
-Transforms = Annotated[tuple[Annotated[str, AfterValidator(dials.written)], ...], BeforeValidator(dials.split)]
+
+
+def _written(text: str) -> str:
+    # Here and below: the dials load numpy, which help and the parsing of flags can do without.
+    from dominoes import dials
+
+    return dials.written(text)
+
+
+def _split(value: object) -> object:
+    if value in ((), [], None):
+        return ()
+    from dominoes import dials
+
+    return dials.split(value)
+
+
+Transforms = Annotated[tuple[Annotated[str, AfterValidator(_written)], ...], BeforeValidator(_split)]
 
 
 class _Spec(BaseModel):
@@ -164,7 +180,7 @@ class DominoSpec(_Spec):
     def described(self, side: str) -> str:
         """The source of one side, and what is done to its pictures, for people."""
         name: str = getattr(self, side)
-        return f"{name} ({dials.joined(self.transforms(side))})" if self.transforms(side) else name
+        return f"{name} ({' '.join(self.transforms(side))})" if self.transforms(side) else name
 
     @property
     def simplicity(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The tidy tables of learning curves: their columns, their rules, reading and writing."""
+"""The tables that pass between the stages: columns, rules, reading and writing of curves, of curves by class, of simplicity."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dominoes import files
+from dominoes import dials, files
 from dominoes.errors import CurvesError
 
 CURVES = ("run", "seed", "step", "epoch", "samples", "split", "kind", "n", "loss", "accuracy", "agree_top", "agree_bottom")
@@ -20,6 +20,33 @@ _TEXT = ("run", "split", "kind")
 _WHOLE = ("seed", "step", "samples", "label", "n")
 _SHARES = ("accuracy", "agree_top", "agree_bottom")
 _MAY_BE_EMPTY = ("agree_top", "agree_bottom")
+# What a missing column of curves means to a comparison.
+_INSTEAD = {
+    "seed": "every run is taken as one seed",
+    "epoch": "nothing here needs it",
+    "samples": "time is counted in steps",
+    "split": "all rows are taken as the test split",
+    "n": "no deviance, and the error of sampling the probe pictures is not in the intervals",
+    "loss": "the questions about loss are not answered",
+    "accuracy": "the questions about accuracy are not answered",
+    "agree_top": "conflicts are not judged",
+    "agree_bottom": "conflicts are not judged",
+}
+
+#: Columns of simplicity.csv.
+SIMPLICITY = (
+    "source", "transforms", "side", "model", "epochs", "batch", "optimizer", "lr", "momentum", "weight_decay", "n", "classes",
+    "quantity", "labels", "seed", "estimate", "low", "high", "level", "n_seeds", "status",
+)  # fmt: skip
+#: What a row's `estimate` is.
+SIMPLICITY_QUANTITIES = (
+    "code length", "uniform code", "block", "temperature", "samples to half", "samples to 90 %", "accuracy", "loss", "linear accuracy",
+    "linear share",
+)  # fmt: skip
+ALL = "all"
+# Status of a time that some seed did not come to.
+UNREACHED = "not reached by every seed"
+_SIMPLICITY_TEXT = ("source", "transforms", "side", "model", "optimizer", "quantity", "seed", "status")
 
 
 def problems(table: pd.DataFrame, *, form: str = "curves") -> list[str]:
@@ -121,3 +148,126 @@ def write(table: pd.DataFrame, path: Path, *, form: str = "curves") -> None:
         files.write(path, buffer.getvalue())
     else:
         files.write(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def swept(table: pd.DataFrame) -> list[str]:
+    """The further columns of a table of curves (beyond the contract's) that take more than one value."""
+    return [str(column) for column in table.columns if column not in CURVES and table[column].nunique(dropna=False) > 1]
+
+
+def read_unchecked(path: Path) -> pd.DataFrame:
+    """A table of curves or classes from CSV or Parquet (by its suffix), as it is: `mended` says what is wrong with it, `read`
+    refuses it.
+
+    Raises CurvesError if there is no such file, or no table in it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CurvesError(f"{path} is not there; expected a table of learning curves (.csv or .parquet)")
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        # Run ids are hex digits, some of which read as numbers.
+        return pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str))
+    except (ValueError, OSError) as error:
+        raise CurvesError(f"{path} cannot be read as a table ({error}); expected the columns {','.join(CURVES)}") from error
+
+
+def mended(table: pd.DataFrame, *, form: str = "curves") -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """A table of which every row can be used, and a note for each change that made it so.
+
+    Missing columns become empty ones; values that are no number, or out of range, become empty; rows without step or kind go; of rows
+    that are there twice the first stays; rows are sorted by step. Further columns (swept parameters) are kept.
+
+    Raises CurvesError if what remains cannot be compared at all: no `step` or `kind`, neither `run` nor `seed`, no accuracy and no
+    loss, no rows.
+    """
+    columns = CURVES if form == "curves" else CLASSES
+    missing = [column for column in columns if column not in table.columns]
+    needed = [column for column in ("step", "kind", *(("label",) if form == "classes" else ())) if column in missing]
+    if needed or {"run", "seed"} <= {*missing} or {"accuracy", "loss"} <= {*missing}:
+        names = ", ".join(needed or (["run", "seed"] if {"run", "seed"} <= {*missing} else ["accuracy", "loss"]))
+        raise CurvesError(f"{form}: the column {names} is missing and nothing can be compared without it; expected {','.join(columns)}")
+    if not missing and not problems(table, form=form):
+        return check(table, form=form), ()
+    notes = [f"{form}: the column {column} is missing: {_INSTEAD.get(column, 'done without it')}" for column in missing]
+    table = table.assign(**dict.fromkeys(missing, np.nan)).reset_index(drop=True)
+    if "run" in missing:
+        table["run"] = "seed " + table["seed"].astype(str)
+    if "seed" in table.columns and table["seed"].notna().any() and pd.to_numeric(table["seed"], errors="coerce").isna().all():
+        notes.append(f"{form}: column seed holds names: they are numbered in order of appearance")
+        table["seed"] = pd.factorize(table["seed"])[0]
+    if "seed" in missing:
+        table["seed"] = pd.factorize(table["run"])[0]
+    if "split" in missing:
+        table["split"] = "test"
+    for column in columns:
+        if column in _TEXT or column in missing:
+            continue
+        table[column], found = _usable(table[column], column, form)
+        notes += found
+    keys = [column for column in ("run", "split", "kind", "label", "step") if column in columns]
+    lost = table[[*keys, *(["seed"] if "seed" in columns else [])]].isna().any(axis=1)
+    if lost.any():
+        notes.append(f"{form}: {_rows(lost)} left out: no {', '.join(keys)} or seed to know it by")
+        table = table[~lost]
+    twice = table.duplicated(keys)
+    if twice.any():
+        same = table.duplicated([column for column in columns if column not in missing])
+        differing = " (some differ in their values)" if (twice & ~same).any() else ""
+        notes.append(f"{form}: {_rows(twice)} left out: the same {', '.join(keys)} as an earlier row{differing}; the first is used")
+        table = table[~twice]
+    groups = table.groupby([key for key in keys if key != "step"], sort=False)["step"]
+    if not groups.is_monotonic_increasing.all():
+        notes.append(f"{form}: steps are not in increasing order; they were sorted")
+        table = table.sort_values("step", kind="stable")
+    if not len(table):
+        raise CurvesError(f"{form}: no usable row is left ({'; '.join(notes)})")
+    return table.astype({"run": str, "kind": str, **({"split": str} if "split" in columns else {})}), tuple(notes)
+
+
+def _usable(values: pd.Series, column: str, form: str) -> tuple[pd.Series, list[str]]:
+    numbers = pd.to_numeric(values, errors="coerce").astype(float)
+    low = -np.inf if column == "seed" else 1.0 if column == "n" else 0.0
+    high = 1.0 if column in _SHARES else np.inf
+    outside = (numbers < low) | (numbers > high) | numbers.abs().eq(np.inf)
+    empty = numbers.isna() & (values.notna() | (column not in _MAY_BE_EMPTY))
+    notes = []
+    if outside.any():
+        notes.append(f"{form}: column {column}, {_rows(outside)}: {numbers[outside].iloc[0]:g} is out of range, the value is not used")
+    if empty.any():
+        notes.append(f"{form}: column {column}, {_rows(empty)}: no number there, the value is not used")
+    return numbers.mask(outside), notes
+
+
+def _rows(chosen: pd.Series) -> str:
+    rows = np.flatnonzero(chosen.to_numpy()) + 1
+    return f"row {rows[0]}" if len(rows) == 1 else f"{len(rows)} rows (the first is row {rows[0]})"
+
+
+def read_simplicity(path: Path) -> pd.DataFrame:
+    """Read and check simplicity.csv. Raises CurvesError."""
+    try:
+        table = pd.read_csv(
+            path, dtype=dict.fromkeys(_SIMPLICITY_TEXT, str), keep_default_na=False, na_values={"low": "", "high": "", "labels": ""}
+        )
+    except (OSError, ValueError) as error:
+        raise CurvesError(f"{path} cannot be read as a table ({error}); expected one made by 'dominoes simplicity'") from error
+    missing = [column for column in SIMPLICITY if column not in table.columns]
+    if missing or not len(table):
+        what = f"the column {', '.join(missing)} is missing" if missing else "there are no rows"
+        raise CurvesError(f"{path}: {what}; expected a table made by 'dominoes simplicity', {','.join(SIMPLICITY)}")
+    numbers = pd.to_numeric(table["estimate"], errors="coerce")
+    if numbers[table["quantity"] == "code length"].isna().any():
+        raise CurvesError(f"{path}: a code length is no number; measure it again with 'dominoes simplicity'")
+    return table.assign(estimate=numbers, transforms=table["transforms"].map(lambda text: dials.joined(_transforms_written(text, path))))
+
+
+def _transforms_written(text: str, path: Path) -> tuple[str, ...]:
+    """Transforms as specs write them: a table may come from elsewhere."""
+    try:
+        parts = dials.split(text)
+        assert isinstance(parts, tuple)
+        return tuple(dials.written(part) for part in parts)
+    except ValueError as error:
+        raise CurvesError(f"{path}: transforms {text!r}: {error}") from error

@@ -3,6 +3,7 @@
 import pytest
 
 from dominoes import dials
+from dominoes.data import transforms
 from dominoes.errors import SpecError
 from dominoes.spec import DominoSpec, RunSpec, TrainSpec, dump, parse, read_mapping
 
@@ -83,23 +84,23 @@ def test_wrong_dials_are_named_with_their_range(value: object, message: str) -> 
 def test_dials_that_do_not_suit_a_source_are_refused(text: str, message: str) -> None:
     """What only the pictures can tell: sizes that do not divide them, more prototypes than there are pictures."""
     with pytest.raises(SpecError, match=message):
-        dials.check((text,), "x", 32, (9, 7))
-    dials.check(("downsample=4", "patch_shuffle=32", "prototypes=7", "prototypes=all"), "x", 28, (9, 7))
+        transforms.check((text,), "x", 32, (9, 7))
+    transforms.check(("downsample=4", "patch_shuffle=32", "prototypes=7", "prototypes=all"), "x", 28, (9, 7))
 
 
 def test_nothing_but_one_pixel_is_refused() -> None:
     """A picture as small as the factor would be one pixel."""
     with pytest.raises(SpecError, match="nothing but one pixel would be left of the pictures of x; expected less than 8"):
-        dials.check(("downsample=8",), "x", 8, (9, 7))
+        transforms.check(("downsample=8",), "x", 8, (9, 7))
 
 
 def test_prototypes_are_chosen_once() -> None:
     """The number of distinct pictures a class, where a transform limits it; chosen again from the chosen, fewer might be left."""
     assert dials.prototypes(("noise=1", "prototypes=3", "prototypes=all")) == 3
     assert dials.prototypes(("noise=1", "prototypes=all")) is None
-    dials.check(("prototypes=3", "prototypes=all"), "x", 28, (9, 7))
+    transforms.check(("prototypes=3", "prototypes=all"), "x", 28, (9, 7))
     with pytest.raises(SpecError, match="prototypes=3 noise=1 prototypes=2: prototypes are chosen once; expected one such transform"):
-        dials.check(("prototypes=3", "noise=1", "prototypes=2"), "x", 28, (9, 7))
+        transforms.check(("prototypes=3", "noise=1", "prototypes=2"), "x", 28, (9, 7))
 
 
 def test_copies_differ_by_what_follows() -> None:

@@ -25,8 +25,7 @@ def report(paths: tuple[Path, ...], out: Path | None, fit: bool, folder: Path | 
     It is one file that needs no network: counts, pictures, curves, theory, laws across the sweep, confusion and all runs. Results may be
     unfinished or incomplete: the page says what is missing and shows the rest.
     """
-    from dominoes.report import results
-    from dominoes.report.charts import theory
+    from dominoes.report import completion, results, sections
     from dominoes.report.html import page
 
     if out is None and folder is None:
@@ -34,13 +33,13 @@ def report(paths: tuple[Path, ...], out: Path | None, fit: bool, folder: Path | 
     if out is not None:
         page.known_suffix(out)
     found = results.gather(paths)
-    found = theory.fitted(found) if fit else found
-    parts = page.write(found, out, data=data) if out is not None else page.sections(found, data=data)
+    found = completion.fitted(found) if fit else found
+    parts = page.write(found, out, data=data) if out is not None else sections.sections(found, data=data)
     if out is not None:
         count = found.curves["run"].nunique()
-        click.echo(f"{out}: {len(page.charts_of(parts))} figures of {count} run{'' if count == 1 else 's'} ({_size(out)})")
+        click.echo(f"{out}: {len(sections.charts_of(parts))} figures of {count} run{'' if count == 1 else 's'} ({_size(out)})")
     if folder is not None:
-        written = page.stills(parts, folder, form)
+        written = page.write_stills(parts, folder, form)
         click.echo(f"{folder}: {len(written)} files")
 
 
@@ -55,9 +54,8 @@ def _size(path: Path) -> str:
 @click.option("--out", required=True, type=options.PATH, help="Figure to write (.png, .svg or .pdf).")
 def plot(results: Path, name: str | None, data: Path | None, out: Path) -> None:
     """Draw the one-sided learning curves of RESULTS, or another figure of its report; seeds of one spec make a band."""
-    from dominoes.report import stills
-    from dominoes.report.charts import learning, theory
-    from dominoes.report.html import page
+    from dominoes.report import completion, sections, stills
+    from dominoes.report.charts import learning
     from dominoes.report.results import gather
 
     stills.known_format(out)
@@ -65,7 +63,7 @@ def plot(results: Path, name: str | None, data: Path | None, out: Path) -> None:
     if name is None:
         stills.draw(learning.one_sided(found), out)
     else:
-        charts = page.charts_of(page.sections(theory.fitted(found), data=data))
+        charts = sections.charts_of(sections.sections(completion.fitted(found), data=data))
         if name not in charts:
             raise OutputError(f"--figure {name}: these results have no such figure; they have {', '.join(charts) or 'none'}")
         stills.draw(charts[name], out)

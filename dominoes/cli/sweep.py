@@ -14,8 +14,7 @@ from dominoes.cli import options
 from dominoes.errors import OutputError, RunError, SpecError
 
 if TYPE_CHECKING:
-    from dominoes.runs.engines.local import Engine
-    from dominoes.runs.engines.protocol import Report, Setting
+    from dominoes.runs.engines.protocol import Engine, RunReport, WorkerSetting
     from dominoes.runs.plan import Plan
     from dominoes.runs.progress import Survey
     from dominoes.spec import RunSpec
@@ -113,7 +112,8 @@ def run(
 
     from dominoes.runs import plan, progress
     from dominoes.runs.engines import local as local_module
-    from dominoes.runs.engines.protocol import Setting
+    from dominoes.runs.engines import protocol
+    from dominoes.runs.engines.protocol import WorkerSetting
     from dominoes.runs.state import State
 
     if engine == "local" and (address or collect):
@@ -124,7 +124,7 @@ def run(
             f"{file}: {len(planned.infeasible)} of {len(planned.infeasible) + len(planned.runs)} runs have no dataset; change these "
             f"points, or pass --skip-infeasible to go on without them:\n  {plan.refusal(planned)}"
         )
-    setting = Setting(out.resolve(), device, data.resolve() if data else None, download, _pack(pack), deterministic)
+    setting = WorkerSetting(out.resolve(), device, data.resolve() if data else None, download, _pack(pack), deterministic)
     if (_is_new(planned, out) and not collect) or (device in ("cuda", "mps") and engine == "local"):
         from dominoes.runs.engines import worker
 
@@ -147,7 +147,7 @@ def run(
     failed = 0
     specs = {spec.id: spec for spec in missing}
     with tqdm(total=len(missing), unit="run", disable=None, file=sys.stderr) as bar:
-        for report in local_module.launch(missing, start, setting.out, keep_going=keep_going):
+        for report in protocol.launch(missing, start, setting.out, keep_going=keep_going):
             bar.update(1)
             failed += report.state == "failed"
             with bar.external_write_mode(file=sys.stdout):
@@ -215,7 +215,7 @@ def _logs(names: tuple[str, ...], out: Path, planned: Plan) -> list[Any]:
     return [logger(Logger(name), out, planned.name) for name in names]
 
 
-def _engine(name: str, setting: Setting, workers: int | None, address: str | None, collect: bool) -> Engine:
+def _engine(name: str, setting: WorkerSetting, workers: int | None, address: str | None, collect: bool) -> Engine:
     if name == "ray":
         from dominoes.runs.engines import on_ray
 
@@ -224,13 +224,13 @@ def _engine(name: str, setting: Setting, workers: int | None, address: str | Non
 
     assert workers is not None
 
-    def local(specs: Iterator[RunSpec]) -> Iterator[Report]:
+    def local(specs: Iterator[RunSpec]) -> Iterator[RunReport]:
         return local_module.local(specs, setting, workers=workers)
 
     return local
 
 
-def _line(planned: Plan, spec: RunSpec, report: Report) -> str:
+def _line(planned: Plan, spec: RunSpec, report: RunReport) -> str:
     from dominoes.runs.plan import plain
 
     values = ", ".join(f"{name.split('.', 1)[-1]} {plain(value)}" for name, value in planned.values(spec).items())

@@ -4,15 +4,13 @@ prints and knows click."""
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from dominoes.cli import options
-from dominoes.errors import CurvesError, FitError, OutputError, SpecError
-from dominoes.spec import SIDES, DominoSpec, TrainSpec, parse
+from dominoes.errors import CurvesError, FitError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,9 +68,10 @@ def fit(curves: Path, families: tuple[str, ...], metrics: tuple[str, ...], class
     """Fit every learning curve of CURVES (a table, or a folder of runs) with every family, one row each."""
     from dominoes import files
     from dominoes.theory.fits import curve
+    from dominoes.theory.fits.table import fit_table
 
     table = _table(curves)
-    found = curve.fit_table(table, families=families or curve.SHAPES, metrics=metrics or curve.METRICS, chance=1 / classes)
+    found = fit_table(table, families=families or curve.SHAPES, metrics=metrics or curve.METRICS, chance=1 / classes)
     files.write(out, found.to_csv(index=False, lineterminator="\n"))
     left = found.attrs["left_out"]
     note = f"; columns that vary within a run are left out: {', '.join(left)}" if left else ""
@@ -155,107 +154,32 @@ def _yardsticks(curves: Path, given: tuple[Path, ...]) -> pd.DataFrame | None:
     """Measurements of simplicity: those given, else those that lie with the curves."""
     import pandas as pd
 
-    from dominoes.yardstick.code_length import read
+    from dominoes.tables import read_simplicity
 
     near = curves / "simplicity.csv" if curves.is_dir() else curves.with_name("simplicity.csv")
     paths = given or ((near,) if near.is_file() else ())
-    return pd.concat([read(path) for path in paths], ignore_index=True) if paths else None
+    return pd.concat([read_simplicity(path) for path in paths], ignore_index=True) if paths else None
 
 
 def _table(path: Path) -> pd.DataFrame:
     """Curves as they are: joined runs of a folder, or a table that may have faults, which the comparison names."""
     if path.is_dir():
-        from dominoes.runs.execution import joined
+        from dominoes.runs.parameters import read_runs
 
-        return joined(path)
-    from dominoes.theory.run_arrays import read
+        return read_runs(path)
+    from dominoes.tables import read_unchecked
 
-    return read(path)
+    return read_unchecked(path)
 
 
 def _by_class(path: Path, given: Path | None) -> pd.DataFrame | None:
-    from dominoes.theory.run_arrays import read
+    from dominoes.tables import read_unchecked
 
     if given is not None:
-        return read(given)
+        return read_unchecked(given)
     if path.is_dir():
-        from dominoes.runs.execution import joined
+        from dominoes.runs.parameters import read_runs
 
-        return joined(path, form="classes")
+        return read_runs(path, form="classes")
     beside = path.with_name("classes.csv")
-    return read(beside) if beside.is_file() else None
-
-
-@click.command()
-@click.option("--source", metavar="SPEC", help="Source to measure: a name or a path.")
-@click.option("--transform", "transforms", multiple=True, metavar="NAME=VALUE", help="What is done to its pictures; repeatable, in order.")
-@click.option("--side", type=click.Choice(SIDES), help="Half on which it is shown; the other is blank.  [default: top]")
-@click.option(
-    "--sweep",
-    "sweep_file",
-    type=options.PATH,
-    help="Instead: every look of a side that differs between this sweep's runs, and its training.",
-)
-@options.training
-@click.option("--n", type=click.IntRange(min=1), help="Training pictures to use at most, drawn by seed.  [default: all]")
-@click.option(
-    "--seeds", default="0-4", show_default=True, metavar="LIST", help="Seeds of the labels' order, of initialisation and training."
-)
-@click.option("--level", default=0.95, show_default=True, help="Level of the intervals over seeds.")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes at once.  [default: one for each core, or GPU]")
-@options.device("cpu")
-@options.data
-@options.download
-@options.out("Table to write (.csv).")
-@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
-def simplicity(
-    source: str | None,
-    transforms: tuple[str, ...],
-    side: str | None,
-    sweep_file: Path | None,
-    n: int | None,
-    seeds: str,
-    level: float,
-    workers: int | None,
-    device: str,
-    data: Path | None,
-    download: bool,
-    out: Path,
-    as_json: bool,
-    **given: Any,
-) -> None:
-    """Measure how simple one half alone is to a network: the yardstick beside the dials.
-
-    Code length of the labels in nats, samples until half and 90 % of the ceiling are reached, the ceiling, and the share of it that
-    a linear model reaches; with intervals over seeds. One epoch, unless --epochs or the sweep says otherwise.
-    """
-    from tqdm import tqdm
-
-    from dominoes import files
-    from dominoes.runs.engines import local
-    from dominoes.yardstick import measurement as yardstick
-
-    if (source is None) == (sweep_file is None) or (sweep_file is not None and (transforms or side)):
-        raise SpecError("expected --source SPEC (with --transform and --side), or --sweep FILE alone; pass one of them")
-    if out.is_dir():
-        raise OutputError(f"--out {out} is a folder; expected the name of a table to write (.csv)")
-    chosen = options.fields(given, "train_")
-    if sweep_file is not None:
-        from dominoes.runs.sweep_file import read
-
-        looks, how = yardstick.looks(read(sweep_file).runs)
-        how = parse(TrainSpec, how.model_dump() | chosen)
-    else:
-        looks = [(str(source), parse(DominoSpec, {"top_transform": transforms}, where="--transform").top_transform, side or SIDES[0])]
-        how = parse(TrainSpec, {"epochs": yardstick.EPOCHS} | chosen)
-    settings = [yardstick.Setting(*look, how, n, data, download, device) for look in looks]
-    with tqdm(unit="task", disable=None, leave=False, file=sys.stderr) as bar:
-
-        def step(done: int, of: int) -> None:
-            bar.total = of
-            bar.update(done - bar.n)
-
-        table = yardstick.measure(settings, options.seeds(seeds), workers=workers or local.workers_here(device), level=level, progress=step)
-    text = table.to_csv(index=False, lineterminator="\n")
-    files.write(out, text)
-    click.echo(table.to_json(orient="records", indent=1) if as_json else "\n".join([*yardstick.sentences(table), str(out)]))
+    return read_unchecked(beside) if beside.is_file() else None

@@ -8,20 +8,11 @@ from typing import Any
 from tabulate import tabulate
 
 from dominoes import __version__
+from dominoes.data.catalogue import TERMS
 from dominoes.data.dealing import Dealt
 from dominoes.dials import copies_differ, prototypes
 from dominoes.solver.composition import Composition
 from dominoes.spec import KINDS, SIDES, DominoSpec
-
-_TERMS = {
-    "mnist": "LeCun, Cortes and Burges 1998; CC BY-SA 3.0",
-    "fashion-mnist": "Xiao, Rasul and Vollgraf 2017; MIT",
-    "kmnist": "Clanuwat et al. 2018; CC BY-SA 4.0",
-    "svhn": "Netzer et al. 2011; for non-commercial use",
-    "cifar10": "Krizhevsky 2009; no licence stated",
-    "digits": "Alpaydin and Kaynak 1998, UCI; CC BY 4.0",
-    "textures": "procedural, part of dominoes; MIT",
-}
 
 
 def parameters(found: Composition, form: str) -> str:
@@ -91,7 +82,7 @@ def _simplicity(spec: DominoSpec) -> str:
 
 
 def _terms(name: str) -> str:
-    return _TERMS.get(name, "as the source's owner states")
+    return TERMS.get(name, "as the source's owner states")
 
 
 def _times(reuse: int) -> str:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from dominoes.data import sources
 from dominoes.data.sources import Source
 from dominoes.errors import SpecError
-from dominoes.solver.composition import Composition, solve
+from dominoes.solver.composition import Composition
 from dominoes.solver.ideal_counts import RIGHT, WRONG
+from dominoes.solver.solution import solve
 from dominoes.solver.stock import Stock
 from dominoes.spec import KINDS, SIDES, DominoSpec, stream
 

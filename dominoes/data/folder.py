@@ -15,7 +15,7 @@ from dominoes import __version__, files
 from dominoes.data import card, sources
 from dominoes.data.dealing import Deal, Dealt, deal
 from dominoes.errors import DatasetError
-from dominoes.solver import composition
+from dominoes.solver import composition, solution
 from dominoes.solver.composition import Composition
 from dominoes.solver.ideal_counts import RIGHT, STATES, WRONG
 from dominoes.spec import KINDS, SIDES, DominoSpec, dump, parse, read_mapping
@@ -164,7 +164,7 @@ def verify(path: Path, *, data: Path | None = None) -> list[str]:
             found.append(f"{name}: its SHA-256 differs from the one in digests.json")
     try:
         decided = _read_composition(path, spec)
-        found += [f"composition.json: {problem}" for problem in decided.problems()]
+        found += [f"composition.json: {problem}" for problem in solution.problems(decided)]
         if json.loads(json.dumps(decided.to_json())) != json.loads((path / "composition.json").read_text(encoding="utf-8")):
             found.append("composition.json: its sums do not follow from its states")
         table = _read_metadata(path)

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dominoes.dials import Pictures
 from dominoes.errors import SourceError
 from dominoes.spec import Split
 
-Pictures = NDArray[np.uint8]
 # Pictures N×C×32×32, labels, and the names of the classes where the files have them.
 Decoded = tuple[Pictures, NDArray[np.int64], Sequence[str] | None]
 
@@ -87,7 +87,7 @@ def _open(content: bytes | Path, where: str) -> NDArray[np.uint8]:
     raise SourceError(f"{where}: a picture of mode {mode}; expected gray (L) or RGB with 8 bits a channel, convert it first")
 
 
-def _labels(values: Any, where: str) -> NDArray[np.int64]:
+def labels_of(values: Any, where: str) -> NDArray[np.int64]:
     labels = np.asarray(values)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
@@ -129,7 +129,7 @@ def read_parquet(paths: list[Path], names: Sequence[str] | None = None) -> Decod
         try:
             file = pq.ParquetFile(path)
         except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{path} is not a readable Parquet file ({_brief(error)}); fetch it again") from error
+            raise SourceError(f"{path} is not a readable Parquet file ({brief(error)}); fetch it again") from error
         schema = file.schema_arrow
         pictures = [f.name for f in schema if pa.types.is_struct(f.type) and f.type.get_field_index("bytes") >= 0]
         labels = [f.name for f in schema if pa.types.is_integer(f.type)]
@@ -150,7 +150,7 @@ def read_parquet(paths: list[Path], names: Sequence[str] | None = None) -> Decod
                 for batch in file.iter_batches(4096, columns=[picture, label]):
                     if batch.column(label).null_count:
                         raise SourceError(f"{path}: a row from {row} on has no label; expected a whole number in column {label}")
-                    found_labels.append(_labels(batch.column(label).to_numpy(zero_copy_only=False), f"{path}, row {row}"))
+                    found_labels.append(labels_of(batch.column(label).to_numpy(zero_copy_only=False), f"{path}, row {row}"))
                     for content in batch.column(picture).field("bytes"):
                         where = f"{path}, row {row}"
                         if not content.is_valid:
@@ -158,7 +158,7 @@ def read_parquet(paths: list[Path], names: Sequence[str] | None = None) -> Decod
                         yield where, _open(content.as_py(), where)
                         row += 1
             except (pa.ArrowException, OSError) as error:
-                raise SourceError(f"{path} is damaged from row {row} on ({_brief(error)}); fetch it again") from error
+                raise SourceError(f"{path} is damaged from row {row} on ({brief(error)}); fetch it again") from error
 
     pictures_ = stack(rows(), count)
     return pictures_, np.concatenate(found_labels) if found_labels else np.zeros(0, np.int64), names
@@ -173,7 +173,7 @@ def _names_of(schema: Any) -> Sequence[str] | None:
         return None
 
 
-def _brief(error: BaseException) -> str:
+def brief(error: BaseException) -> str:
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
 
 
@@ -187,12 +187,12 @@ def read_npz(path: Path, split: Split) -> Decoded:
                 raise SourceError(f"{path} holds {', '.join(archive.files) or 'nothing'}; expected {' and '.join(keys)}")
             pictures, labels = archive[keys[0]], archive[keys[1]]
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise SourceError(f"{path} is not a readable .npz file ({_brief(error)}); fetch it again") from error
+        raise SourceError(f"{path} is not a readable .npz file ({brief(error)}); fetch it again") from error
     if pictures.dtype != np.uint8 or pictures.ndim not in (3, 4):
         raise SourceError(
             f"{path}: {keys[0]} is {pictures.dtype} of shape {pictures.shape}; expected uint8 of N×32×32, N×28×28 or N×32×32×3"
         )
-    found = _labels(labels, f"{path}: {keys[1]}")
+    found = labels_of(labels, f"{path}: {keys[1]}")
     if len(found) != len(pictures):
         raise SourceError(f"{path}: {len(pictures)} pictures in {keys[0]} and {len(found)} labels in {keys[1]}; expected as many")
     return stack(((f"{path}, row {row}", picture) for row, picture in enumerate(pictures)), len(pictures)), found, None
@@ -216,105 +216,3 @@ def _image_folder(root: Path, split: Split) -> tuple[list[str], list[tuple[Path,
 def _read_image_folder(samples: list[tuple[Path, int]], classes: list[str]) -> Decoded:
     pictures = stack(((str(file), _open(file, str(file))) for file, _ in samples), len(samples))
     return pictures, np.array([number for _, number in samples], dtype=np.int64), classes
-
-
-# By source: torchvision's class, and the files that hold each split under its root.
-_TORCHVISION: dict[str, tuple[str, dict[Split, tuple[str, ...]]]] = {
-    name: (
-        dataset,
-        {
-            split: tuple(f"{dataset}/raw/{part}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1"))
-            for split, part in ((Split.TRAIN, "train"), (Split.TEST, "t10k"))
-        },
-    )
-    for name, dataset in (("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST"), ("kmnist", "KMNIST"))
-} | {
-    "cifar10": (
-        "CIFAR10",
-        {
-            Split.TRAIN: tuple(f"cifar-10-batches-py/data_batch_{number}" for number in range(1, 6)),
-            Split.TEST: ("cifar-10-batches-py/test_batch",),
-        },
-    ),
-    "svhn": ("SVHN", {split: (f"{split.value}_32x32.mat",) for split in Split}),
-}
-
-
-def torchvision_files(name: str, split: Split, root: Path) -> list[Path]:
-    """The files of a split in torchvision's layout, empty if any is missing. A .gz beside a missing file counts as the file."""
-    found = []
-    for part in _TORCHVISION[name][1][split]:
-        file = root / part
-        if not file.is_file():
-            file = file.with_name(file.name + ".gz")
-        if not file.is_file():
-            return []
-        found.append(file)
-    return found
-
-
-def read_torchvision(name: str, split: Split, root: Path) -> Decoded:
-    """Pictures and labels of torchvision's own files, checked as torchvision checks them."""
-    dataset = _torchvision(name, split, root, download=False)
-    labels = dataset.labels if name == "svhn" else dataset.targets
-    pictures = np.asarray(dataset.data)
-    if name == "svhn":
-        pictures = pictures.transpose(0, 2, 3, 1)
-    return stack(((f"{name}, row {row}", picture) for row, picture in enumerate(pictures)), len(pictures)), _labels(labels, name), None
-
-
-def download(name: str, split: Split, root: Path) -> None:
-    """Let torchvision download a split to `root` and check its sums. Raises SourceError."""
-    _torchvision(name, split, root, download=True)
-
-
-def _torchvision(name: str, split: Split, root: Path, *, download: bool) -> Any:
-    from torchvision import datasets
-
-    dataset = getattr(datasets, _TORCHVISION[name][0])
-    part = {"split": split.value} if name == "svhn" else {"train": split is Split.TRAIN}
-    try:
-        if download:
-            root.mkdir(parents=True, exist_ok=True)
-        return dataset(str(root), **part, download=download)
-    except (OSError, RuntimeError, ValueError, EOFError) as error:
-        what = "downloaded to" if download else "read from"
-        raise SourceError(f"{name} cannot be {what} {root} ({_brief(error)}); remove its files there and use --download") from error
-
-
-def digits(split: Split) -> Decoded:
-    """scikit-learn's 1,797 handwritten digits, 8×8, each pixel made 3×3 and centred; every fifth of a class is a test picture."""
-    from sklearn.datasets import load_digits
-
-    bundle = load_digits()
-    labels = bundle.target.astype(np.int64)
-    number = np.zeros_like(labels)
-    for label in range(10):
-        members = labels == label
-        number[members] = np.arange(members.sum())
-    chosen = (number % 5 == 4) == (split is Split.TEST)
-    small = np.rint(bundle.images[chosen] * (255 / 16)).astype(np.uint8)
-    pictures = np.zeros((len(small), 1, SIZE, SIZE), dtype=np.uint8)
-    pictures[:, 0, 4:28, 4:28] = small.repeat(3, axis=1).repeat(3, axis=2)
-    return pictures, labels[chosen], None
-
-
-def textures(split: Split) -> Decoded:
-    """Procedural colour textures: ten classes of gratings, five angles × two pitches, in random colours, phases and noise.
-
-    The colour says nothing about the class. 200 training and 50 test pictures a class, from fixed seeds.
-    """
-    each = 200 if split is Split.TRAIN else 50
-    rng = np.random.default_rng([2006, 7710, list(Split).index(split)])
-    labels = np.repeat(np.arange(10), each)
-    count = len(labels)
-    angle = np.deg2rad(36.0 * (labels % 5) + rng.uniform(-8, 8, count))
-    pitch = np.where(labels < 5, 9.0, 4.5) * rng.uniform(0.9, 1.1, count)
-    y, x = np.mgrid[:SIZE, :SIZE]
-    along = x[None] * np.cos(angle)[:, None, None] + y[None] * np.sin(angle)[:, None, None]
-    wave = np.sin(2 * np.pi * along / pitch[:, None, None] + rng.uniform(0, 2 * np.pi, count)[:, None, None])
-    first, second = rng.uniform(0, 255, (2, count, 3, 1, 1))
-    colour = (first + second) / 2 + (first - second) / 2 * wave[:, None]
-    noisy = colour + rng.normal(0, 40, colour.shape)
-    names = [f"texture {label}" for label in range(10)]
-    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8), labels.astype(np.int64), names

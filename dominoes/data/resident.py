@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from dominoes.data.dealing import Deal
-from dominoes.data.dominoes import MEAN, STD, Resident
 from dominoes.data.readers import SIZE
 from dominoes.data.sources import Source
 from dominoes.spec import SIDES
 
+# Fixed, the same for both halves and for blanks: never computed from a composition, or prevalence would leak into the input.
+MEAN, STD = 0.3, 0.3
 # Pairs of sources whose pictures stay on a device: the training and the test pictures of two datasets.
 _MOST = 4
 _hung: OrderedDict[tuple[str, str, torch.device], Tensor] = OrderedDict()
@@ -39,6 +40,34 @@ def hang(chosen: Mapping[str, Source], device: torch.device) -> Tensor:
     while len(_hung) > _MOST:
         _hung.popitem(last=False)
     return _hung[key]
+
+
+class Resident:
+    """The pictures that some dominoes are made of, on one device; composes batches by index without leaving it."""
+
+    def __init__(self, table: Deal, chosen: Mapping[str, Source], device: torch.device, *, swap: bool = False):
+        self.device = device
+        # Sides from the upper half of the picture to the lower.
+        self._places = SIDES[::-1] if swap else SIDES
+        self.label = torch.from_numpy(table.label).to(device)
+        self.shown = {side: torch.from_numpy(table.shown[side]).to(device) for side in SIDES}
+        self._index = {side: torch.from_numpy(table.index[side]).clamp(min=0).to(device) for side in SIDES}
+        self._visible = {
+            side: torch.from_numpy((table.index[side] >= 0).astype(np.uint8))[:, None, None, None].to(device) for side in SIDES
+        }
+        pictures = {id(chosen[side].pictures): torch.from_numpy(chosen[side].pictures).to(device) for side in SIDES}
+        self._pictures = {side: pictures[id(chosen[side].pictures)] for side in SIDES}
+
+    def compose(self, rows: Tensor, *, normalize: bool = True, channels_last: bool = False) -> Tensor:
+        """A batch N×3×64×32, uint8 or normalised float32, in either order of memory."""
+        batch = torch.empty((len(rows), 3, 2 * SIZE, SIZE), dtype=torch.uint8, device=self.device)
+        for half, side in zip(torch.split(batch, SIZE, dim=2), self._places, strict=True):
+            pictures = self._pictures[side].index_select(0, self._index[side].index_select(0, rows))
+            half.copy_(pictures.mul_(self._visible[side].index_select(0, rows)))
+        if normalize:
+            batch = batch.float().sub_(255 * MEAN).div_(255 * STD)
+        # Put in another order last: a plain copy of whole pictures is faster than one that also converts or repeats.
+        return batch.contiguous(memory_format=torch.channels_last) if channels_last else batch
 
 
 class Hung(Resident):

@@ -21,45 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dominoes import dials, files
-from dominoes.data import readers, transforms
+from dominoes.data import originals, readers, transforms
+from dominoes.data.catalogue import AREAS, NAMES, STOCKS
 from dominoes.errors import OutputError, SourceError
 from dominoes.solver.stock import Stock
 from dominoes.spec import SIDES, DominoSpec, Split
 
 # A change of how pictures are decoded or stored must not meet an old cache.
 _CACHE_FORMAT = "2"
-
-_DIGIT_NAMES = tuple("0123456789")
-NAMES: dict[str, tuple[str, ...]] = {
-    "mnist": _DIGIT_NAMES,
-    "fashion-mnist": ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
-    "kmnist": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
-    "svhn": _DIGIT_NAMES,
-    "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-    "digits": _DIGIT_NAMES,
-}
-
-# Pictures of each class, so that `solve` needs no data.
-STOCKS: dict[str, dict[Split, tuple[int, ...]]] = {
-    "mnist": {
-        Split.TRAIN: (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
-        Split.TEST: (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
-    },
-    "fashion-mnist": {Split.TRAIN: (6000,) * 10, Split.TEST: (1000,) * 10},
-    "kmnist": {Split.TRAIN: (6000,) * 10, Split.TEST: (1000,) * 10},
-    "svhn": {
-        Split.TRAIN: (4948, 13861, 10585, 8497, 7458, 6882, 5727, 5595, 5045, 4659),
-        Split.TEST: (1744, 5099, 4149, 2882, 2523, 2384, 1977, 2019, 1660, 1595),
-    },
-    "cifar10": {Split.TRAIN: (5000,) * 10, Split.TEST: (1000,) * 10},
-    "digits": {
-        Split.TRAIN: (143, 146, 142, 147, 145, 146, 145, 144, 140, 144),
-        Split.TEST: (35, 36, 35, 36, 36, 36, 36, 35, 34, 36),
-    },
-    "textures": {Split.TRAIN: (200,) * 10, Split.TEST: (50,) * 10},
-}
-# Side of the pictures without padding (`transforms.area`), so that dials can be checked without data.
-AREAS = {"mnist": 28, "fashion-mnist": 28, "kmnist": 28, "svhn": 32, "cifar10": 32, "digits": 24, "textures": 32}
 
 
 @dataclass(frozen=True)
@@ -78,7 +47,7 @@ class Source:
 
     name: str
     split: Split
-    pictures: readers.Pictures
+    pictures: dials.Pictures
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
     digest: str
@@ -90,7 +59,7 @@ class Source:
         return tuple(np.bincount(self.labels, minlength=len(self.classes)).tolist())
 
 
-def digest(pictures: readers.Pictures, labels: NDArray[np.int64]) -> str:
+def digest(pictures: dials.Pictures, labels: NDArray[np.int64]) -> str:
     """SHA-256 of shape, pixels and labels, in hex."""
     state = hashlib.sha256(repr(pictures.shape).encode())
     for start in range(0, len(pictures), 4096):
@@ -115,7 +84,7 @@ def stock(spec: DominoSpec, *, data: Path | None = None) -> Stock:
     for side in SIDES:
         name, wanted = getattr(spec, side), spec.transforms(side)
         if name in STOCKS:
-            dials.check(wanted, name, AREAS[name], STOCKS[name][Split.TRAIN])
+            transforms.check(wanted, name, AREAS[name], STOCKS[name][Split.TRAIN])
         known.append(STOCKS[name][spec.split] if name in STOCKS else load(name, spec.split, wanted, data=data).stock)
     return Stock(known[0], known[1])
 
@@ -146,7 +115,7 @@ def load(name: str, split: Split, transformed: tuple[str, ...] = (), *, data: Pa
         return replace(this, transforms=transformed)
 
     def changed() -> readers.Decoded:
-        dials.check(transformed, name, transforms.area(train.pictures), train.stock)
+        transforms.check(transformed, name, transforms.area(train.pictures), train.stock)
         of_this, of_train = (transforms.Content(source.pictures, source.labels, source.digest) for source in (this, train))
         pictures = transforms.apply(transformed, of_train if this is train else of_this, of_train, name)
         return pictures, this.labels, this.classes
@@ -168,9 +137,9 @@ def original(name: str, split: Split, *, data: Path | None = None, download: boo
     Raises SourceError: no such source, no data, unreadable or unusable pictures. It names the file and the row.
     """
     if name == "digits":
-        return _cached(name, split, f"digits {version('scikit-learn')}", lambda: readers.digits(split))
+        return _cached(name, split, f"digits {version('scikit-learn')}", lambda: originals.digits(split))
     if name == "textures":
-        return _cached(name, split, "textures", lambda: readers.textures(split))
+        return _cached(name, split, "textures", lambda: originals.textures(split))
     if name in STOCKS:
         found, read = _named(name, split, data, download)
         layout = name
@@ -202,11 +171,11 @@ def _named(name: str, split: Split, data: Path | None, download: bool) -> tuple[
         if parquet:
             return parquet, lambda files=parquet: readers.read_parquet(files, NAMES[name])
         for place in (root, root / name):
-            raw = readers.torchvision_files(name, split, place)
+            raw = originals.torchvision_files(name, split, place)
             if raw:
-                return raw, lambda place=place: readers.read_torchvision(name, split, place)
+                return raw, lambda place=place: originals.read_torchvision(name, split, place)
     if download:
-        readers.download(name, split, roots[0])
+        originals.download(name, split, roots[0])
         return _named(name, split, data, False)
     looked = ", ".join(str(root) for root in roots)
     raise SourceError(

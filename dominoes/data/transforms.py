@@ -8,22 +8,20 @@ picture looks the same in every deal, and train and test differ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dominoes.data.readers import SIZE, Pictures
-from dominoes.dials import Dial, read
+from dominoes.data.readers import SIZE
+from dominoes.dials import Dial, Pictures, joined, read
 from dominoes.errors import SpecError
 from dominoes.spec import stream
 
 # A change of what a transform does must not meet an old cache.
 VERSION = "2"
 
-# n×C×A×A uint8 -> the same shape.
-Change = Callable[[Pictures], Pictures]
 _CHUNK = 2048
 
 
@@ -71,13 +69,13 @@ def _applied(dials: Sequence[Dial], this: Content, train: Content, side: int) ->
         if dial.identity:
             continue
         which = str(sum(before.name == dial.name for before in dials[:number]))
-        if dial.name == "prototypes":
+        if dial.range.change is None:
             # The test pictures of a look-up are the very pictures that were learned: nothing else could show whether it was.
             shown = pictures if this is train else _applied(dials[:number], train, train, side)
             pictures = shown[_prototypes(int(dial.value), which, this, train)]
             continue
-        own = () if dial.name in ("patch_shuffle", "pixel_shuffle") else (this.digest,)
-        change = _CHANGES[dial.name](dial.value, side, _generator(dial.name, which, *own))
+        own = () if dial.range.same_everywhere else (this.digest,)
+        change = dial.range.change(dial.value, side, _generator(dial.name, which, *own))
         changed = np.array(pictures)
         edge = (SIZE - side) // 2
         for start in range(0, len(changed), _CHUNK):
@@ -115,99 +113,29 @@ def _prototypes(kept: int, which: str, this: Content, train: Content) -> NDArray
     return found
 
 
-def _rounded(values: NDArray[np.floating]) -> Pictures:
-    pixels: Pictures = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-    return pixels
+def check(transforms: Sequence[str], source: str, area: int, counts: Sequence[int]) -> None:
+    """What only the pictures can tell: whether dials suit a source.
 
+    Args:
+        transforms: of one side, in the spec's words.
+        source: its name, for messages.
+        area: side of the pictures without padding, in pixels.
+        counts: training pictures of each class, of which prototypes are chosen.
 
-def _noise(deviation: float, side: int, rng: np.random.Generator) -> Change:
-    """Gaussian noise on every pixel and channel, clipped to the range of a pixel; at another deviation the same noise, scaled."""
-    scale = np.float32(255 * deviation)
-    return lambda inner: _rounded(inner + scale * rng.standard_normal(inner.shape, dtype=np.float32))
-
-
-def _blur(deviation: float, side: int, rng: np.random.Generator) -> Change:
-    """Gaussian blur; beyond the edge of the area its border is repeated, so that no brightness is lost."""
-    from scipy.ndimage import gaussian_filter
-
-    return lambda inner: _rounded(gaussian_filter(inner.astype(np.float32), deviation, mode="nearest", axes=(2, 3)))
-
-
-def _downsample(factor: float, side: int, rng: np.random.Generator) -> Change:
-    """Means over squares of factor × factor pixels, in the size that was."""
-    step, count = int(factor), side // int(factor)
-
-    def change(inner: Pictures) -> Pictures:
-        means = inner.reshape(*inner.shape[:2], count, step, count, step).mean(axis=(3, 5), dtype=np.float32)
-        return _rounded(means).repeat(step, axis=2).repeat(step, axis=3)
-
-    return change
-
-
-def _contrast(share: float, side: int, rng: np.random.Generator) -> Change:
-    """Each pixel at this share of its distance from the picture's mean: the brightness stays, and so does that a half is shown."""
-
-    def change(inner: Pictures) -> Pictures:
-        mean = inner.mean(axis=(1, 2, 3), keepdims=True, dtype=np.float32)
-        return _rounded(mean + np.float32(share) * (inner - mean))
-
-    return change
-
-
-def _gray(on: float, side: int, rng: np.random.Generator) -> Change:
-    """Luma (ITU-R BT.601) in all three channels; pictures of one channel have no colour."""
-    weights = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-
-    def change(inner: Pictures) -> Pictures:
-        if inner.shape[1] == 1:
-            return inner
-        return np.broadcast_to(_rounded(np.einsum("nchw,c->nhw", inner, weights))[:, None], inner.shape)
-
-    return change
-
-
-def _occlude(share: float, side: int, rng: np.random.Generator) -> Change:
-    """A square of 0 over this share of the area, at a place of the picture's own; a larger one covers the smaller."""
-    width = min(round(side * share**0.5), side)
-    line = np.arange(side)
-
-    def change(inner: Pictures) -> Pictures:
-        start = np.floor(rng.random((len(inner), 2)) * (side - width + 1)).astype(int)
-        rows, columns = ((line >= first[:, None]) & (line < first[:, None] + width) for first in start.T)
-        return np.where((rows[:, :, None] & columns[:, None, :])[:, None], np.uint8(0), inner)
-
-    return change
-
-
-def _patch_shuffle(size: float, side: int, rng: np.random.Generator) -> Change:
-    """Squares of size × size pixels change places, the same way in every picture of every source and split."""
-    step = min(int(size), side)
-    count = side // step
-    order = rng.permutation(count * count)
-    # Of four patches one order in 24 is the one that was.
-    while count > 1 and (order == np.arange(count * count)).all():
-        order = rng.permutation(count * count)
-
-    def change(inner: Pictures) -> Pictures:
-        patches = inner.reshape(*inner.shape[:2], count, step, count, step).swapaxes(3, 4)
-        moved = patches.reshape(*inner.shape[:2], count * count, step, step)[:, :, order]
-        return moved.reshape(patches.shape).swapaxes(3, 4).reshape(inner.shape)
-
-    return change
-
-
-def _pixel_shuffle(on: float, side: int, rng: np.random.Generator) -> Change:
-    """All pixels change places, the same way in every picture of every source and split."""
-    return _patch_shuffle(1, side, rng)
-
-
-_CHANGES: dict[str, Callable[[float, int, np.random.Generator], Change]] = {
-    "noise": _noise,
-    "blur": _blur,
-    "downsample": _downsample,
-    "contrast": _contrast,
-    "gray": _gray,
-    "occlude": _occlude,
-    "patch_shuffle": _patch_shuffle,
-    "pixel_shuffle": _pixel_shuffle,
-}
+    Raises SpecError.
+    """
+    if sum(dial.name == "prototypes" and not dial.identity for dial in map(read, transforms)) > 1:
+        raise SpecError(f"{joined(transforms)}: prototypes are chosen once; expected one such transform, with the smaller number")
+    for text in transforms:
+        dial = read(text)
+        whole_patch = dial.name == "patch_shuffle" and dial.value >= area
+        if dial.name in ("downsample", "patch_shuffle") and not whole_patch and area % int(dial.value):
+            fitting = ", ".join(str(number) for number in range(1, 17 if dial.name == "downsample" else 33) if not area % number)
+            raise SpecError(f"{text}: the pictures of {source} have {area} pixels a side; expected a number that divides it, {fitting}")
+        if dial.name == "downsample" and dial.value >= area:
+            raise SpecError(f"{text}: nothing but one pixel would be left of the pictures of {source}; expected less than {area}")
+        if dial.name == "prototypes" and not dial.identity and dial.value > min(counts):
+            smallest = min(range(len(counts)), key=lambda label: counts[label])
+            raise SpecError(
+                f"{text}: class {smallest} of {source} has {counts[smallest]} training pictures; expected at most that many, or all"
+            )

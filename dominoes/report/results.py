@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 
 from dominoes import tables
 from dominoes.errors import CurvesError, DominoesError, RunError, SpecError
-from dominoes.runs import plan, state
+from dominoes.runs import parameters, plan, state
 from dominoes.runs.state import RUNS, State
 from dominoes.spec import DominoSpec, RunSpec, parse
-from dominoes.theory import run_arrays
-from dominoes.yardstick import code_length
 
 FITS, COMPARISON, SIMPLICITY = "fits.csv", "comparison.csv", "simplicity.csv"
 _SHOWN = ("finished", "diverged")
@@ -134,14 +132,14 @@ def gather(paths: Sequence[Path]) -> Results:
             for run in [*_of_folders(folders), *_of_plan(path, notes)]:
                 runs.setdefault(run.id, run)
             continue
-        found, said = run_arrays.mended(run_arrays.read(table))
+        found, said = tables.mended(tables.read_unchecked(table))
         notes += [f"{table.name}: {note}" for note in said]
         found = found[~found["run"].isin(list(runs))]
         parts.append(found)
         runs |= {run.id: run for run in _of_table(found, table.with_name("runs.csv"))}
         beside = table.with_name("classes.csv")
         if beside.is_file():
-            by_class.append(run_arrays.mended(run_arrays.read(beside), form="classes")[0])
+            by_class.append(tables.mended(tables.read_unchecked(beside), form="classes")[0])
     read = [_read(run) for run in runs.values() if run.folder is not None and run.status in _SHOWN]
     runs |= {run.id: run for run, *_ in read}
     parts += [curves for _, curves, _, _ in read if curves is not None]
@@ -284,23 +282,23 @@ def _grouped(parts: list[pd.DataFrame], runs: Mapping[str, Run], notes: list[str
         run = runs[name]
         if run.spec is not None:
             try:
-                values |= state.parameters(run.spec, run.environment.get("dominoes", {}).get("n"))
+                values |= parameters.of_spec(run.spec, run.environment.get("dominoes", {}).get("n"))
             except DominoesError as error:
                 notes.append(f"run {name}: {error}")
-    parameters = pd.DataFrame.from_dict(made, orient="index")
-    fields = [str(column) for column in parameters.columns if parameters[column].astype(str).nunique() > 1]
+    made_with = pd.DataFrame.from_dict(made, orient="index")
+    fields = [str(column) for column in made_with.columns if made_with[column].astype(str).nunique() > 1]
     for name in _DERIVED:
         fewer = [each for each in fields if each != name]
-        if name in fields and fewer and len(_keys(parameters, fewer).unique()) == len(_keys(parameters, fields).unique()):
+        if name in fields and fewer and len(_keys(made_with, fewer).unique()) == len(_keys(made_with, fields).unique()):
             fields = fewer
-    keys = _keys(parameters, fields)
-    first = parameters.assign(group=keys).drop_duplicates("group")
+    keys = _keys(made_with, fields)
+    first = made_with.assign(group=keys).drop_duplicates("group")
     order = first.assign(**{name: pd.to_numeric(first[name], errors="coerce").fillna(np.inf) for name in fields})
     groups = tuple(str(name) for name in order.sort_values([*fields, "group"], kind="stable")["group"])
     kept = [part[[column for column in part.columns if column in tables.CURVES]] for part in parts]
     curves = pd.concat(kept, ignore_index=True)
-    sources = [name for name in ("source_top", "source_bottom") if name in parameters.columns and name not in fields]
-    curves = curves.join(parameters.assign(group=keys)[["group", *fields, *sources]], on="run")
+    sources = [name for name in ("source_top", "source_bottom") if name in made_with.columns and name not in fields]
+    curves = curves.join(made_with.assign(group=keys)[["group", *fields, *sources]], on="run")
     return curves, tuple(fields), groups
 
 
@@ -371,7 +369,7 @@ def _yardstick(paths: Sequence[Path], notes: list[str]) -> pd.DataFrame | None:
         file = path / SIMPLICITY if path.is_dir() else path.with_name(SIMPLICITY)
         if file.is_file():
             try:
-                found.append(code_length.read(file))
+                found.append(tables.read_simplicity(file))
             except CurvesError as error:
                 notes.append(f"{error}; it is left out")
     return pd.concat(found, ignore_index=True) if found else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,11 @@ from matplotlib.path import Path as Outline
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from dominoes import files
-from dominoes.data.dominoes import Dominoes
-from dominoes.data.readers import SIZE
 from dominoes.errors import CurvesError, OutputError
 from dominoes.report.chart import COLOURS, Chart, Flow, Grid, Line, Panel, rows
 
 FORMATS = (".png", ".svg", ".pdf")
-_PER_ROW = 10
+PER_ROW = 10
 _STYLES = {"solid": "-", "dot": ":", "dash": "--"}
 # Equal charts are equal bytes: no date, no random ids.
 _METADATA = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
@@ -50,7 +47,7 @@ def draw(chart: Chart, path: Path, *, choice: Any = None) -> None:
     )
     flow = next((part for part in chart.parts if isinstance(part, Flow)), None)
     figure = _flow_figure(flow, table) if flow else _parts_figure(chart, table)
-    figure.suptitle(_literal(title), fontsize="large", x=0.01, ha="left")
+    figure.suptitle(literal(title), fontsize="large", x=0.01, ha="left")
     _save(figure, path)
 
 
@@ -61,7 +58,7 @@ def _save(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, dpi=150, metadata=_METADATA[path.suffix.lower()])
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """Text in which a dollar is a dollar."""
     return text.replace("$", r"\$")
 
@@ -106,9 +103,9 @@ def _draw_panel(axis: Axes, panel: Panel, table: pd.DataFrame) -> None:
         axis.set_yscale("log", nonpositive="mask")
     if panel.y_range:
         axis.set_ylim(*panel.y_range)
-    axis.set_ylabel(_literal(panel.y_label))
-    axis.set_title(_literal(panel.title), loc="left", fontsize="medium")
-    _plain_axis(axis, _literal(panel.x_label))
+    axis.set_ylabel(literal(panel.y_label))
+    axis.set_title(literal(panel.title), loc="left", fontsize="medium")
+    _plain_axis(axis, literal(panel.x_label))
 
 
 def _draw_line(axis: Axes, line: Line, panel: Panel, data: pd.DataFrame) -> None:
@@ -116,7 +113,7 @@ def _draw_line(axis: Axes, line: Line, panel: Panel, data: pd.DataFrame) -> None
     x = data[line.x or panel.x]
     if panel.x_log:
         data, x = data[x > 0], x[x > 0]
-    colour, label = COLOURS[line.colour], _literal(line.name)
+    colour, label = COLOURS[line.colour], literal(line.name)
     points = line.style in ("points", "joined")
     if not len(data):
         return
@@ -125,7 +122,7 @@ def _draw_line(axis: Axes, line: Line, panel: Panel, data: pd.DataFrame) -> None
     else:
         axis.plot(x, data[line.y], _STYLES[line.style], color=colour, label=label)
     for place, y, words in zip(x, data[line.y], data[line.text], strict=True) if line.text else ():
-        axis.annotate(_literal(str(words)), (place, y), xytext=(5, -11), textcoords="offset points", fontsize="small")
+        axis.annotate(literal(str(words)), (place, y), xytext=(5, -11), textcoords="offset points", fontsize="small")
     if line.text:
         axis.margins(x=0.2)
     if not line.low:
@@ -164,10 +161,10 @@ def _draw_grid(figure: Figure, axis: Axes, grid: Grid, table: pd.DataFrame) -> N
         axis.axvline(place - 0.5, color="white", linewidth=1)
     for place in range(1, len(ys)):
         axis.axhline(place - 0.5, color="white", linewidth=1)
-    axis.set_xticks(range(len(xs)), [_literal(str(x)) for x in xs], rotation=45 if len(xs) > 6 else 0)
-    axis.set_yticks(range(len(ys)), [_literal(str(y)) for y in ys])
-    axis.set(xlabel=_literal(grid.x_label), ylabel=_literal(grid.y_label))
-    axis.set_title(_literal(grid.title), loc="left", fontsize="medium")
+    axis.set_xticks(range(len(xs)), [literal(str(x)) for x in xs], rotation=45 if len(xs) > 6 else 0)
+    axis.set_yticks(range(len(ys)), [literal(str(y)) for y in ys])
+    axis.set(xlabel=literal(grid.x_label), ylabel=literal(grid.y_label))
+    axis.set_title(literal(grid.title), loc="left", fontsize="medium")
     axis.spines[:].set_visible(False)
     figure.colorbar(image, ax=axis, shrink=0.8)
 
@@ -221,7 +218,7 @@ def _flow_figure(flow: Flow, table: pd.DataFrame) -> Figure:
         right[target] -= height
     for name, count in size.items():
         node = flow.nodes[name]
-        x, text = node.column * 0.49, f"{_literal(name)}\n{count // node.per:,}{node.unit}"
+        x, text = node.column * 0.49, f"{literal(name)}\n{count // node.per:,}{node.unit}"
         axis.add_patch(Rectangle((x, place[name] - unit * count), width, unit * count, color=COLOURS[node.colour], linewidth=0))
         axis.text(x + width + 0.006, place[name] - unit * count / 2, text, va="center", fontsize=8)
     return figure
@@ -318,70 +315,6 @@ def _plain_axis(axis: Axes, label: str) -> None:
             side.set_minor_formatter(NullFormatter())
     axis.grid(color="#EEEEEE")
     axis.spines[["top", "right"]].set_visible(False)
-
-
-def preview_groups(dominoes: Dominoes) -> dict[str, np.ndarray]:
-    """Rows of the dataset by kind, right and wrong halves apart; only those that occur."""
-    deal = dominoes.deal
-    right = {side: deal.shown[side] == deal.label for side in ("top", "bottom")}
-    found: dict[str, np.ndarray] = {}
-    for kind in ("top", "bottom"):
-        rows = deal.of_kind(kind)
-        found[f"{kind}: right"], found[f"{kind}: wrong"] = rows[right[kind][rows]], rows[~right[kind][rows]]
-    rows = deal.of_kind("both")
-    for name, top, bottom in (("right", 1, 1), ("bottom wrong", 1, 0), ("top wrong", 0, 1), ("wrong", 0, 0)):
-        found[f"both: {name}"] = rows[(right["top"][rows] == top) & (right["bottom"][rows] == bottom)]
-    found["empty"] = deal.of_kind("empty")
-    return {name: rows for name, rows in found.items() if len(rows)}
-
-
-def draw_preview(dominoes: Dominoes, path: Path) -> None:
-    """A grid of the first dominoes of each group of `preview_groups`, each with its label above it."""
-    known_format(path)
-    with files.replacing(path) as temporary:
-        _preview(dominoes).savefig(temporary, dpi=200)
-
-
-def preview_table(dominoes: Dominoes) -> pd.DataFrame:
-    """What `draw_preview` shows: columns group, in_group, index, label, top_index, bottom_index (−1 where blank)."""
-    parts = []
-    for name, chosen in preview_groups(dominoes).items():
-        shown = chosen[:_PER_ROW]
-        columns = {"group": name, "in_group": len(chosen), "index": shown, "label": dominoes.deal.label[shown]}
-        parts.append(pd.DataFrame(columns | {f"{side}_index": dominoes.deal.index[side][shown] for side in ("top", "bottom")}))
-    return pd.concat(parts, ignore_index=True)
-
-
-def preview_png(dominoes: Dominoes) -> bytes:
-    """The same grid as the bytes of a PNG file, small enough for a page."""
-    buffer = io.BytesIO()
-    _preview(dominoes).savefig(buffer, dpi=110, format="png")
-    return buffer.getvalue()
-
-
-def _preview(dominoes: Dominoes) -> Figure:
-    groups = preview_groups(dominoes)
-    gap, title = 6, 16
-    height, width = 2 * SIZE + gap + title, SIZE + gap
-    canvas = np.full((height * len(groups), width * _PER_ROW, 3), 255, dtype=np.uint8)
-    figure = Figure(figsize=(0.52 * _PER_ROW + 1.6, 0.98 * len(groups) + 0.1))
-    axis = figure.add_axes((1.5 / figure.get_figwidth(), 0, 1 - 1.5 / figure.get_figwidth(), 1))
-    for number, (name, chosen) in enumerate(groups.items()):
-        shown = dominoes.compose(chosen[:_PER_ROW]).permute(0, 2, 3, 1).numpy()
-        for column, (row, picture) in enumerate(zip(chosen, shown, strict=False)):
-            y, x = number * height + title, column * width
-            canvas[y : y + 2 * SIZE, x : x + SIZE] = picture
-            label = dominoes.classes[int(dominoes.targets[row])]
-            axis.text(x + SIZE / 2, y - 2, _shorten(label), ha="center", va="bottom", fontsize=5.5, linespacing=0.95)
-        axis.text(-4, number * height + title + SIZE, f"{name}\n{len(chosen)}", ha="right", va="center", fontsize=8)
-    axis.imshow(canvas, interpolation="nearest", aspect="equal")
-    axis.set_axis_off()
-    return figure
-
-
-def _shorten(label: str, most: int = 11) -> str:
-    """The names of a class on two lines, where the sides name it differently."""
-    return _literal("\n".join(part if len(part) <= most else part[: most - 1] + "…" for part in label.split("/", 1)))
 
 
 def known_format(path: Path) -> None:

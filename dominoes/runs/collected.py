@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from dominoes import files, tables
 from dominoes.errors import OutputError, RunError, SpecError
-from dominoes.runs import progress, state
+from dominoes.runs import parameters, progress, state
 from dominoes.runs.plan import Plan, Planned, Refused
 from dominoes.runs.progress import Survey
 from dominoes.runs.state import RUNS, State
@@ -92,8 +92,8 @@ def export(plan: Plan, out: Path, path: Path, *, classes: bool = False) -> Harve
 
 def _columns(plan: Plan) -> dict[str, dict[str, Any]]:
     """By run id, the columns that are joined to its curves: the same names for every run."""
-    made = {run.spec.id: state.parameters(run.spec, run.n) for run in plan.runs}
-    apart = state.differing(list(made.values()))
+    made = {run.spec.id: parameters.of_spec(run.spec, run.n) for run in plan.runs}
+    apart = parameters.differing(list(made.values()))
     kept = [name for name in next(iter(made.values())) if name in ALWAYS or name in apart]
     return {run: {name: each[name] for name in kept} for run, each in made.items()}
 
@@ -174,7 +174,7 @@ def _runs_table(plan: Plan, columns: Mapping[str, Mapping[str, Any]], found: Sur
 
 def _asked(refused: Refused) -> dict[str, Any]:
     try:
-        return state.parameters(refused.spec, None)
+        return parameters.of_spec(refused.spec, None)
     except SpecError:
         # Fields that contradict each other resolve to no shares.
         return {}

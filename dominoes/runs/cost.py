@@ -8,10 +8,12 @@ from pathlib import Path
 
 from dominoes.data import dealing
 from dominoes.data.dealing import Deal
-from dominoes.data.dominoes import Dominoes, probes
+from dominoes.data.dominoes import Dominoes
+from dominoes.data.probe_sets import probes
 from dominoes.runs.plan import Plan, Planned
 from dominoes.spec import SIDES, RunSpec
-from dominoes.training.loop import device_of, schedule, train
+from dominoes.training.device import device_of
+from dominoes.training.loop import schedule, train
 
 # Steps that are timed; as many before them warm up.
 _STEPS = 12

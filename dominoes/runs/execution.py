@@ -22,14 +22,12 @@ from dominoes.data.dealing import Dealt
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.folder import metadata
 from dominoes.errors import DominoesError, RunError
-from dominoes.runs import state
+from dominoes.runs import claims, state
 from dominoes.runs.state import DONE, RUNS
 from dominoes.spec import SIDES, RunSpec
 from dominoes.training import loop
-from dominoes.training.device import Lane, broken, out_of_memory
+from dominoes.training.device import Device, broken, out_of_memory
 from dominoes.training.loop import Trained, finish
-
-_NO_RUN = "{} holds no finished run; expected runs/<id>/DONE in it, as 'dominoes train --out' leaves them"
 
 
 @dataclass(frozen=True)
@@ -85,12 +83,12 @@ def execute(
         OutputError: the folder cannot be written. The run stays unfinished and the next call runs it again.
         DeviceError: CUDA cannot be deterministic in this process (`lane.Lane`).
     """
-    lane = Lane(device or torch.device("cpu"), spec.train.precision, deterministic=deterministic, threads=threads)
+    lane = Device(device or torch.device("cpu"), spec.train.precision, deterministic=deterministic, threads=threads)
     try:
         return finish(turns(spec, dealt, probes, out, lane, progress=progress, repair=repair))
     except Exception as error:
         if of_device(error):
-            with state.claimed(Path(out) / RUNS / spec.id) as claim:
+            with claims.claimed(Path(out) / RUNS / spec.id) as claim:
                 claim.fail(failure(error), traceback.format_exc())
         raise
 
@@ -100,7 +98,7 @@ def turns(
     dealt: Dealt,
     probes: Mapping[str, Dominoes],
     out: Path,
-    lane: Lane,
+    lane: Device,
     *,
     packing: Callable[[], int] = lambda: 1,
     progress: Callable[[int, int], None] = lambda step, steps: None,
@@ -118,12 +116,12 @@ def turns(
     digests = _digests(dealt, probes)
     if (folder / DONE).exists() and not repair:
         return _finished(folder, digests)
-    with state.claimed(folder) as claim:
+    with claims.claimed(folder) as claim:
         if (folder / DONE).exists():
             if not (repair and state.damage(folder, deep=True)):
                 return _finished(folder, digests)
             (folder / DONE).unlink()
-        (folder / state.FAILED).unlink(missing_ok=True)
+        (folder / claims.FAILED).unlink(missing_ok=True)
         _forget_parts(folder)
         try:
             environment = yield from _run(spec, dealt, probes, folder, claim, digests, lane, packing, progress)
@@ -156,9 +154,9 @@ def _run(
     dealt: Dealt,
     probes: Mapping[str, Dominoes],
     folder: Path,
-    claim: state.Claim,
+    claim: claims.Claim,
     digests: Mapping[str, str],
-    lane: Lane,
+    lane: Device,
     packing: Callable[[], int],
     progress: Callable[[int, int], None],
 ) -> Generator[None, None, dict[str, Any]]:
@@ -184,38 +182,6 @@ def _run(
     return environment
 
 
-def finished(out: Path) -> list[Path]:
-    """Folders of the finished runs under `out` (a results folder, or a single run folder), by name."""
-    out = Path(out)
-    if (out / DONE).exists():
-        return [out]
-    return sorted(mark.parent for mark in (out / RUNS).glob(f"*/{DONE}"))
-
-
-def parameters(folder: Path) -> dict[str, Any]:
-    """What a finished run was made with (`state.parameters`). Raises RunError if the run's files cannot be read."""
-    try:
-        spec = RunSpec.model_validate_json((folder / "spec.json").read_text(encoding="utf-8"))
-        count = json.loads((folder / "environment.json").read_text(encoding="utf-8"))["dominoes"]["n"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{folder}/spec.json or environment.json is damaged; remove the folder to run it again") from error
-    return state.parameters(spec, count)
-
-
-def joined(out: Path, *, form: str = "curves") -> pd.DataFrame:
-    """The curves (or classes) of all finished runs under `out`, with those of their parameters in which the runs differ as further
-    columns. Raises RunError if there is none."""
-    found = finished(out)
-    if not found:
-        raise RunError(_NO_RUN.format(out))
-    made = [parameters(folder) for folder in found]
-    differing = state.differing(made)
-    read = [tables.read(folder / f"{form}.csv", form=form) for folder in found]
-    return pd.concat(
-        [table.assign(**{name: each[name] for name in differing}) for table, each in zip(read, made, strict=True)], ignore_index=True
-    )
-
-
 def _digests(dealt: Dealt, probes: Mapping[str, Dominoes]) -> dict[str, str]:
     tests = next(iter(probes.values())).sources
     found = {side: dealt.source(side).digest for side in SIDES} | {f"test {side}": tests[side].digest for side in SIDES}
@@ -231,7 +197,7 @@ def _finished(folder: Path, digests: Mapping[str, str]) -> Outcome:
     return Outcome(folder, False, environment)
 
 
-def _environment(trained: Trained, dealt: Dealt, digests: Mapping[str, str], lane: Lane) -> dict[str, Any]:
+def _environment(trained: Trained, dealt: Dealt, digests: Mapping[str, str], lane: Device) -> dict[str, Any]:
     name = torch.cuda.get_device_name(lane.device) if lane.cuda else platform.processor() or platform.machine()
     return {
         "package": __version__,

@@ -11,7 +11,7 @@ from dominoes import files
 from dominoes.data import sources
 from dominoes.errors import RunError, SpecError
 from dominoes.runs.sweep_file import Sweep
-from dominoes.solver import composition
+from dominoes.solver import solution
 from dominoes.solver.infeasible import Infeasible
 from dominoes.spec import DominoSpec, RunSpec, parse
 
@@ -74,7 +74,7 @@ def make(sweep: Sweep, *, data: Path | None = None) -> Plan:
         if spec.dataset not in solved:
             stock = sources.stock(spec.dataset, data=data)
             try:
-                found = composition.solve(spec.dataset, stock)
+                found = solution.solve(spec.dataset, stock)
                 solved[spec.dataset] = found.n, dict(found.kinds)
             except (Infeasible, SpecError) as error:
                 solved[spec.dataset] = str(error)

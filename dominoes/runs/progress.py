@@ -13,7 +13,7 @@ from typing import Any
 from dominoes import __version__
 from dominoes.data import sources
 from dominoes.errors import OutputError, RunError
-from dominoes.runs import state
+from dominoes.runs import claims, state
 from dominoes.runs.plan import Plan
 from dominoes.runs.state import RUNS, State
 from dominoes.spec import SIDES, RunSpec, Split
@@ -166,11 +166,11 @@ def unfinished(out: Path) -> list[Path]:
 def remove(folder: Path) -> bool:
     """Remove an unfinished run folder; False if it was finished, or another process has taken it, in the meantime."""
     try:
-        with state.claimed(folder):
+        with claims.claimed(folder):
             if (folder / state.DONE).exists():
                 return False
             shutil.rmtree(folder)
-    except state.Busy:
+    except claims.Busy:
         return False
     except OSError as error:
         raise OutputError(f"{folder} cannot be removed ({error.strerror}); check who may write there") from error

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from scipy.special import entr, xlogy
 
-from dominoes.theory.verdicts import FloatArray
+from dominoes.theory.intervals import FloatArray
 
 RULES = {
     "product": "the product rule",

@@ -4,119 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from dominoes import tables as contract
 from dominoes.errors import CurvesError
-from dominoes.theory.verdicts import FloatArray
-
-KINDS = ("top", "bottom", "both", "conflict", "empty")
-_SHARES = ("accuracy", "agree_top", "agree_bottom")
-_MAY_BE_EMPTY = ("agree_top", "agree_bottom")
-_INSTEAD = {
-    "seed": "every run is taken as one seed",
-    "epoch": "nothing here needs it",
-    "samples": "time is counted in steps",
-    "split": "all rows are taken as the test split",
-    "n": "no deviance, and the error of sampling the probe pictures is not in the intervals",
-    "loss": "the questions about loss are not answered",
-    "accuracy": "the questions about accuracy are not answered",
-    "agree_top": "conflicts are not judged",
-    "agree_bottom": "conflicts are not judged",
-}
-
-
-def read(path: Path) -> pd.DataFrame:
-    """A table of curves or classes from CSV or Parquet (by its suffix), as it is: `mended` says what is wrong with it, `curves.read`
-    refuses it.
-
-    Raises CurvesError if there is no such file, or no table in it.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise CurvesError(f"{path} is not there; expected a table of learning curves (.csv or .parquet)")
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        # Run ids are hex digits, some of which read as numbers.
-        return pd.read_csv(path, dtype=dict.fromkeys(("run", "split", "kind"), str))
-    except (ValueError, OSError) as error:
-        raise CurvesError(f"{path} cannot be read as a table ({error}); expected the columns {','.join(contract.CURVES)}") from error
-
-
-def mended(table: pd.DataFrame, *, form: str = "curves") -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """A table of which every row can be used, and a note for each change that made it so.
-
-    Missing columns become empty ones; values that are no number, or out of range, become empty; rows without step or kind go; of rows
-    that are there twice the first stays; rows are sorted by step. Further columns (swept parameters) are kept.
-
-    Raises CurvesError if what remains cannot be compared at all: no `step` or `kind`, neither `run` nor `seed`, no accuracy and no
-    loss, no rows.
-    """
-    columns = contract.CURVES if form == "curves" else contract.CLASSES
-    missing = [column for column in columns if column not in table.columns]
-    needed = [column for column in ("step", "kind", *(("label",) if form == "classes" else ())) if column in missing]
-    if needed or {"run", "seed"} <= {*missing} or {"accuracy", "loss"} <= {*missing}:
-        names = ", ".join(needed or (["run", "seed"] if {"run", "seed"} <= {*missing} else ["accuracy", "loss"]))
-        raise CurvesError(f"{form}: the column {names} is missing and nothing can be compared without it; expected {','.join(columns)}")
-    if not missing and not contract.problems(table, form=form):
-        return contract.check(table, form=form), ()
-    notes = [f"{form}: the column {column} is missing: {_INSTEAD.get(column, 'done without it')}" for column in missing]
-    table = table.assign(**dict.fromkeys(missing, np.nan)).reset_index(drop=True)
-    if "run" in missing:
-        table["run"] = "seed " + table["seed"].astype(str)
-    if "seed" in table.columns and table["seed"].notna().any() and pd.to_numeric(table["seed"], errors="coerce").isna().all():
-        notes.append(f"{form}: column seed holds names: they are numbered in order of appearance")
-        table["seed"] = pd.factorize(table["seed"])[0]
-    if "seed" in missing:
-        table["seed"] = pd.factorize(table["run"])[0]
-    if "split" in missing:
-        table["split"] = "test"
-    for column in columns:
-        if column in ("run", "split", "kind") or column in missing:
-            continue
-        table[column], found = _usable(table[column], column, form)
-        notes += found
-    keys = [column for column in ("run", "split", "kind", "label", "step") if column in columns]
-    lost = table[[*keys, *(["seed"] if "seed" in columns else [])]].isna().any(axis=1)
-    if lost.any():
-        notes.append(f"{form}: {_rows(lost)} left out: no {', '.join(keys)} or seed to know it by")
-        table = table[~lost]
-    twice = table.duplicated(keys)
-    if twice.any():
-        same = table.duplicated([column for column in columns if column not in missing])
-        differing = " (some differ in their values)" if (twice & ~same).any() else ""
-        notes.append(f"{form}: {_rows(twice)} left out: the same {', '.join(keys)} as an earlier row{differing}; the first is used")
-        table = table[~twice]
-    groups = table.groupby([key for key in keys if key != "step"], sort=False)["step"]
-    if not groups.is_monotonic_increasing.all():
-        notes.append(f"{form}: steps are not in increasing order; they were sorted")
-        table = table.sort_values("step", kind="stable")
-    if not len(table):
-        raise CurvesError(f"{form}: no usable row is left ({'; '.join(notes)})")
-    return table.astype({"run": str, "kind": str, **({"split": str} if "split" in columns else {})}), tuple(notes)
-
-
-def _usable(values: pd.Series, column: str, form: str) -> tuple[pd.Series, list[str]]:
-    numbers = pd.to_numeric(values, errors="coerce").astype(float)
-    low = -np.inf if column == "seed" else 1.0 if column == "n" else 0.0
-    high = 1.0 if column in _SHARES else np.inf
-    outside = (numbers < low) | (numbers > high) | numbers.abs().eq(np.inf)
-    empty = numbers.isna() & (values.notna() | (column not in _MAY_BE_EMPTY))
-    notes = []
-    if outside.any():
-        notes.append(f"{form}: column {column}, {_rows(outside)}: {numbers[outside].iloc[0]:g} is out of range, the value is not used")
-    if empty.any():
-        notes.append(f"{form}: column {column}, {_rows(empty)}: no number there, the value is not used")
-    return numbers.mask(outside), notes
-
-
-def _rows(chosen: pd.Series) -> str:
-    rows = np.flatnonzero(chosen.to_numpy()) + 1
-    return f"row {rows[0]}" if len(rows) == 1 else f"{len(rows)} rows (the first is row {rows[0]})"
+from dominoes.spec import PROBES
+from dominoes.tables import mended
+from dominoes.theory.intervals import FloatArray
 
 
 @dataclass(frozen=True)
@@ -141,7 +36,7 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Panel:
+class RunArrays:
     """The test curves of one group of runs (same spec, different seeds).
 
     Attributes:
@@ -193,7 +88,7 @@ class Panel:
         return Slice(values, self.steps[steps], log_time_weights(self.steps[steps]), n, tuple(notes))
 
 
-def panel(curves: pd.DataFrame, classes: pd.DataFrame | None = None, *, classes_count: int | None = None) -> Panel:
+def arrays(curves: pd.DataFrame, classes: pd.DataFrame | None = None, *, classes_count: int | None = None) -> RunArrays:
     """Arrange the test curves of one group of runs.
 
     Args:
@@ -216,10 +111,10 @@ def panel(curves: pd.DataFrame, classes: pd.DataFrame | None = None, *, classes_
         notes.append(f"run {left} left out: it has the seed of an earlier run of the group, and copies would make intervals too short")
         curves = curves[~curves["run"].isin(first.loc[again, "run"])]
     runs = tuple(str(run) for run in first.loc[~again, "run"])
-    other = sorted(set(curves["kind"]) - set(KINDS))
+    other = sorted(set(curves["kind"]) - set(PROBES))
     if other:
-        notes.append(f"rows of kind {', '.join(other)} are not used; the kinds are {', '.join(KINDS)}")
-    kinds = tuple(kind for kind in KINDS if (curves["kind"] == kind).any())
+        notes.append(f"rows of kind {', '.join(other)} are not used; the kinds are {', '.join(PROBES)}")
+    kinds = tuple(kind for kind in PROBES if (curves["kind"] == kind).any())
     curves = curves[curves["kind"].isin(kinds)]
     steps = np.unique(curves["step"].to_numpy(float))
     if 0 not in steps:
@@ -260,7 +155,7 @@ def panel(curves: pd.DataFrame, classes: pd.DataFrame | None = None, *, classes_
         notes.append("the number of classes is not known (no table of classes): 10 was taken")
     if classes_count < 2:
         raise CurvesError(f"the number of classes is {classes_count}; expected at least 2")
-    return Panel(runs, steps, kinds, cube, class_cube, classes_count, tuple(notes))
+    return RunArrays(runs, steps, kinds, cube, class_cube, classes_count, tuple(notes))
 
 
 def _index(values: pd.Series, names: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.intp]]:

@@ -17,10 +17,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dominoes.errors import CurvesError
-from dominoes.theory.comparison import swept
+from dominoes.tables import mended, swept
 from dominoes.theory.fits.curve import fit_curve
-from dominoes.theory.run_arrays import log_time_weights, mended
-from dominoes.theory.verdicts import FloatArray
+from dominoes.theory.intervals import FloatArray
+from dominoes.theory.run_arrays import log_time_weights
 
 SIDES = ("top", "bottom")
 # Fields that follow from the prevalences: held fixed, they would leave nothing to compare.
@@ -50,7 +50,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepCurves:
     """A sweep as points × replicates.
 
     Attributes:
@@ -96,9 +96,9 @@ class Sweep:
         return self.measured(side, lambda curve: getattr(curve, name))
 
 
-def sweep(
+def arranged(
     curves: pd.DataFrame, classes: pd.DataFrame | None = None, *, by: Sequence[str] | None = None, classes_count: int | None = None
-) -> Sweep:
+) -> SweepCurves:
     """Arrange runs as points × replicates and find the shape of every one-sided curve; arguments as in `compare_sweep`."""
     missing = [name for name in by or () if name not in curves.columns]
     if missing:
@@ -146,7 +146,7 @@ def sweep(
         sides[side], said = _curves([[measured.get((run, side)) for run in row] for row in replicates], 1 / classes_count)
         notes += [f"{note} ({side})" for note in said]
     values = {name: tuple(key[index] for key, _ in points) for index, name in enumerate(fields)}
-    return Sweep(fields, values, sides, time, 1 / classes_count, tuple(notes))
+    return SweepCurves(fields, values, sides, time, 1 / classes_count, tuple(notes))
 
 
 def _replicates(points: Sequence[pd.DataFrame]) -> tuple[list[list[str]], list[str]]:

@@ -28,7 +28,7 @@ _FULL = re.compile(r"out of memory|ALLOC_FAILED|can't allocate memory")
 T = TypeVar("T")
 
 
-class Lane:
+class Device:
     """A run's place on a device.
 
     Attributes:
@@ -163,3 +163,14 @@ def _products(precision: str) -> Iterator[None]:
     finally:
         for place, value in zip(places, before, strict=True):
             place.fp32_precision = value
+
+
+def device_of(name: str) -> torch.device:
+    """The device called `auto` (the best there is), `cpu`, `cuda` or `mps`. Raises DeviceError where it is missing."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(device for device, usable in there.items() if usable))
+    if not there.get(name, False):
+        usable = ", ".join(device for device, found in there.items() if found)
+        raise DeviceError(f"device {name} is not available here; usable are {usable}: pass --device auto")
+    return torch.device(name)

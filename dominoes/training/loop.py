@@ -20,14 +20,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dominoes.data import resident as resident_module
-from dominoes.data.dominoes import Dominoes, Resident
-from dominoes.errors import DeviceError
-from dominoes.spec import Optimizer, RunSpec, TrainSpec, stream
-from dominoes.training.device import Lane
+from dominoes.data import resident as residents
+from dominoes.data.dominoes import Dominoes
+from dominoes.data.resident import Resident
+from dominoes.spec import RunSpec, TrainSpec, stream
+from dominoes.training.device import Device
 from dominoes.training.models import MODELS
-from dominoes.training.optimizers import Descent
-from dominoes.training.scorer import Meter
+from dominoes.training.optimizers import Descent, make_optimizer
+from dominoes.training.scorer import Scorer
 
 # Steps after which a turn ends: enough to keep a device busy while other runs have theirs.
 _TURN = 32
@@ -61,17 +61,6 @@ class Trained:
     diverged: int | None
     seconds: Mapping[str, float]
     confusion: NDArray[np.int64]
-
-
-def device_of(name: str) -> torch.device:
-    """The device called `auto` (the best there is), `cpu`, `cuda` or `mps`. Raises DeviceError where it is missing."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(device for device, usable in there.items() if usable))
-    if not there.get(name, False):
-        usable = ", ".join(device for device, found in there.items() if found)
-        raise DeviceError(f"device {name} is not available here; usable are {usable}: pass --device auto")
-    return torch.device(name)
 
 
 def schedule(steps: int, points: int) -> list[int]:
@@ -114,7 +103,7 @@ def train(
 
     Raises DeviceError if CUDA cannot be deterministic in this process (`lane.Lane`).
     """
-    lane = Lane(device or torch.device("cpu"), spec.train.precision, deterministic=deterministic, threads=threads)
+    lane = Device(device or torch.device("cpu"), spec.train.precision, deterministic=deterministic, threads=threads)
     return finish(turns(spec, dominoes, probes, lane, progress=progress))
 
 
@@ -132,7 +121,7 @@ def turns(
     spec: RunSpec,
     dominoes: Dominoes,
     probes: Mapping[str, Dominoes],
-    lane: Lane,
+    lane: Device,
     *,
     progress: Callable[[int, int], None] = lambda step, steps: None,
 ) -> Generator[None, None, Trained]:
@@ -148,9 +137,9 @@ def turns(
         channels_last = lane.device.type == "cpu" and getattr(network, "channels_last", False)
         if channels_last:
             network = network.to(memory_format=torch.channels_last)
-        resident = resident_module.resident(dominoes.deal, dominoes.sources, lane.device, swap=dominoes.swap)
-        meter = Meter(spec, resident, dominoes.deal, probes, channels_last=channels_last)
-        optimizer = _optimizer(network, how, lane)
+        resident = residents.resident(dominoes.deal, dominoes.sources, lane.device, swap=dominoes.swap)
+        meter = Scorer(spec, resident, dominoes.deal, probes, channels_last=channels_last)
+        optimizer = make_optimizer(network, how, lane)
         take = stepper(network, optimizer, resident, lane, channels_last=channels_last)
         ask: Callable[[], list[Tensor]] = partial(meter.answers, network)
         if lane.graphs:
@@ -190,7 +179,9 @@ def turns(
     return Trained(*meter.tables(), network, step, None if finite else step, seconds, meter.confusion())
 
 
-def stepper(network: nn.Module, optimizer: Descent | torch.optim.Optimizer, resident: Resident, lane: Lane, *, channels_last: bool) -> Step:
+def stepper(
+    network: nn.Module, optimizer: Descent | torch.optim.Optimizer, resident: Resident, lane: Device, *, channels_last: bool
+) -> Step:
     """A function that makes one training step on the dominoes of some rows."""
 
     def take(rows: Tensor) -> None:
@@ -204,7 +195,7 @@ def stepper(network: nn.Module, optimizer: Descent | torch.optim.Optimizer, resi
     return take
 
 
-def replayed(take: Step, network: nn.Module, optimizer: torch.optim.Optimizer, batch: int, count: int, lane: Lane) -> Step:
+def replayed(take: Step, network: nn.Module, optimizer: torch.optim.Optimizer, batch: int, count: int, lane: Device) -> Step:
     """The same step, recorded for full batches, and for `_BLOCK` of them, one after the other, where there are so many dominoes: then only
     rows are brought to it. A shorter batch is taken as before.
 
@@ -247,7 +238,7 @@ def replayed(take: Step, network: nn.Module, optimizer: torch.optim.Optimizer, b
     return step
 
 
-def _batches(count: int, how: TrainSpec, seed: int, lane: Lane, due: set[int]) -> Iterator[Tensor]:
+def _batches(count: int, how: TrainSpec, seed: int, lane: Device, due: set[int]) -> Iterator[Tensor]:
     """Rows of each step, on the device; an epoch's order goes there at once.
 
     Where steps are recorded, those of `_BLOCK` steps at once if their batches are full and none but the last is due to be measured.
@@ -268,7 +259,7 @@ def _batches(count: int, how: TrainSpec, seed: int, lane: Lane, due: set[int]) -
 class _Clock:
     """Seconds by stage. On CUDA, which works on its own, they are told by events, and only `wait` waits for it."""
 
-    def __init__(self, lane: Lane, seconds: dict[str, float]):
+    def __init__(self, lane: Device, seconds: dict[str, float]):
         self._cuda, self._seconds = lane.cuda, seconds
         self._spans: list[tuple[str, Any, Any]] = []
         self.start()
@@ -297,20 +288,3 @@ class _Clock:
         for stage, start, end in self._spans:
             self._seconds[stage] += start.elapsed_time(end) / 1000 if self._cuda else end - start
         self._spans.clear()
-
-
-def _optimizer(network: nn.Module, how: TrainSpec, lane: Lane) -> Descent | torch.optim.Optimizer:
-    if lane.device.type == "cpu" and not lane.graphs:
-        return Descent(network.parameters(), how)
-    # One kernel for all weights where there are graphs; elsewhere what PyTorch takes by itself.
-    fused = True if lane.cuda else None
-    if how.optimizer is Optimizer.ADAM:
-        return torch.optim.Adam(
-            network.parameters(),
-            lr=how.lr,
-            betas=(how.momentum, 0.999),
-            weight_decay=how.weight_decay,
-            fused=fused,
-            capturable=lane.cuda and lane.graphs,
-        )
-    return torch.optim.SGD(network.parameters(), lr=how.lr, momentum=how.momentum, weight_decay=how.weight_decay, fused=fused)

@@ -14,6 +14,7 @@ from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
 from dominoes.spec import Optimizer, TrainSpec
+from dominoes.training.device import Device
 
 
 class Descent:
@@ -68,3 +69,20 @@ class Descent:
                 nesterov=False,
                 maximize=False,
             )
+
+
+def make_optimizer(network: nn.Module, how: TrainSpec, lane: Device) -> Descent | torch.optim.Optimizer:
+    if lane.device.type == "cpu" and not lane.graphs:
+        return Descent(network.parameters(), how)
+    # One kernel for all weights where there are graphs; elsewhere what PyTorch takes by itself.
+    fused = True if lane.cuda else None
+    if how.optimizer is Optimizer.ADAM:
+        return torch.optim.Adam(
+            network.parameters(),
+            lr=how.lr,
+            betas=(how.momentum, 0.999),
+            weight_decay=how.weight_decay,
+            fused=fused,
+            capturable=lane.cuda and lane.graphs,
+        )
+    return torch.optim.SGD(network.parameters(), lr=how.lr, momentum=how.momentum, weight_decay=how.weight_decay, fused=fused)

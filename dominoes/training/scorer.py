@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dominoes import tables
-from dominoes.data import resident as resident_module
+from dominoes.data import resident as residents
 from dominoes.data.dealing import Deal
-from dominoes.data.dominoes import Dominoes, Resident
+from dominoes.data.dominoes import Dominoes
+from dominoes.data.resident import Resident
 from dominoes.spec import KINDS, SIDES, RunSpec, stream
 from dominoes.training.models import folded
 
@@ -35,7 +36,7 @@ class _Group:
     shown: Mapping[str, NDArray[np.int64]]
 
 
-class Meter:
+class Scorer:
     """Measures a network on the probes and on a fixed sample of the training dominoes of each kind."""
 
     def __init__(self, spec: RunSpec, resident: Resident, table: Deal, probes: Mapping[str, Dominoes], *, channels_last: bool):
@@ -51,7 +52,7 @@ class Meter:
         ]
         joined = _join([probe.deal for probe in probes.values()])
         any_probe = next(iter(probes.values()))
-        test = resident_module.resident(joined, any_probe.sources, resident.device, swap=any_probe.swap)
+        test = residents.resident(joined, any_probe.sources, resident.device, swap=any_probe.swap)
         groups = [_Group("test", kind, probe.deal.label, probe.deal.shown) for kind, probe in probes.items()]
         self._parts.append((test, *_distinct(joined, np.arange(len(joined)), resident.device), groups))
 
@@ -162,7 +163,7 @@ def _logits(network: nn.Module, resident: Resident, rows: Tensor, *, channels_la
 def logits(network: nn.Module, dominoes: Dominoes, device: torch.device | None = None) -> NDArray[np.float64]:
     """Answers of a network in evaluation mode to all dominoes, N×K, before the softmax."""
     where = device or torch.device("cpu")
-    resident = resident_module.resident(dominoes.deal, dominoes.sources, where, swap=dominoes.swap)
+    resident = residents.resident(dominoes.deal, dominoes.sources, where, swap=dominoes.swap)
     channels_last = where.type == "cpu" and getattr(network, "channels_last", False)
     rows = torch.arange(len(dominoes), device=where)
     return np.asarray(_logits(network, resident, rows, channels_last=channels_last).cpu().double().numpy())

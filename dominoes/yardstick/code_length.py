@@ -8,37 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-from dominoes import dials
-from dominoes.errors import CurvesError, SpecError
+from dominoes.errors import SpecError
 
 FloatArray = NDArray[np.float64]
 
-#: Columns of simplicity.csv.
-SIMPLICITY = (
-    "source", "transforms", "side", "model", "epochs", "batch", "optimizer", "lr", "momentum", "weight_decay", "n", "classes",
-    "quantity", "labels", "seed", "estimate", "low", "high", "level", "n_seeds", "status",
-)  # fmt: skip
-#: What a row's `estimate` is.
-QUANTITIES = (
-    "code length", "uniform code", "block", "temperature", "samples to half", "samples to 90 %", "accuracy", "loss", "linear accuracy",
-    "linear share",
-)  # fmt: skip
-ALL = "all"
-# Status of a time that some seed did not come to.
-UNREACHED = "not reached by every seed"
 # Pictures of a class in the first block, which is coded without a model.
 _FIRST = 8
 # Of what is known of the labels, the share that a model is calibrated on instead of trained on.
 _HELD_OUT = 10
-_TEXT = ("source", "transforms", "side", "model", "optimizer", "quantity", "seed", "status")
 
 
 def blocks(classes: int, n: int) -> list[int]:
@@ -87,29 +70,3 @@ def per_label(ends: Sequence[int], classes: int, costs: Sequence[float]) -> floa
     """Nats per label of the whole code: the first block uniform, each further one at its mean cost."""
     sizes = np.diff([0, *ends])
     return float(sizes @ np.array([math.log(classes), *costs])) / ends[-1]
-
-
-def read(path: Path) -> pd.DataFrame:
-    """Read and check simplicity.csv. Raises CurvesError."""
-    try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values={"low": "", "high": "", "labels": ""})
-    except (OSError, ValueError) as error:
-        raise CurvesError(f"{path} cannot be read as a table ({error}); expected one made by 'dominoes simplicity'") from error
-    missing = [column for column in SIMPLICITY if column not in table.columns]
-    if missing or not len(table):
-        what = f"the column {', '.join(missing)} is missing" if missing else "there are no rows"
-        raise CurvesError(f"{path}: {what}; expected a table made by 'dominoes simplicity', {','.join(SIMPLICITY)}")
-    numbers = pd.to_numeric(table["estimate"], errors="coerce")
-    if numbers[table["quantity"] == "code length"].isna().any():
-        raise CurvesError(f"{path}: a code length is no number; measure it again with 'dominoes simplicity'")
-    return table.assign(estimate=numbers, transforms=table["transforms"].map(lambda text: dials.joined(_written(text, path))))
-
-
-def _written(text: str, path: Path) -> tuple[str, ...]:
-    """Transforms as specs write them: a table may come from elsewhere."""
-    try:
-        parts = dials.split(text)
-        assert isinstance(parts, tuple)
-        return tuple(dials.written(part) for part in parts)
-    except ValueError as error:
-        raise CurvesError(f"{path}: transforms {text!r}: {error}") from error

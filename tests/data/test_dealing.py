@@ -11,9 +11,9 @@ from dominoes.data import sources
 from dominoes.data.dealing import Dealt, deal, make
 from dominoes.data.sources import Source
 from dominoes.errors import SpecError
-from dominoes.solver.composition import solve
 from dominoes.solver.ideal_counts import RIGHT, WRONG
 from dominoes.solver.infeasible import Infeasible
+from dominoes.solver.solution import solve
 from dominoes.solver.stock import Stock
 from dominoes.spec import KINDS, DominoSpec, Split
 

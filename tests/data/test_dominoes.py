@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from dominoes.data.dealing import Dealt, make
-from dominoes.data.dominoes import MEAN, STD, Dominoes, Resident, probes
+from dominoes.data.dominoes import Dominoes
+from dominoes.data.probe_sets import probes
+from dominoes.data.resident import MEAN, STD, Resident
 from dominoes.errors import SourceError, SpecError
 from dominoes.spec import PROBES, DominoSpec
 

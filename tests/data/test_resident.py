@@ -6,8 +6,7 @@ import torch
 
 from dominoes.data import dealing, resident, sources
 from dominoes.data.dealing import Dealt
-from dominoes.data.dominoes import Resident
-from dominoes.data.resident import Hung
+from dominoes.data.resident import Hung, Resident
 from dominoes.spec import DominoSpec, Split
 
 CPU = torch.device("cpu")

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dominoes.data import sources
-from dominoes.data.sources import STOCKS, load
+from dominoes.data.catalogue import STOCKS
+from dominoes.data.sources import load
 from dominoes.errors import OutputError, SourceError
 from dominoes.spec import DominoSpec, Split
 
@@ -135,7 +136,8 @@ def test_the_cache_is_used_and_follows_the_files(tmp_path: Path, cache: Path) ->
 def test_two_processes_fill_the_cache_at_once(tmp_path: Path) -> None:
     """Processes that start together on an empty cache all read the same pictures, and one entry is left."""
     np.savez(tmp_path / "a.npz", x_train=pictures(3000), y_train=np.arange(3000) % 10)
-    script = "import sys; from dominoes.sources import load; from dominoes.spec import Split; print(load(sys.argv[1], Split.TRAIN).digest)"
+    script = "import sys; from dominoes.data.sources import load; from dominoes.spec import Split\n"
+    script += "print(load(sys.argv[1], Split.TRAIN).digest)"
     command = [sys.executable, "-c", script, str(tmp_path / "a.npz")]
     environment = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": "/usr/bin:/bin"}
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) for _ in range(4)]

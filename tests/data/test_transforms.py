@@ -8,12 +8,14 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from dominoes.data import sources
+from dominoes.data import catalogue, sources
+from dominoes.data.catalogue import AREAS
 from dominoes.data.dealing import make
-from dominoes.data.dominoes import Dominoes, probes
-from dominoes.data.readers import Pictures
-from dominoes.data.sources import AREAS, Source, load
+from dominoes.data.dominoes import Dominoes
+from dominoes.data.probe_sets import probes
+from dominoes.data.sources import Source, load
 from dominoes.data.transforms import area
+from dominoes.dials import Pictures
 from dominoes.errors import SpecError
 from dominoes.spec import SIDES, DominoSpec, Split
 
@@ -76,7 +78,7 @@ def test_areas_are_those_of_the_pictures() -> None:
     for name in ("digits", "textures"):
         assert area(load(name, Split.TRAIN).pictures) == AREAS[name]
     assert area(np.zeros((2, 1, 32, 32), np.uint8)) == 32
-    assert set(AREAS) == set(sources.STOCKS)
+    assert set(AREAS) == set(catalogue.STOCKS)
 
 
 @pytest.mark.data

@@ -11,7 +11,8 @@ import pandas as pd
 from torch import nn
 
 from dominoes.data import dealing
-from dominoes.data.dominoes import Dominoes, probes
+from dominoes.data.dominoes import Dominoes
+from dominoes.data.probe_sets import probes
 from dominoes.runs import execution
 from dominoes.spec import KINDS, PROBES, DominoSpec, RunSpec, TrainSpec
 from dominoes.training import loop

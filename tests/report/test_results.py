@@ -11,16 +11,15 @@ import synthetic_runs
 
 from dominoes import tables
 from dominoes.errors import CurvesError, RunError
-from dominoes.report import results
-from dominoes.report.html import page
-from dominoes.runs import execution, plan, state, sweep_file
+from dominoes.report import results, sections
+from dominoes.runs import parameters, plan, state, sweep_file
 from dominoes.spec import RunSpec
 
 
 def copied(swept: Path, to: Path) -> list[Path]:
     """A copy of the sweep's folder; its run folders."""
     shutil.copytree(swept, to, dirs_exist_ok=True)
-    return execution.finished(to)
+    return parameters.finished(to)
 
 
 def test_runs_come_in_the_order_of_what_was_swept(swept: Path) -> None:
@@ -41,7 +40,7 @@ def test_runs_come_in_the_order_of_what_was_swept(swept: Path) -> None:
 
 def test_a_run_alone_and_folders_together(swept: Path, tmp_path: Path) -> None:
     """A run's folder is one run; a run that is met twice counts once; runs of two folders are one set."""
-    folder = execution.finished(swept)[0]
+    folder = parameters.finished(swept)[0]
     alone = results.gather([folder])
     assert [each.id for each in alone.runs] == [folder.name]
     assert alone.groups == ("digits over textures, detector",)
@@ -103,7 +102,7 @@ def test_damaged_numbers_never_enter(swept: Path, tmp_path: Path) -> None:
 
 def test_a_table_made_elsewhere_is_mended(swept: Path, tmp_path: Path) -> None:
     """Values that are no numbers are left out and said; columns of swept parameters are fields; runs.csv beside it gives the status."""
-    table = execution.joined(swept).drop(columns=["both", "empty", "ratio"])
+    table = parameters.read_runs(swept).drop(columns=["both", "empty", "ratio"])
     table.loc[table["kind"] == "both", "loss"] = np.nan
     table.to_csv(tmp_path / "curves.csv", index=False)
     name = table["run"].iloc[0]
@@ -164,7 +163,7 @@ def test_what_the_page_tells_to_run_can_be_run(swept: Path, tmp_path: Path) -> N
     for path in (table, tmp_path):
         found = results.gather([path])
         assert (found.out, found.table, found.beside) == (str(tmp_path), str(table), str(tmp_path))
-    (section,) = [part for part in page.sections(found) if part.name == "theory"]
+    (section,) = [part for part in sections.sections(found) if part.name == "theory"]
     assert any(f"dominoes fit {table} --out {tmp_path / 'fits.csv'}" in note for note in section.notes)
 
 

@@ -15,7 +15,7 @@ from dominoes.data.dominoes import Dominoes
 from dominoes.errors import CurvesError, OutputError
 from dominoes.report import results, stills
 from dominoes.report.chart import COLOURS, Chart, Line, Panel
-from dominoes.report.charts import dealt, learning, sweep, theory
+from dominoes.report.charts import dealt, learning, preview, sweep, theory
 from dominoes.theory import pattern_model
 from dominoes.theory.verdicts import BANDS
 
@@ -77,7 +77,7 @@ def test_unknown_formats_are_refused(charts: dict[str, Chart], tmp_path: Path, s
     """A suffix that no figure has is refused before anything is drawn."""
     for draw in (
         lambda path: stills.draw(charts["curves"], path),
-        lambda path: stills.draw_preview(Dominoes.of(small), path),
+        lambda path: preview.draw_preview(Dominoes.of(small), path),
         lambda path: stills.draw_toy(pattern_model.table(pattern_model.preset("grokking"), np.arange(9.0)), path),
         lambda path: stills.draw_bands(pd.DataFrame(columns=list(BANDS)), 1.25, path),
     ):
@@ -104,7 +104,7 @@ def test_an_axis_of_words_shows_the_words_and_gaps_are_joined() -> None:
 def test_the_preview_shows_every_kind_right_and_wrong(small: Dealt, tmp_path: Path) -> None:
     """Rows by kind and by which half is wrong partition the dataset, and the picture is not blank."""
     dominoes = Dominoes.of(small)
-    groups = stills.preview_groups(dominoes)
+    groups = preview.preview_groups(dominoes)
     assert list(groups) == [
         "top: right",
         "top: wrong",
@@ -119,12 +119,12 @@ def test_the_preview_shows_every_kind_right_and_wrong(small: Dealt, tmp_path: Pa
     assert np.array_equal(np.sort(np.concatenate(list(groups.values()))), np.arange(300))
     row = groups["both: top wrong"][0]
     assert small.deal.shown["top"][row] != small.deal.label[row] == small.deal.shown["bottom"][row]
-    stills.draw_preview(dominoes, tmp_path / "p.png")
+    preview.draw_preview(dominoes, tmp_path / "p.png")
     assert np.asarray(Image.open(tmp_path / "p.png").convert("L")).std() > 40
-    table = stills.preview_table(dominoes)
+    table = preview.preview_table(dominoes)
     assert table.groupby("group", sort=False)["in_group"].first().to_dict() == {name: len(rows) for name, rows in groups.items()}
     assert (table.loc[table["group"] == "top: right", "bottom_index"] == -1).all()
-    assert stills.preview_png(dominoes).startswith(b"\x89PNG")
+    assert preview.preview_png(dominoes).startswith(b"\x89PNG")
 
 
 def test_names_are_drawn_as_they_are(charts: dict[str, Chart], tmp_path: Path) -> None:

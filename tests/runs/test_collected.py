@@ -9,9 +9,9 @@ from small_sweeps import write
 
 from dominoes import tables
 from dominoes.data import dealing
-from dominoes.data.dominoes import probes
+from dominoes.data.probe_sets import probes
 from dominoes.errors import OutputError, RunError
-from dominoes.runs import collected, execution, loggers, plan, sweep_file
+from dominoes.runs import collected, execution, loggers, parameters, plan, sweep_file
 from dominoes.runs.plan import Plan
 
 
@@ -112,4 +112,4 @@ def test_transforms_come_with_their_source(tmp_path: Path) -> None:
         ["digits", "noise=0.5 blur=1"],
     ]
     assert "source_bottom" not in table.columns
-    assert {"source_top", "transform_top"} < set(execution.joined(tmp_path).columns)
+    assert {"source_top", "transform_top"} < set(parameters.read_runs(tmp_path).columns)

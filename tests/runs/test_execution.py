@@ -14,12 +14,13 @@ import torch
 
 from dominoes import tables
 from dominoes.data.dealing import Dealt, make
-from dominoes.data.dominoes import Dominoes, probes
+from dominoes.data.dominoes import Dominoes
+from dominoes.data.probe_sets import probes
 from dominoes.errors import OutputError, RunError
-from dominoes.runs import execution, state
+from dominoes.runs import execution, parameters, state
 from dominoes.spec import DominoSpec, RunSpec, TrainSpec
 from dominoes.training import loop
-from dominoes.training.device import Lane
+from dominoes.training.device import Device
 
 ROOT = Path(__file__).parents[2]
 HOW = TrainSpec(epochs=1, batch=64, measurements=3, probe=50)
@@ -102,7 +103,7 @@ def test_an_interrupted_run_is_unfinished_and_run_again(small: Dealt, tests: dic
         execution.execute(spec, small, tests, tmp_path, progress=interrupt)
     folder = tmp_path / "runs" / spec.id
     assert [file.name for file in folder.iterdir()] == ["spec.json"]
-    assert execution.finished(tmp_path) == []
+    assert parameters.finished(tmp_path) == []
     assert execution.execute(spec, small, tests, tmp_path).fresh
     clean = execution.execute(spec, small, tests, tmp_path / "clean").folder
     assert (folder / "curves.csv").read_bytes() == (clean / "curves.csv").read_bytes()
@@ -133,11 +134,11 @@ def test_a_killed_process_costs_only_its_unfinished_run(tmp_path: Path) -> None:
         time.sleep(0.002)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    done = {folder.name for folder in execution.finished(tmp_path / "out")}
+    done = {folder.name for folder in parameters.finished(tmp_path / "out")}
     assert 1 <= len(done) < 3
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert again.stdout.count("done before") == len(done)
-    assert len(execution.finished(tmp_path / "out")) == 3
+    assert len(parameters.finished(tmp_path / "out")) == 3
     assert not list((tmp_path / "out" / "runs").glob("*/CLAIM*"))
 
 
@@ -184,7 +185,7 @@ def test_a_damaged_finished_run_is_named(small: Dealt, tests: dict[str, Dominoes
         execution.execute(spec, small, tests, tmp_path)
     (folder / "spec.json").write_text("", encoding="utf-8")
     with pytest.raises(RunError, match="spec.json or environment.json is damaged"):
-        execution.joined(tmp_path)
+        parameters.read_runs(tmp_path)
 
 
 def test_an_unwritable_results_folder_is_named(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
@@ -199,17 +200,17 @@ def test_an_unwritable_results_folder_is_named(small: Dealt, tests: dict[str, Do
 def test_runs_are_joined_with_what_sets_them_apart(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
     """One table of all finished runs, with the fields in which their specs differ; nothing finished is an error."""
     with pytest.raises(RunError, match="holds no finished run; expected runs/<id>/DONE"):
-        execution.joined(tmp_path)
+        parameters.read_runs(tmp_path)
     for seed in (0, 1):
         execution.execute(RunSpec(dataset=small.spec, train=HOW, seed=seed), small, tests, tmp_path)
-    alone = execution.joined(tmp_path)
+    alone = parameters.read_runs(tmp_path)
     assert set(alone.columns) == set(tables.CURVES)
     execution.execute(RunSpec(dataset=small.spec, train=HOW.model_copy(update={"lr": 0.1})), small, tests, tmp_path)
-    joined = execution.joined(tmp_path)
+    joined = parameters.read_runs(tmp_path)
     assert joined.groupby("lr")["seed"].nunique().to_dict() == {0.01: 2, 0.1: 1}
     assert [column for column in joined if column not in tables.CURVES] == ["lr"]
     assert tables.problems(joined) == []
-    assert set(execution.joined(tmp_path, form="classes").columns) == {*tables.CLASSES, "lr"}
+    assert set(parameters.read_runs(tmp_path, form="classes").columns) == {*tables.CLASSES, "lr"}
 
 
 def test_parameters_are_the_resolved_ones(tmp_path: Path) -> None:
@@ -217,7 +218,7 @@ def test_parameters_are_the_resolved_ones(tmp_path: Path) -> None:
     spec = DominoSpec(ratio=0.5, both=0.2, empty=0.1, top="digits", bottom="textures")
     dealt = make(spec)
     folder = execution.execute(RunSpec(dataset=spec, train=HOW), dealt, probes(spec, 50, 0), tmp_path).folder
-    found = execution.parameters(folder)
+    found = parameters.of_folder(folder)
     assert found["prevalence_top"] == pytest.approx(1.1 / 3)
     assert (found["ratio"], found["both"], found["empty"], found["dominoes"]) == (0.5, 0.2, 0.1, dealt.composition.n)
     assert (found["model"], found["source_bottom"]) == ("detector", "textures")
@@ -234,7 +235,7 @@ def test_a_full_device_is_a_failure_of_a_run_by_itself(
     monkeypatch.setattr(loop, "initial", full)
     spec = RunSpec(dataset=small.spec, train=HOW)
     with pytest.raises(torch.OutOfMemoryError, match="Tried to allocate"):
-        next(execution.turns(spec, small, tests, tmp_path, Lane(torch.device("cpu"))))
+        next(execution.turns(spec, small, tests, tmp_path, Device(torch.device("cpu"))))
     assert state.of(tmp_path / "runs" / spec.id) is state.State.UNFINISHED
     with pytest.raises(torch.OutOfMemoryError, match="Tried to allocate"):
         execution.execute(spec, small, tests, tmp_path)

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from small_sweeps import write
 
 from dominoes.cli.main import main
-from dominoes.runs import plan, progress, state, sweep_file
+from dominoes.runs import claims, plan, progress, state, sweep_file
 from dominoes.runs.plan import Plan
 
 ENVIRONMENT = {
@@ -73,7 +73,7 @@ def test_clean_removes_unfinished_runs_only(planned: Plan, tmp_path: Path) -> No
     refused = CliRunner().invoke(main, ["sweep", "clean", str(tmp_path)], input="n\n")
     assert "Remove 1 unfinished runs" in refused.output
     assert unfinished.exists()
-    with state.claimed(unfinished):
+    with claims.claimed(unfinished):
         assert not progress.remove(unfinished)
     assert "1 unfinished runs removed" in CliRunner().invoke(main, ["sweep", "clean", str(tmp_path), "--yes"]).output
     assert not unfinished.exists()

@@ -12,7 +12,7 @@ import pytest
 
 from dominoes import files
 from dominoes.errors import OutputError, RunError
-from dominoes.runs import state
+from dominoes.runs import claims, state
 from dominoes.runs.state import State
 
 
@@ -39,7 +39,7 @@ def test_a_claim_is_held_by_one_at_a_time(tmp_path: Path) -> None:
                 plant(tmp_path / str(round_), age=10**6)
             barrier.wait()
             try:
-                with state.claimed(tmp_path / str(round_)):
+                with claims.claimed(tmp_path / str(round_)):
                     with lock:
                         inside += 1
                         entered += 1
@@ -47,7 +47,7 @@ def test_a_claim_is_held_by_one_at_a_time(tmp_path: Path) -> None:
                     time.sleep(0.001)
                     with lock:
                         inside -= 1
-            except state.Busy:
+            except claims.Busy:
                 continue
 
     threads = [threading.Thread(target=contend) for _ in range(8)]
@@ -65,23 +65,23 @@ def test_a_living_process_is_respected_and_a_dead_one_is_not(tmp_path: Path) -> 
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         folder = tmp_path / "run"
-        claim = plant(folder, host=os.uname().nodename, pid=process.pid, start=state._start(process.pid))
+        claim = plant(folder, host=os.uname().nodename, pid=process.pid, start=claims._start(process.pid))
         assert state.of(folder) is State.RUNNING
-        with pytest.raises(state.Busy, match=f"run is being run by process {process.pid} of this machine; wait for it"):
-            state.claimed(folder).__enter__()
+        with pytest.raises(claims.Busy, match=f"run is being run by process {process.pid} of this machine; wait for it"):
+            claims.claimed(folder).__enter__()
         plant(folder, host=os.uname().nodename, pid=process.pid, start="1")
         assert state.of(folder) is State.UNFINISHED
     finally:
         process.kill()
         plant(folder, host=os.uname().nodename, pid=process.pid, start=None)
         # Dead but not yet buried by its parent: it works no more.
-        while state._start(process.pid) is not None:
+        while claims._start(process.pid) is not None:
             time.sleep(0.01)
         content = json.loads(claim.read_text(encoding="utf-8")) | {"start": "12345"}
         claim.write_text(json.dumps(content), encoding="utf-8")
         assert state.of(folder) is State.UNFINISHED
         process.communicate()
-    with state.claimed(folder) as mine:
+    with claims.claimed(folder) as mine:
         assert [path.name for path in folder.iterdir()] == [mine.path.name]
 
 
@@ -89,14 +89,14 @@ def test_a_claim_of_another_machine_lives_by_its_heartbeat(tmp_path: Path) -> No
     """Fresh, it is respected; silent for two minutes, it is taken over. A rebooted machine of the same name is another one."""
     folder = tmp_path / "run"
     plant(folder, age=60)
-    with pytest.raises(state.Busy, match="process 5 of elsewhere"):
-        state.claimed(folder).__enter__()
+    with pytest.raises(claims.Busy, match="process 5 of elsewhere"):
+        claims.claimed(folder).__enter__()
     plant(folder, host=os.uname().nodename, boot="another start", age=60)
     assert state.of(folder) is State.RUNNING
-    plant(folder, age=state.STALE_SECONDS + 5)
+    plant(folder, age=claims.STALE_SECONDS + 5)
     assert state.of(folder) is State.UNFINISHED
     (folder / "CLAIM-torn").write_text("{", encoding="utf-8")
-    assert state.holder(folder) == "an unknown process"
+    assert claims.holder(folder) == "an unknown process"
 
 
 def test_a_clock_that_was_set_back_blocks_nobody_for_long(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_clock_that_was_set_back_blocks_nobody_for_long(tmp_path: Path) -> Non
     folder = tmp_path / "run"
     claim = plant(folder, age=-86400)
     assert state.of(folder) is State.RUNNING
-    watch = state.Watch(seconds=0.3)
+    watch = claims.Watch(seconds=0.3)
     assert watch.holder(folder) == "process 5 of elsewhere"
     time.sleep(0.2)
     os.utime(claim, (time.time() + 80000, time.time() + 80000))
@@ -114,7 +114,7 @@ def test_a_clock_that_was_set_back_blocks_nobody_for_long(tmp_path: Path) -> Non
     time.sleep(0.2)
     assert watch.holder(folder) is None
     assert not claim.exists()
-    with state.claimed(folder) as mine:
+    with claims.claimed(folder) as mine:
         os.utime(mine.path, (0, 0))
         time.sleep(0.4)
         # A process of this machine is asked itself; its claim's time does not matter.
@@ -123,8 +123,8 @@ def test_a_clock_that_was_set_back_blocks_nobody_for_long(tmp_path: Path) -> Non
 
 def test_a_process_that_was_taken_for_dead_writes_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that slept through a takeover learns it from its heartbeat, or at the latest before it marks the run DONE."""
-    monkeypatch.setattr(state, "_BEAT_SECONDS", 0.05)
-    with state.claimed(tmp_path / "run") as mine:
+    monkeypatch.setattr(claims, "BEAT_SECONDS", 0.05)
+    with claims.claimed(tmp_path / "run") as mine:
         time.sleep(0.2)
         mine.check()
         mine.path.unlink()
@@ -137,7 +137,7 @@ def test_a_process_that_was_taken_for_dead_writes_nothing_more(tmp_path: Path, m
 
 def test_a_failure_finds_room_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """FAILED holds the reason in its first line, then the traceback; where no file can be written the claim's own room is used."""
-    with state.claimed(tmp_path / "a") as mine:
+    with claims.claimed(tmp_path / "a") as mine:
         mine.fail("the\nreason", "trace\n" * 2)
     assert (tmp_path / "a" / "FAILED").read_text(encoding="utf-8") == "the reason\n\ntrace\ntrace\n"
 
@@ -145,7 +145,7 @@ def test_a_failure_finds_room_on_a_full_disk(tmp_path: Path, monkeypatch: pytest
         raise OutputError("no space")
 
     monkeypatch.setattr(files, "write", full)
-    with state.claimed(tmp_path / "b") as mine:
+    with claims.claimed(tmp_path / "b") as mine:
         mine.fail("the reason", "trace\n" * 10000)
     assert (state.of(tmp_path / "b"), state.reason(tmp_path / "b")) == (State.FAILED, "the reason")
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["FAILED"]
@@ -171,5 +171,5 @@ def test_states_are_read_off_the_names_in_a_folder(tmp_path: Path) -> None:
 
 def test_no_folder_can_be_made_where_none_can_be(tmp_path: Path) -> None:
     """The output is named, not a traceback shown."""
-    with pytest.raises(OutputError, match="cannot be made"), state.claimed(Path("/proc/nowhere")):
+    with pytest.raises(OutputError, match="cannot be made"), claims.claimed(Path("/proc/nowhere")):
         pass

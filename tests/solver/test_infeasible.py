@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dominoes.data.sources import STOCKS
+from dominoes.data.catalogue import STOCKS
 from dominoes.errors import SpecError
-from dominoes.solver.composition import solve
 from dominoes.solver.infeasible import Infeasible, _feasible, _rules
+from dominoes.solver.solution import solve
 from dominoes.solver.stock import Stock
 from dominoes.spec import SIDES, DominoSpec, Split
 

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from dominoes.data.sources import STOCKS
+from dominoes.data.catalogue import STOCKS
 from dominoes.errors import SpecError
 from dominoes.solver.shares import exact, resolve
 from dominoes.solver.stock import Stock, capacity, label_shares

@@ -12,7 +12,8 @@ from simulated_truths import Truth, curves
 
 from dominoes.errors import CurvesError
 from dominoes.theory.comparison import QUESTIONS, compare, compare_groups
-from dominoes.theory.verdicts import BANDS, CANNOT_TELL, COMPARISON, FAILS, HOLDS, Margins
+from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS
+from dominoes.theory.verdicts import BANDS, COMPARISON, Margins
 
 FOLLOWS_THE_MODEL = {
     ("doubles", "", "product", ""): HOLDS,

@@ -10,7 +10,8 @@ import pytest
 from simulated_truths import Truth, curves
 
 from dominoes.errors import CurvesError
-from dominoes.theory.run_arrays import log_time_weights, mended, panel, read
+from dominoes.tables import mended, read_unchecked
+from dominoes.theory.run_arrays import arrays, log_time_weights
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def test_a_table_that_keeps_its_contract_is_left_alone(tables: tuple[pd.DataFram
 
 def test_the_cube_holds_every_value(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     """Every row of both tables is found again at its place."""
-    data = panel(*tables)
+    data = arrays(*tables)
     assert data.classes_count == 10
     for row in tables[0].sample(50, random_state=0).itertuples():
         place = data.runs.index(row.run), int(np.flatnonzero(data.steps == row.step)[0]), data.kinds.index(row.kind)
@@ -76,7 +77,7 @@ def test_every_other_column_may_be_missing(tables: tuple[pd.DataFrame, pd.DataFr
     assert len(notes) == 1
     assert f"the column {lost} is missing: " in notes[0]
     assert len(found) == len(tables[0])
-    assert panel(tables[0].drop(columns=lost), tables[1]).cube["loss"].shape[0] == 3
+    assert arrays(tables[0].drop(columns=lost), tables[1]).cube["loss"].shape[0] == 3
 
 
 def test_text_and_infinity_are_no_numbers(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
@@ -103,13 +104,13 @@ def test_no_usable_row_is_an_error(tables: tuple[pd.DataFrame, pd.DataFrame]) ->
     with pytest.raises(CurvesError, match="no usable row is left"):
         mended(tables[0].assign(step=np.nan))
     with pytest.raises(CurvesError, match="there are no rows of split test"):
-        panel(tables[0].assign(split="train"))
+        arrays(tables[0].assign(split="train"))
 
 
 def test_copies_of_a_seed_count_once(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     """Two runs with one seed are one observation: the second is left out, by name."""
     copy = tables[0][tables[0]["seed"] == 0].assign(run="again")
-    data = panel(pd.concat([tables[0], copy], ignore_index=True), tables[1])
+    data = arrays(pd.concat([tables[0], copy], ignore_index=True), tables[1])
     assert data.runs == ("run0", "run1", "run2")
     assert any("run again left out: it has the seed of an earlier run" in note for note in data.notes)
 
@@ -118,12 +119,12 @@ def test_a_run_that_broke_off_does_not_shorten_the_others(tables: tuple[pd.DataF
     """A run with few steps is left out by name; one that lacks some costs these steps, and their number is given."""
     last = np.sort(tables[0]["step"].unique())
     broken = (tables[0]["run"] == "run2") & (tables[0]["step"] > last[4])
-    found = panel(tables[0][~broken]).common([("accuracy", "top")])
+    found = arrays(tables[0][~broken]).common([("accuracy", "top")])
     assert not isinstance(found, str)
     assert found.n_seeds == 2
     assert any("run run2 left out, it has less than half of the steps" in note for note in found.notes)
     shorter = (tables[0]["run"] == "run2") & (tables[0]["step"] > last[-4])
-    found = panel(tables[0][~shorter]).common([("accuracy", "top")])
+    found = arrays(tables[0][~shorter]).common([("accuracy", "top")])
     assert not isinstance(found, str)
     assert len(found.steps) == len(last) - 3
     assert any("3 steps that not every run has" in note for note in found.notes)
@@ -131,22 +132,22 @@ def test_a_run_that_broke_off_does_not_shorten_the_others(tables: tuple[pd.DataF
 
 def test_reasons_are_given_where_there_is_nothing_in_common(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     """Each way of having nothing to compare has its own sentence."""
-    data = panel(tables[0])
+    data = arrays(tables[0])
     assert data.common([("accuracy", "both")], per_class=True) == "the table of classes is missing"
-    few = panel(tables[0][tables[0]["step"] < 2])
+    few = arrays(tables[0][tables[0]["step"] < 2])
     assert "fewer than three steps after 0" in str(few.common([("accuracy", "both")]))
-    assert panel(tables[0].assign(accuracy=np.nan)).common([("accuracy", "both")]) == "no step has all of accuracy of both"
+    assert arrays(tables[0].assign(accuracy=np.nan)).common([("accuracy", "both")]) == "no step has all of accuracy of both"
 
 
 def test_other_kinds_other_runs_and_other_labels_are_named(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     """Rows of an unknown kind, and a table of classes of other runs, are not used and said not to be."""
     odd = pd.concat([tables[0], tables[0][tables[0]["kind"] == "top"].assign(kind="left")], ignore_index=True)
-    assert any("rows of kind left are not used" in note for note in panel(odd, tables[1]).notes)
-    elsewhere = panel(tables[0], tables[1].assign(run="elsewhere"))
+    assert any("rows of kind left are not used" in note for note in arrays(odd, tables[1]).notes)
+    elsewhere = arrays(tables[0], tables[1].assign(run="elsewhere"))
     assert elsewhere.class_cube is None
     assert any("the table of classes has no rows of these runs" in note for note in elsewhere.notes)
     with pytest.raises(CurvesError, match="the number of classes is 1; expected at least 2"):
-        panel(tables[0], classes_count=1)
+        arrays(tables[0], classes_count=1)
 
 
 def test_a_table_is_read_as_it_is(tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path) -> None:
@@ -156,14 +157,14 @@ def test_a_table_is_read_as_it_is(tables: tuple[pd.DataFrame, pd.DataFrame], tmp
     broken.to_csv(tmp_path / "curves.csv", index=False)
     broken.to_parquet(tmp_path / "curves.parquet")
     for name in ("curves.csv", "curves.parquet"):
-        found = read(tmp_path / name)
+        found = read_unchecked(tmp_path / name)
         assert found.loc[0, "accuracy"] == 1.3
         assert found.loc[0, "run"] == "123456789012"
     with pytest.raises(CurvesError, match="is not there; expected a table of learning curves"):
-        read(tmp_path / "none.csv")
+        read_unchecked(tmp_path / "none.csv")
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(CurvesError, match="cannot be read as a table"):
-        read(tmp_path / "empty.csv")
+        read_unchecked(tmp_path / "empty.csv")
 
 
 def test_seeds_with_names_are_numbered(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:

@@ -10,9 +10,10 @@ import pytest
 from simulated_truths import Truth, sweep
 
 from dominoes.errors import CurvesError
+from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS
 from dominoes.theory.sweep_comparison import SWEEP_QUESTIONS, compare_sweep
-from dominoes.theory.sweep_curves import sweep as arranged
-from dominoes.theory.verdicts import CANNOT_TELL, COMPARISON, FAILS, HOLDS
+from dominoes.theory.sweep_curves import arranged as arranged
+from dominoes.theory.verdicts import COMPARISON
 
 GRID = [(top, bottom) for top in (0.2, 0.4, 0.8) for bottom in (0.2, 0.4, 0.8)]
 TRUTH = Truth(onset=(20, 60), seed_spread=0.1)

@@ -9,20 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dominoes.theory.verdicts import (
-    BANDS,
-    CANNOT_TELL,
-    COMPARISON,
-    FAILS,
-    HOLDS,
-    Answer,
-    Interval,
-    Options,
-    comparison,
-    gathered,
-    joined,
-    number,
-)
+from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS, Interval, number
+from dominoes.theory.verdicts import BANDS, COMPARISON, Answer, Options, comparison, gathered, joined
 
 
 @pytest.mark.parametrize("n_seeds", [2, 3, 5, 8])

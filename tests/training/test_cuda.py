@@ -17,13 +17,15 @@ from test_packing import DATASET, FULL, MIXED, of, packing, tables
 
 from dominoes.data import resident
 from dominoes.data.dealing import Dealt
-from dominoes.data.dominoes import Dominoes, Resident, probes
+from dominoes.data.dominoes import Dominoes
+from dominoes.data.probe_sets import probes
+from dominoes.data.resident import Resident
 from dominoes.runs import state, sweep_file
-from dominoes.runs.engines import local, worker
-from dominoes.runs.engines.protocol import Setting
+from dominoes.runs.engines import local, protocol, worker
+from dominoes.runs.engines.protocol import WorkerSetting
 from dominoes.spec import Precision, RunSpec, TrainSpec
 from dominoes.training import loop
-from dominoes.training.device import Lane
+from dominoes.training.device import Device
 from dominoes.training.loop import Trained, finish, turns
 
 pytestmark = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
@@ -41,7 +43,7 @@ def _reproducible() -> Iterator[None]:
 def alone(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> dict[str, tuple[bytes, ...]]:
     """The tables of all runs, each executed by itself on the GPU."""
     out = tmp_path_factory.mktemp("alone")
-    reports = list(worker.attempt(MIXED, Setting(out, "cuda", pack=1)))
+    reports = list(worker.attempt(MIXED, WorkerSetting(out, "cuda", pack=1)))
     assert sorted(report.state for report in reports) == ["diverged"] + ["done"] * 5, reports
     return tables(out)
 
@@ -52,7 +54,7 @@ def tests() -> dict[str, Dominoes]:
     return probes(DATASET, 60, 0)
 
 
-class Eager(Lane):
+class Eager(Device):
     """CUDA kernel by kernel."""
 
     def __init__(self, **options: Any):
@@ -60,7 +62,7 @@ class Eager(Lane):
         self.graphs = False
 
 
-def trained(small: Dealt, tests: dict[str, Dominoes], lane: Lane, **fields: Any) -> Trained:
+def trained(small: Dealt, tests: dict[str, Dominoes], lane: Device, **fields: Any) -> Trained:
     """One short run; of the eleven batches of an epoch eight are recorded as one, and the last is short."""
     how = TrainSpec(**({"model": "mlp", "epochs": 3, "batch": 29, "measurements": 2, "probe": 60} | fields))
     return finish(turns(RunSpec(dataset=small.spec, train=how), Dominoes.of(small), tests, lane))
@@ -88,7 +90,7 @@ def test_graphs_are_the_eager_steps(small: Dealt, tests: dict[str, Dominoes], mo
     fields = {"model": model, "optimizer": optimizer, "lr": 0.003, "weight_decay": 0.01}
     eager = trained(small, tests, Eager(), **fields)
     for _ in range(2):
-        graph = trained(small, tests, Lane(torch.device("cuda")), **fields)
+        graph = trained(small, tests, Device(torch.device("cuda")), **fields)
         assert torch.equal(weights(eager.network), weights(graph.network))
         pd.testing.assert_frame_equal(eager.curves, graph.curves, check_exact=True)
 
@@ -97,9 +99,9 @@ def test_graphs_are_the_eager_steps(small: Dealt, tests: dict[str, Dominoes], mo
 def test_it_learns_what_a_cpu_learns(small: Dealt, tests: dict[str, Dominoes], model: str) -> None:
     """Before training the losses agree to five digits, after 15 steps to .2 per cent; with tf32 and bf16 to 2."""
     fields = {"model": model, "lr": 0.003, "batch": 64, "measurements": 6}
-    cpu = trained(small, tests, Lane(torch.device("cpu")), **fields).curves
+    cpu = trained(small, tests, Device(torch.device("cpu")), **fields).curves
     for precision, tolerance in ((Precision.FLOAT32, 0.002), (Precision.TF32, 0.02), (Precision.BFLOAT16, 0.02)):
-        lane = Lane(torch.device("cuda"), precision)
+        lane = Device(torch.device("cuda"), precision)
         found = trained(small, tests, lane, precision=precision, **fields).curves
         first = cpu["step"] == 0
         assert np.allclose(found[first]["loss"], cpu[first]["loss"], rtol=1e-5 if precision is Precision.FLOAT32 else 1e-2)
@@ -111,7 +113,7 @@ def test_without_determinism_it_learns_too(small: Dealt, tests: dict[str, Domino
     """The fastest algorithms give the same curves but for rounding, and leave no switch behind."""
     before = torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
     exact, fast = (
-        trained(small, tests, Lane(torch.device("cuda"), deterministic=wanted), model="resnet8", lr=0.003).curves
+        trained(small, tests, Device(torch.device("cuda"), deterministic=wanted), model="resnet8", lr=0.003).curves
         for wanted in (True, False)
     )
     assert np.allclose(exact["loss"], fast["loss"], rtol=0.02)
@@ -121,7 +123,7 @@ def test_without_determinism_it_learns_too(small: Dealt, tests: dict[str, Domino
 @pytest.mark.parametrize("pack", [3, 6])
 def test_packed_runs_are_the_single_ones(alone: dict[str, tuple[bytes, ...]], tmp_path: Path, pack: int) -> None:
     """Streams and graphs side by side, in another order: every table has the bytes that it has alone."""
-    reports = list(worker.attempt(MIXED[::-1], Setting(tmp_path, "cuda", pack=pack)))
+    reports = list(worker.attempt(MIXED[::-1], WorkerSetting(tmp_path, "cuda", pack=pack)))
     assert sorted(report.state for report in reports) == ["diverged"] + ["done"] * 5, reports
     assert tables(tmp_path) == alone
     assert max(packing(tmp_path)) >= min(pack, 5)
@@ -131,7 +133,7 @@ def test_packed_runs_are_the_single_ones(alone: dict[str, tuple[bytes, ...]], tm
 def test_nothing_waits_for_the_device_in_a_turn(small: Dealt, tests: dict[str, Dominoes]) -> None:
     """After the first turn no operation synchronises, in steps, at the ends of epochs, or in measuring."""
     how = TrainSpec(model="resnet8", epochs=4, batch=16, measurements=6, probe=60)
-    work = turns(RunSpec(dataset=small.spec, train=how), Dominoes.of(small), tests, Lane(torch.device("cuda")))
+    work = turns(RunSpec(dataset=small.spec, train=how), Dominoes.of(small), tests, Device(torch.device("cuda")))
     next(work)
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -153,7 +155,7 @@ def test_a_full_memory_halves_the_pack(alone: dict[str, tuple[bytes, ...]], tmp_
 
     monkeypatch.setattr(loop, "_batches", batches)
     with pytest.warns(RuntimeWarning, match="no memory left"):
-        reports = list(worker.attempt(MIXED, Setting(tmp_path, "cuda", pack=4)))
+        reports = list(worker.attempt(MIXED, WorkerSetting(tmp_path, "cuda", pack=4)))
     assert len(reports) == 6
     assert tables(tmp_path) == alone
 
@@ -165,12 +167,13 @@ def test_a_device_side_error_costs_the_run_at_fault(tmp_path: Path, monkeypatch:
         """
 import sys
 sys.path.insert(0, sys.argv[1])
-from dominoes import training, worker
-plain = training._batches
+from dominoes.runs.engines import worker
+from dominoes.training import loop
+plain = loop._batches
 def batches(count, how, seed, *rest):
     for rows in plain(count, how, seed, *rest):
         yield rows + 10**7 if seed == 1 else rows
-training._batches = batches
+loop._batches = batches
 worker.serve()
 """,
         encoding="utf-8",
@@ -180,8 +183,8 @@ worker.serve()
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     runs = sweep_file.read(write(tmp_path / "sweep.yaml", train__epochs=4, seed=list(range(5)))).runs
-    setting = Setting(tmp_path / "out", "cuda", pack=3)
-    reports = list(local.launch(runs, lambda specs: local.local(specs, setting, workers=1), setting.out, keep_going=True))
+    setting = WorkerSetting(tmp_path / "out", "cuda", pack=3)
+    reports = list(protocol.launch(runs, lambda specs: local.local(specs, setting, workers=1), setting.out, keep_going=True))
     assert {report.run: report.state for report in reports} == {spec.id: "failed" if spec.seed == 1 else "done" for spec in runs}
     assert "CUDA error" in state.reason(setting.out / "runs" / runs[1].id)
 
@@ -206,5 +209,5 @@ def test_train_needs_no_preparation(tmp_path: Path) -> None:
     arguments = [sys.executable, str(ROOT / "cli.py"), "train", *what, *how, "--seeds", "0", "--out", str(tmp_path / "train")]
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    list(worker.attempt([of(0), of(1)], Setting(tmp_path / "sweep", "cuda", pack=2)))
+    list(worker.attempt([of(0), of(1)], WorkerSetting(tmp_path / "sweep", "cuda", pack=2)))
     assert tables(tmp_path / "train")[of(0).id] == tables(tmp_path / "sweep")[of(0).id]

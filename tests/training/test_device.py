@@ -9,7 +9,7 @@ import torch
 from dominoes.errors import DeviceError
 from dominoes.spec import Precision
 from dominoes.training import device
-from dominoes.training.device import Lane, broken, out_of_memory
+from dominoes.training.device import Device, broken, out_of_memory
 
 CPU = torch.device("cpu")
 
@@ -26,10 +26,10 @@ def switches() -> tuple[object, ...]:
 
 def test_what_a_device_makes_of_a_wish() -> None:
     """TF32 is CUDA's; elsewhere it is float32, and says so. A CPU is deterministic whatever is asked; of MPS nothing is promised."""
-    assert Lane(CPU, Precision.TF32).precision is Precision.FLOAT32
-    assert Lane(CPU, Precision.BFLOAT16).precision is Precision.BFLOAT16
-    assert Lane(CPU, deterministic=False).deterministic
-    assert not Lane(torch.device("mps")).deterministic
+    assert Device(CPU, Precision.TF32).precision is Precision.FLOAT32
+    assert Device(CPU, Precision.BFLOAT16).precision is Precision.BFLOAT16
+    assert Device(CPU, deterministic=False).deterministic
+    assert not Device(torch.device("mps")).deterministic
 
 
 def test_cuda_without_reproducible_products_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,14 +39,14 @@ def test_cuda_without_reproducible_products_is_refused(monkeypatch: pytest.Monke
         if value:
             monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", value)
         with pytest.raises(DeviceError, match=f"needs CUBLAS_WORKSPACE_CONFIG=:4096:8 .* got '{value or ''}'; set it, or pass --no-det"):
-            Lane(torch.device("cuda"))
+            Device(torch.device("cuda"))
 
 
 def test_every_switch_is_put_back() -> None:
     """Also when something goes wrong inside, and when lanes alternate; inside, the switches are those of the lane."""
     before = switches()
     try:
-        with Lane(CPU, threads=1).entered(), device._deterministic(True), device._products("tf32"):
+        with Device(CPU, threads=1).entered(), device._deterministic(True), device._products("tf32"):
             assert torch.are_deterministic_algorithms_enabled()
             assert torch.backends.cuda.matmul.fp32_precision == torch.backends.cudnn.conv.fp32_precision == "tf32"
             with device._products("ieee"), device._deterministic(False):
@@ -61,16 +61,16 @@ def test_every_switch_is_put_back() -> None:
 def test_bfloat16_is_for_forward_passes() -> None:
     """Inside `cast` products are bfloat16 and weights stay float32; other precisions change nothing on a CPU."""
     layer, x = torch.nn.Linear(4, 3), torch.ones(2, 4)
-    with Lane(CPU, Precision.BFLOAT16).cast():
+    with Device(CPU, Precision.BFLOAT16).cast():
         assert layer(x).dtype == torch.bfloat16
-    with Lane(CPU, Precision.TF32).cast():
+    with Device(CPU, Precision.TF32).cast():
         assert layer(x).dtype == torch.float32
     assert layer.weight.dtype == torch.float32
 
 
 def test_without_cuda_nothing_is_recorded_or_moved() -> None:
     """Fallbacks of what CUDA alone has: the call itself, the tensor itself."""
-    place, values = Lane(CPU), torch.arange(3)
+    place, values = Device(CPU), torch.arange(3)
     assert place.recorded(print) is print
     assert place.upload(values) is values is place.download(values)
 
@@ -92,7 +92,7 @@ def test_what_cannot_be_recorded_runs_as_before(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
     monkeypatch.setattr(torch.cuda, "graph", Refusing)
-    place = Lane(CPU)
+    place = Device(CPU)
     place._stream = object()  # type: ignore[assignment]
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("default")

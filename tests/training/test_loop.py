@@ -16,12 +16,13 @@ from torch import nn
 from dominoes import tables
 from dominoes.data import resident
 from dominoes.data.dealing import Dealt, make
-from dominoes.data.dominoes import MEAN, STD, Dominoes, probes
-from dominoes.data.resident import Hung
+from dominoes.data.dominoes import Dominoes
+from dominoes.data.probe_sets import probes
+from dominoes.data.resident import MEAN, STD, Hung
 from dominoes.errors import DeviceError
 from dominoes.spec import DominoSpec, Model, Precision, RunSpec, TrainSpec, stream
-from dominoes.training.device import Lane
-from dominoes.training.loop import Trained, device_of, finish, initial, schedule, train, turns
+from dominoes.training.device import Device, device_of
+from dominoes.training.loop import Trained, finish, initial, schedule, train, turns
 from dominoes.training.models import MODELS
 
 DATASET = DominoSpec(n=300, prevalence=(0.7, 0.6), reliability=(0.8, 0.7), top="digits", bottom="textures", seed=3)
@@ -262,7 +263,7 @@ def test_mnist_over_cifar_is_learned_as_expected(data: Path) -> None:
     assert last["accuracy"]["both"] >= last["accuracy"]["top"] - 0.03
 
 
-class Recorder(Lane):
+class Recorder(Device):
     """A lane that records as CUDA does, as far as a CPU can: what is repeated is the very call, on the very tensors, of the recording."""
 
     def __init__(self, **options: Any):
@@ -302,7 +303,7 @@ def test_turns_end_at_measurements(small: Dealt, tests: dict[str, Dominoes]) -> 
         RunSpec(dataset=small.spec, train=how),
         Dominoes.of(small),
         tests,
-        Lane(torch.device("cpu")),
+        Device(torch.device("cpu")),
         progress=lambda step, _: steps.append(step),
     )
     ends = []
@@ -360,7 +361,7 @@ def test_what_only_cuda_does_is_what_others_do(
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda values: values)
     monkeypatch.setattr(resident, "resident", Hung)
-    lane = Lane(torch.device("cuda"), precision)
+    lane = Device(torch.device("cuda"), precision)
     lane.device, lane.recorded = torch.device("cpu"), lambda call: call  # type: ignore[method-assign, assignment]
     how = TrainSpec(model="mlp", lr=0.003, epochs=2, batch=16, measurements=6, probe=60, precision=precision)
     spec = RunSpec(dataset=small.spec, train=how)

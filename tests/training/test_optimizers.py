@@ -40,7 +40,7 @@ def test_steps_are_those_of_pytorch(optimizer: str, momentum: float, weight_deca
 def test_training_does_not_load_the_compiler() -> None:
     """A step on the CPU leaves torch._dynamo, a second of start-up and 140 MB, unloaded."""
     code = (
-        "import sys, torch; from dominoes.descent import Descent; from dominoes.spec import TrainSpec\n"
+        "import sys, torch; from dominoes.training.optimizers import Descent; from dominoes.spec import TrainSpec\n"
         "for name in ('sgd', 'adam'):\n"
         "    weight = torch.nn.Parameter(torch.ones(3)); descent = Descent([weight], TrainSpec(optimizer=name))\n"
         "    weight.sum().backward(); descent.step(); descent.zero_grad()\n"

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from dominoes.runs import state
+from dominoes.runs import claims, state
 from dominoes.runs.engines import worker
-from dominoes.runs.engines.protocol import Setting
+from dominoes.runs.engines.protocol import WorkerSetting
 from dominoes.spec import DominoSpec, RunSpec, TrainSpec
 from dominoes.training import loop
 from dominoes.training.turns import CardMemory, Ended, Pack
@@ -42,7 +42,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> dict[str, tu
     """The tables of all runs, each executed by itself."""
     out = tmp_path_factory.mktemp("alone")
     for spec in MIXED:
-        (report,) = worker.attempt([spec], Setting(out, "cpu", pack=1))
+        (report,) = worker.attempt([spec], WorkerSetting(out, "cpu", pack=1))
         assert report.state == ("diverged" if spec.seed == 5 else "done"), report
     return tables(out)
 
@@ -174,7 +174,7 @@ def test_a_card_has_what_its_driver_says(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_neighbours_do_not_matter(alone: dict[str, tuple[bytes, ...]], tmp_path: Path, pack: int, order: int) -> None:
     """Different datasets, models, optimisers, learning rates, lengths and precisions in one pack, in either order, one of them diverging:
     every table has the bytes that it has when its run is alone."""
-    reports = list(worker.attempt(MIXED[::order], Setting(tmp_path, "cpu", pack=pack)))
+    reports = list(worker.attempt(MIXED[::order], WorkerSetting(tmp_path, "cpu", pack=pack)))
     assert sorted(report.state for report in reports) == ["diverged"] + ["done"] * 5
     assert tables(tmp_path) == alone
     assert max(packing(tmp_path)) == pack
@@ -182,7 +182,7 @@ def test_neighbours_do_not_matter(alone: dict[str, tuple[bytes, ...]], tmp_path:
 
 def test_on_a_cpu_auto_is_one(alone: dict[str, tuple[bytes, ...]], tmp_path: Path) -> None:
     """One after the other, as they came."""
-    reports = list(worker.attempt(MIXED, Setting(tmp_path, "cpu")))
+    reports = list(worker.attempt(MIXED, WorkerSetting(tmp_path, "cpu")))
     assert [report.run for report in reports] == [spec.id for spec in MIXED]
     assert packing(tmp_path) == [1] * 6
     assert tables(tmp_path) == alone
@@ -211,7 +211,7 @@ def test_runs_survive_a_full_memory(
 
     monkeypatch.setattr(loop, name, initial if when == "start" else batches)
     with pytest.warns(RuntimeWarning, match="no memory left"):
-        reports = list(worker.attempt(MIXED, Setting(tmp_path, "cpu", pack=4)))
+        reports = list(worker.attempt(MIXED, WorkerSetting(tmp_path, "cpu", pack=4)))
     assert met
     assert {report.run: report.state for report in reports} == {spec.id: "diverged" if spec.seed == 5 else "done" for spec in MIXED}
     assert tables(tmp_path) == alone
@@ -230,7 +230,7 @@ def test_a_run_that_never_fits_is_failed_with_the_reason(tmp_path: Path, monkeyp
     monkeypatch.setattr(loop, "initial", initial)
     specs = [of(seed) for seed in range(3)]
     with pytest.warns(RuntimeWarning, match="no memory left"):
-        reports = {report.run: report for report in worker.attempt(specs, Setting(tmp_path, "cpu", pack=3))}
+        reports = {report.run: report for report in worker.attempt(specs, WorkerSetting(tmp_path, "cpu", pack=3))}
     assert [reports[spec.id].state for spec in specs] == ["done", "failed", "done"]
     assert state.reason(tmp_path / "runs" / specs[1].id) == f"OutOfMemoryError: {FULL}"
 
@@ -246,7 +246,7 @@ def test_a_broken_device_is_not_blamed_on_one_run(tmp_path: Path, monkeypatch: p
             yield rows
 
     monkeypatch.setattr(loop, "_batches", batches)
-    reports = list(worker.attempt([of(seed) for seed in range(4)], Setting(tmp_path, "cpu", pack=3)))
+    reports = list(worker.attempt([of(seed) for seed in range(4)], WorkerSetting(tmp_path, "cpu", pack=3)))
     assert [report.state for report in reports] == ["lost"] * 4
     assert all("AcceleratorError: CUDA error: an illegal memory access" in report.reason for report in reports)
     assert not list(tmp_path.glob("runs/*/FAILED"))
@@ -256,7 +256,7 @@ def test_a_claim_that_another_takes_leaves_the_pack_alone(
     alone: dict[str, tuple[bytes, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run whose claim is gone ends with that reason; one that another process holds is left to it; the others are what they were."""
-    monkeypatch.setattr(state, "_BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(claims, "BEAT_SECONDS", 0.01)
     taken, held = MIXED[1], MIXED[0]
     plain = loop._batches
 
@@ -269,8 +269,8 @@ def test_a_claim_that_another_takes_leaves_the_pack_alone(
             yield rows
 
     monkeypatch.setattr(loop, "_batches", batches)
-    with state.claimed(tmp_path / "runs" / held.id):
-        reports = {report.run: report for report in worker.attempt(MIXED, Setting(tmp_path, "cpu", pack=4))}
+    with claims.claimed(tmp_path / "runs" / held.id):
+        reports = {report.run: report for report in worker.attempt(MIXED, WorkerSetting(tmp_path, "cpu", pack=4))}
     assert reports[held.id].state == "running"
     assert reports[taken.id].state == "failed"
     assert "was taken over by another process" in reports[taken.id].reason

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from scipy.special import softmax
 
+from dominoes import tables
 from dominoes.errors import CurvesError, SpecError
+from dominoes.tables import SIMPLICITY
 from dominoes.yardstick import code_length
-from dominoes.yardstick.code_length import SIMPLICITY
 
 
 def test_blocks_double_and_end_with_all() -> None:
@@ -80,7 +81,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
     """`none` stays a word, seeds stay text, transforms are written the one way."""
     path = tmp_path / "s.csv"
     pd.DataFrame([row(low=None, high=None), row(transforms="noise=.5  gray", seed="0")]).to_csv(path, index=False)
-    table = code_length.read(path)
+    table = tables.read_simplicity(path)
     assert table["transforms"].tolist() == ["none", "noise=0.5 gray=1"]
     assert table["seed"].tolist() == ["all", "0"]
     assert table["low"].isna().tolist() == [True, False]
@@ -98,13 +99,13 @@ def test_broken_tables_are_named(tmp_path: Path, rows: list[dict[str, object]], 
     """What is wrong with a table is said with its name."""
     pd.DataFrame(rows, columns=list(SIMPLICITY)).to_csv(tmp_path / "s.csv", index=False)
     with pytest.raises(CurvesError, match=message):
-        code_length.read(tmp_path / "s.csv")
+        tables.read_simplicity(tmp_path / "s.csv")
 
 
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     """A missing file and missing columns."""
     with pytest.raises(CurvesError, match=r"no\.csv cannot be read as a table"):
-        code_length.read(tmp_path / "no.csv")
+        tables.read_simplicity(tmp_path / "no.csv")
     pd.DataFrame({"source": ["mnist"]}).to_csv(tmp_path / "s.csv", index=False)
     with pytest.raises(CurvesError, match="the column transforms, side, model"):
-        code_length.read(tmp_path / "s.csv")
+        tables.read_simplicity(tmp_path / "s.csv")

@@ -14,15 +14,15 @@ from click.testing import CliRunner
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 
+from dominoes import tables
 from dominoes.cli.main import main
-from dominoes.data.dominoes import probes
+from dominoes.data.probe_sets import probes
 from dominoes.data.sources import Source, load
 from dominoes.errors import RunError, SpecError
 from dominoes.spec import DominoSpec, RunSpec, Split, TrainSpec
-from dominoes.tables import CURVES
-from dominoes.yardstick import code_length, measurement
-from dominoes.yardstick.code_length import QUANTITIES, SIMPLICITY
-from dominoes.yardstick.measurement import Setting
+from dominoes.tables import CURVES, SIMPLICITY, SIMPLICITY_QUANTITIES
+from dominoes.yardstick import code_length, measurement, one_side
+from dominoes.yardstick.measurement import YardstickTask
 
 # Small steps and few: what is asked here is order, not size.
 HOW = TrainSpec(epochs=1, batch=32, lr=0.03, probe=200, measurements=12)
@@ -31,13 +31,13 @@ HOW = TrainSpec(epochs=1, batch=32, lr=0.03, probe=200, measurements=12)
 def length(source: Source, n: int, seed: int = 0, side: str = "top", how: TrainSpec = HOW) -> float:
     """Nats per label of the code of n labels."""
     ends = code_length.blocks(len(source.classes), n)
-    costs = [measurement.coded(source, side, how, n, seed, block)[0] for block in range(len(ends) - 1)]
+    costs = [one_side.coded(source, side, how, n, seed, block)[0] for block in range(len(ends) - 1)]
     return code_length.per_label(ends, len(source.classes), costs)
 
 
 @pytest.fixture
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measurement, "FEWEST_STEPS", 50)
+    monkeypatch.setattr(one_side, "FEWEST_STEPS", 50)
 
 
 LADDERS = {
@@ -103,12 +103,12 @@ def test_one_prototype_is_simpler_than_a_hundred(data: Path) -> None:
 def test_a_block_is_coded_by_what_came_before_it() -> None:
     """The network of a block sees its own labels neither in training nor in calibration: other labels there, the same network."""
     source = load("digits", Split.TRAIN)
-    rows = measurement.order(source, 320, 0)
+    rows = one_side.order(source, 320, 0)
     changed = source.labels.copy()
     changed[rows[160:]] = (changed[rows[160:]] + 1) % 10
     how = HOW.model_copy(update={"epochs": 1})
-    same = [measurement.coded(one, "top", how, 320, 0, 0) for one in (source, replace(source, labels=changed))]
-    later = [measurement.coded(one, "top", how, 320, 0, 1) for one in (source, replace(source, labels=changed))]
+    same = [one_side.coded(one, "top", how, 320, 0, 0) for one in (source, replace(source, labels=changed))]
+    later = [one_side.coded(one, "top", how, 320, 0, 1) for one in (source, replace(source, labels=changed))]
     assert same[0] == same[1]
     assert later[0][1] == later[1][1]
     assert later[0][0] != later[1][0]
@@ -119,19 +119,19 @@ def test_the_probe_is_that_of_a_dominoes_run() -> None:
     source = load("digits", Split.TEST)
     wanted = probes(DominoSpec(top="digits", bottom="textures"), 200, 0)["top"].deal
     for side in ("top", "bottom"):
-        found = measurement.probe(source, side, HOW).deal
+        found = one_side.probe(source, side, HOW).deal
         assert np.array_equal(found.index[side], wanted.index["top"])
         assert np.array_equal(found.label, wanted.label)
         assert (found.index["bottom" if side == "top" else "top"] == -1).all()
     with pytest.raises(SpecError, match=r"probe 900: the test split of digits has pictures for 3\d\d; use --probe"):
-        measurement.probe(source, "top", TrainSpec(probe=900))
+        one_side.probe(source, "top", TrainSpec(probe=900))
 
 
 def test_the_linear_model_is_scikit_learns() -> None:
     """Trained on all training pictures, tested on the probe; a solver that stops early says so."""
     source, test = (load("digits", split) for split in Split)
-    tests = measurement.probe(test, "top", HOW)
-    accuracy, status = measurement.linear(source, tests, "top", len(source.labels), 0)
+    tests = one_side.probe(test, "top", HOW)
+    accuracy, status = one_side.linear(source, tests, "top", len(source.labels), 0)
     model = LogisticRegression(C=0.1, tol=1e-3, max_iter=300).fit(source.pictures.reshape(len(source.labels), -1) / 255, source.labels)
     rows = tests.deal.index["top"]
     assert accuracy == pytest.approx(model.score(test.pictures[rows].reshape(len(rows), -1) / 255, test.labels[rows]), abs=0.011)
@@ -152,10 +152,10 @@ def test_learning_times_are_those_of_a_known_curve() -> None:
     for onset in (50, 60):
         accuracy = 0.1 + 0.8 / (1 + (np.maximum(time, 1e-9) / onset) ** -1.5)
         solos.append(solo(time, rng.binomial(1000, accuracy) / 1000))
-    half, how = measurement.learning_times(solos, 0.5, 10)
+    half, how = one_side.learning_times(solos, 0.5, 10)
     assert half == pytest.approx([64 * 50, 64 * 60], rel=0.06)
     assert how == "fit"
-    late, _ = measurement.learning_times(solos, 0.9, 10)
+    late, _ = one_side.learning_times(solos, 0.9, 10)
     assert late == pytest.approx([64 * 50 * 9 ** (1 / 1.5), 64 * 60 * 9 ** (1 / 1.5)], rel=0.1)
 
 
@@ -163,10 +163,10 @@ def test_where_no_fit_stands_the_crossing_counts() -> None:
     """A curve whose 90 % lie beyond the last step, and one that never rises."""
     time = np.unique(np.r_[0, np.rint(np.geomspace(1, 1000, 40))])
     rising = solo(time, np.clip(0.1 + 0.8 * time / 1000, 0, 1))
-    (at,), how = measurement.learning_times([rising], 0.9, 10)
+    (at,), how = one_side.learning_times([rising], 0.9, 10)
     assert how == "crossing"
     assert at == pytest.approx(64 * 900, rel=0.05)
-    (at,), how = measurement.learning_times([solo(time, np.full(len(time), 0.1))], 0.5, 10)
+    (at,), how = one_side.learning_times([solo(time, np.full(len(time), 0.1))], 0.5, 10)
     assert math.isnan(at)
     assert how == "not reached by every seed"
 
@@ -174,8 +174,8 @@ def test_where_no_fit_stands_the_crossing_counts() -> None:
 def test_the_work_is_bounded() -> None:
     """A block's model takes the epochs asked for, or a hundred steps where that is more."""
     how = TrainSpec(epochs=2, batch=64)
-    assert measurement._epochs(72, how) == 50
-    assert measurement._epochs(9216, how) == 2
+    assert one_side.epochs(72, how) == 50
+    assert one_side.epochs(9216, how) == 2
 
 
 def test_a_sweep_names_what_to_measure() -> None:
@@ -196,10 +196,10 @@ def test_a_sweep_names_what_to_measure() -> None:
 def test_more_pictures_than_there_are_and_divergence_are_refused() -> None:
     """n beyond the training split, before anything is trained; a loss that is not finite any more."""
     with pytest.raises(SpecError, match="n 99999: the train split of digits has 1442 pictures"):
-        measurement.measure([Setting("digits", n=99999, train=HOW)], [0])
+        measurement.measure([YardstickTask("digits", n=99999, train=HOW)], [0])
     wild = HOW.model_copy(update={"lr": 1e6})
     with pytest.raises(RunError, match=r"training on digits diverged at step \d+ .*use a lower --lr than 1e\+06"):
-        measurement.coded(load("digits", Split.TRAIN), "top", wild, 160, 0, 0)
+        one_side.coded(load("digits", Split.TRAIN), "top", wild, 160, 0, 0)
 
 
 def test_a_killed_process_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +213,7 @@ def test_a_killed_process_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(measurement, "_pool", lambda workers: contextlib.nullcontext(Broken()))
     with pytest.raises(RunError, match="a process of the yardstick was killed .* run it again with fewer --workers"):
-        measurement.measure([Setting("digits", n=320, train=HOW)], [0])
+        measurement.measure([YardstickTask("digits", n=320, train=HOW)], [0])
 
 
 @pytest.mark.slow
@@ -241,9 +241,9 @@ def test_the_command_writes_the_table_whatever_the_workers(tmp_path: Path) -> No
         assert result.stdout.startswith("digits (blur=1), bottom: code length ")
         texts.append(out.read_text(encoding="utf-8"))
     assert texts[0] == texts[1]
-    table = code_length.read(tmp_path / "1.csv")
+    table = tables.read_simplicity(tmp_path / "1.csv")
     assert tuple(table.columns) == SIMPLICITY
-    assert set(table["quantity"]) == set(QUANTITIES)
+    assert set(table["quantity"]) == set(SIMPLICITY_QUANTITIES)
     whole = table[table["quantity"] == "code length"].set_index("seed")["estimate"]
     assert whole["all"] == pytest.approx((whole["0"] + whole["1"]) / 2)
     row = table[(table["quantity"] == "code length") & (table["seed"] == "all")].iloc[0]
@@ -267,7 +267,7 @@ def test_a_time_that_a_seed_did_not_come_to_is_not_said() -> None:
             "low": 1,
             "high": 3,
         }
-        | {"low": 1, "high": 3, "status": code_length.UNREACHED if quantity == "samples to 90 %" else "ok"}
+        | {"low": 1, "high": 3, "status": tables.UNREACHED if quantity == "samples to 90 %" else "ok"}
         for quantity in of
     ]
     (said,) = measurement.sentences(pd.DataFrame(rows))

@@ -15,10 +15,11 @@ from dominoes.report.chart import Chart, Grid, Line, Panel
 from dominoes.report.charts.learning import probes_text
 from dominoes.report.results import SIMPLICITY, Results
 from dominoes.tables import CURVES
+from dominoes.theory.intervals import FAILS, HOLDS, FloatArray, number
 from dominoes.theory.questions import simplicity
-from dominoes.theory.sweep_comparison import QUANTITIES, compare_sweep
-from dominoes.theory.sweep_curves import SIDES, Curve, Sweep, sweep
-from dominoes.theory.verdicts import FAILS, HOLDS, FloatArray, number
+from dominoes.theory.questions.laws import QUANTITIES
+from dominoes.theory.sweep_comparison import compare_sweep
+from dominoes.theory.sweep_curves import SIDES, Curve, SweepCurves, arranged
 
 _FORMS = {"power law": (True, True), "exponential": (False, True), "linear": (False, False)}
 _LEVEL = 0.95
@@ -35,7 +36,7 @@ def charts(results: Results) -> tuple[list[Chart], list[str]]:
         return [], ["the runs differ in nothing but the seed: nothing is swept"] if len(results.curves) else []
     table = results.curves[[*CURVES, *results.fields]]
     try:
-        data = sweep(table, by=results.fields, classes_count=results.classes_count or 10)
+        data = arranged(table, by=results.fields, classes_count=results.classes_count or 10)
         laws = compare_sweep(
             table, by=results.fields, classes_count=results.classes_count or 10, questions=("laws", "no competition")
         ).table
@@ -56,7 +57,7 @@ def charts(results: Results) -> tuple[list[Chart], list[str]]:
     return found, [f"across the sweep: {note}" for note in notes]
 
 
-def _label(quantity: str, data: Sweep) -> str:
+def _label(quantity: str, data: SweepCurves) -> str:
     time = "dominoes seen" if data.time == "samples" else "steps"
     return {"onset": f"onset ({time})", "speed": "speed (per ln time)", "ceiling": "ceiling (accuracy)"}[quantity]
 
@@ -77,7 +78,7 @@ def _summary(values: FloatArray, log: bool) -> tuple[FloatArray, FloatArray, Flo
     return mean, low, high, count
 
 
-def _rest(data: Sweep, name: str) -> list[str]:
+def _rest(data: SweepCurves, name: str) -> list[str]:
     """For each point, the values of the other fields, in words."""
     others = [field for field in data.fields if field != name]
     count = len(data.values[name])
@@ -88,7 +89,7 @@ def _short(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _points(data: Sweep, name: str, side: str, quantity: str, values: FloatArray) -> pd.DataFrame:
+def _points(data: SweepCurves, name: str, side: str, quantity: str, values: FloatArray) -> pd.DataFrame:
     numbers = data.numbers(name)
     mean, low, high, count = _summary(values, quantity in ("onset", "speed"))
     x = list(map(str, data.values[name])) if numbers is None else numbers
@@ -128,7 +129,7 @@ def _with_law(table: pd.DataFrame, name: str, form: str, law: pd.Series | None) 
     return table
 
 
-def _against(data: Sweep, laws: pd.DataFrame, name: str, n: str) -> Chart | None:
+def _against(data: SweepCurves, laws: pd.DataFrame, name: str, n: str) -> Chart | None:
     """Onset, speed and ceiling of both sides against one field."""
     numbers = data.numbers(name)
     tables, panels, told = [], [], []
@@ -186,11 +187,11 @@ def _told(law: pd.Series, side: str, quantity: str, name: str) -> str:
     return f"{what[law['model']]}{number(law['estimate'])}{interval}, {law['verdict']}"
 
 
-def _replicates(data: Sweep, n: str) -> str:
+def _replicates(data: SweepCurves, n: str) -> str:
     return f"{data.n_seeds} seeds a point; {n}" if data.n_seeds > 1 else f"one seed a point, no intervals; {n}"
 
 
-def _competition(data: Sweep, laws: pd.DataFrame, n: str) -> list[Chart]:
+def _competition(data: SweepCurves, laws: pd.DataFrame, n: str) -> list[Chart]:
     """A side's onset and mean accuracy against the prevalence of the other side."""
     tables, panels = [], []
     for side, other in (("bottom", "top"), ("top", "bottom")):
@@ -251,7 +252,7 @@ def onsets(found: pd.DataFrame, n: str) -> Chart:
     return Chart("onsets", "Onset against simplicity", caption, table, (panel,), choice="dialled")
 
 
-def _heat(data: Sweep, x: str, y: str, n: str) -> list[Chart]:
+def _heat(data: SweepCurves, x: str, y: str, n: str) -> list[Chart]:
     """A quantity of both sides over two swept fields, averaged over whatever else is swept."""
     found = []
     for quantity in QUANTITIES:
@@ -275,11 +276,11 @@ def _heat(data: Sweep, x: str, y: str, n: str) -> list[Chart]:
     return found
 
 
-def _sorted(data: Sweep, name: str) -> list[str]:
+def _sorted(data: SweepCurves, name: str) -> list[str]:
     return [_short(value) for value in data.values[name]]
 
 
-def _ordered(table: pd.DataFrame, data: Sweep, names: Sequence[str]) -> pd.DataFrame:
+def _ordered(table: pd.DataFrame, data: SweepCurves, names: Sequence[str]) -> pd.DataFrame:
     """Rows so that the values of each field first appear in increasing order; the values are text from here on."""
     keys = {}
     for name in names:

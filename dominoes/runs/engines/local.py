@@ -8,66 +8,15 @@ import queue
 import subprocess
 import sys
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from dominoes.runs import state
-from dominoes.runs.engines.protocol import BY_ANOTHER, ENVIRONMENT, MOST_TOGETHER, Report, Setting, composed, failed
+from dominoes.runs.engines.protocol import ENVIRONMENT, MOST_TOGETHER, RunReport, WorkerSetting, composed, failed
 from dominoes.spec import RunSpec
-
-Engine = Callable[[Iterator[RunSpec]], Iterator[Report]]
 
 # A run that ends its process so often is at fault itself.
 _ATTEMPTS = 2
-_POLL_SECONDS = 0.5
-
-
-def launch(runs: Iterable[RunSpec], engine: Engine, out: Path, *, keep_going: bool = False) -> Iterator[Report]:
-    """Execute runs; yield a report of each as it ends.
-
-    Runs that another launch is at are waited for, and taken over if that one dies.
-
-    Args:
-        runs: to execute, in this order.
-        engine: takes specs when it can start one, gives reports as they come.
-        out: results folder.
-        keep_going: after a failure start further runs; else those at work end and no new one starts.
-    """
-    stopped = False
-    elsewhere: list[RunSpec] = []
-    todo = list(runs)
-    watch = state.Watch()
-
-    def feed(specs: list[RunSpec]) -> Iterator[RunSpec]:
-        for spec in specs:
-            if stopped:
-                return
-            yield spec
-
-    while todo:
-        known = {spec.id: spec for spec in todo}
-        for report in engine(feed(todo)):
-            if report.state == "running":
-                elsewhere.append(known[report.run])
-                continue
-            stopped = stopped or (report.state == "failed" and not keep_going)
-            yield report
-        todo = []
-        while elsewhere and not todo and not stopped:
-            for spec in elsewhere:
-                place = out / state.RUNS / spec.id
-                if (place / state.DONE).exists():
-                    yield Report(spec.id, "done", BY_ANOTHER)
-                elif watch.holder(place) is None:
-                    todo.append(spec)
-                else:
-                    continue
-                elsewhere.remove(spec)
-                break
-            else:
-                time.sleep(_POLL_SECONDS)
 
 
 def workers_here(device: str) -> int:
@@ -87,7 +36,7 @@ def gpus(device: str) -> int:
 class _Process:
     """A worker process and the thread that waits for its replies."""
 
-    def __init__(self, setting: Setting, gpu: str | None, replies: queue.SimpleQueue[tuple[_Process, str | None]]):
+    def __init__(self, setting: WorkerSetting, gpu: str | None, replies: queue.SimpleQueue[tuple[_Process, str | None]]):
         root = str(Path(__file__).parents[3])
         environment = os.environ | ENVIRONMENT
         # The workers' package is this one, wherever this process was started.
@@ -97,7 +46,7 @@ class _Process:
         self.gpu = gpu
         self.jobs: dict[str, RunSpec] = {}
         # Of runs that it said are lost: why.
-        self.lost: dict[str, Report] = {}
+        self.lost: dict[str, RunReport] = {}
         # Whether it has a run that is to be tried by itself.
         self.alone = False
         self._popen = subprocess.Popen(
@@ -144,7 +93,7 @@ class _Process:
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def local(specs: Iterator[RunSpec], setting: Setting, *, workers: int) -> Iterator[Report]:
+def local(specs: Iterator[RunSpec], setting: WorkerSetting, *, workers: int) -> Iterator[RunReport]:
     """Execute runs in processes of one thread each; yield a report of each as it ends.
 
     A process that dies costs the runs that it was at. Each is tried once more, by itself, so that if a process dies again it is clear at
@@ -191,7 +140,7 @@ def local(specs: Iterator[RunSpec], setting: Setting, *, workers: int) -> Iterat
             if process not in processes:
                 continue
             if line is not None:
-                report = Report.loads(line)
+                report = RunReport.loads(line)
                 if report.state == "lost":
                     process.lost[report.run] = report
                     continue
@@ -213,7 +162,7 @@ def local(specs: Iterator[RunSpec], setting: Setting, *, workers: int) -> Iterat
                     suspects.append(spec)
                     continue
                 sentence = f"the worker process ended ({how}) at this run, {_ATTEMPTS} times; signal 9 often means too little memory"
-                lost = process.lost.get(spec.id, Report(spec.id, "lost", sentence))
+                lost = process.lost.get(spec.id, RunReport(spec.id, "lost", sentence))
                 yield failed(spec, setting.out, lost.reason, lost.trace)
             alone = bool(suspects)
             again = suspects.popleft() if suspects else next(source, None)

@@ -14,8 +14,8 @@ from typing import Any
 
 from dominoes import files
 from dominoes.errors import DominoesError, RunError
-from dominoes.runs import state
-from dominoes.runs.engines.protocol import ENVIRONMENT, MOST_TOGETHER, Report, Setting, composed, failed
+from dominoes.runs import claims, state
+from dominoes.runs.engines.protocol import ENVIRONMENT, MOST_TOGETHER, RunReport, WorkerSetting, composed, failed
 from dominoes.spec import RunSpec
 
 # How often ray starts a run again whose process or machine died.
@@ -25,8 +25,8 @@ Folder = dict[str, bytes]
 
 
 def on_ray(
-    specs: Iterator[RunSpec], *, setting: Setting, workers: int | None = None, address: str | None = None, collect: bool = False
-) -> Iterator[Report]:
+    specs: Iterator[RunSpec], *, setting: WorkerSetting, workers: int | None = None, address: str | None = None, collect: bool = False
+) -> Iterator[RunReport]:
     """Execute runs as ray tasks, one CPU core or one GPU each, on a GPU several runs a task; yield a report of each as it ends.
 
     Runs whose process or machine dies are started again by ray. They find their own folders, so a shared file system is expected unless
@@ -65,7 +65,7 @@ def _join(ray: Any, workers: int | None, address: str | None) -> None:
         raise RunError(f"the ray cluster at {address or 'this machine'} cannot be used ({' '.join(str(error).split())[:200]})") from error
 
 
-def _execute(ray: Any, specs: Iterator[RunSpec], setting: Setting, workers: int | None, collect: bool) -> Iterator[Report]:
+def _execute(ray: Any, specs: Iterator[RunSpec], setting: WorkerSetting, workers: int | None, collect: bool) -> Iterator[RunReport]:
     graphics = setting.device in ("auto", "cuda") and ray.cluster_resources().get("GPU", 0) > 0
     unit = "GPU" if graphics else "CPU"
     where = replace(setting, device=setting.device if setting.device != "auto" else "cuda" if graphics else "cpu")
@@ -77,7 +77,7 @@ def _execute(ray: Any, specs: Iterator[RunSpec], setting: Setting, workers: int 
     # Runs of packs that ray gave up: each by itself, so that the one at fault is found.
     suspects: deque[RunSpec] = deque()
     with ExitStack() as everything:
-        held: dict[str, tuple[ExitStack, state.Claim]] = {}
+        held: dict[str, tuple[ExitStack, claims.Claim]] = {}
         while True:
             room = min(workers or 10**9, max(1, int(ray.cluster_resources().get(unit, 0)))) - len(at_work)
             packs = [[suspects.popleft()] for _ in range(min(room, len(suspects)))]
@@ -89,9 +89,9 @@ def _execute(ray: Any, specs: Iterator[RunSpec], setting: Setting, workers: int 
                 if collect:
                     try:
                         hold = everything.enter_context(ExitStack())
-                        held[spec.id] = hold, hold.enter_context(state.claimed(setting.out / state.RUNS / spec.id))
-                    except state.Busy as error:
-                        yield Report(spec.id, "running", str(error))
+                        held[spec.id] = hold, hold.enter_context(claims.claimed(setting.out / state.RUNS / spec.id))
+                    except claims.Busy as error:
+                        yield RunReport(spec.id, "running", str(error))
                         continue
                 pack.append(spec)
             for pack in packs + fresh:
@@ -126,7 +126,7 @@ def _task(specs: list[str], setting: str, collect: bool) -> Iterator[tuple[str, 
     """What a ray process does with some runs: of each the report, and the folder's files if they are to be brought back."""
     from dominoes.runs.engines import worker
 
-    runs, where = [RunSpec.model_validate_json(spec) for spec in specs], Setting.loads(setting)
+    runs, where = [RunSpec.model_validate_json(spec) for spec in specs], WorkerSetting.loads(setting)
     with tempfile.TemporaryDirectory(prefix="dominoes-") as folder:
         for report in worker.attempt(runs, replace(where, out=Path(folder)) if collect else where):
             if report.state == "lost":
@@ -136,26 +136,26 @@ def _task(specs: list[str], setting: str, collect: bool) -> Iterator[tuple[str, 
             yield report.dumps(), {file.name: file.read_bytes() for file in found if file.is_file()}
 
 
-def _next(ray: Any, stream: Any) -> tuple[Report | None, Folder]:
+def _next(ray: Any, stream: Any) -> tuple[RunReport | None, Folder]:
     """The next report of a pack; none if all were given; lost, of no run, if ray gave the pack up."""
     try:
         line, content = ray.get(next(stream))
-        return Report.loads(line), content
+        return RunReport.loads(line), content
     except StopIteration:
         return None, {}
     except ray.exceptions.RayError as error:
         reason = f"ray gave the run up after {_RETRIES} retries: {' '.join(str(error).split())[:300]}"
-        return Report("", "lost", reason, traceback.format_exc()), {}
+        return RunReport("", "lost", reason, traceback.format_exc()), {}
 
 
-def _install(claim: state.Claim, report: Report, content: Folder) -> Report:
+def _install(claim: claims.Claim, report: RunReport, content: Folder) -> RunReport:
     """Write a run folder that came back as bytes, DONE last."""
     folder = claim.path.parent
     try:
         if report.state == "failed":
             claim.fail(report.reason, report.trace)
             return report
-        for mark in (state.DONE, state.FAILED):
+        for mark in (state.DONE, claims.FAILED):
             (folder / mark).unlink(missing_ok=True)
         for name in sorted(content, key=lambda name: (name == state.DONE, name)):
             files.write(folder / name, content[name])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dominoes.data import dealing, folder
 from dominoes.errors import DatasetError, OutputError, RunError
-from dominoes.runs import state
+from dominoes.runs import claims, state
 from dominoes.spec import DominoSpec, RunSpec
 
 # Read by the memory allocator and by numerical libraries before Python starts. glibc would return big tensors to the kernel after
@@ -30,7 +31,7 @@ BY_ANOTHER = "by another launch"
 
 
 @dataclass(frozen=True)
-class Setting:
+class WorkerSetting:
     """Where a worker works.
 
     Attributes:
@@ -54,14 +55,14 @@ class Setting:
         return json.dumps(asdict(self), default=str)
 
     @classmethod
-    def loads(cls, text: str) -> Setting:
+    def loads(cls, text: str) -> WorkerSetting:
         """From a line of JSON."""
         values = json.loads(text)
         return cls(**values | {name: Path(values[name]) for name in ("out", "data") if values[name]})
 
 
 @dataclass(frozen=True)
-class Report:
+class RunReport:
     """What became of a run.
 
     Attributes:
@@ -83,7 +84,7 @@ class Report:
         return json.dumps(asdict(self))
 
     @classmethod
-    def loads(cls, line: str) -> Report:
+    def loads(cls, line: str) -> RunReport:
         """From a line of JSON. Raises RunError if it is none."""
         try:
             return cls(**json.loads(line))
@@ -96,19 +97,19 @@ def dataset_folder(spec: DominoSpec, out: Path) -> Path:
     return Path(out) / "datasets" / spec.id
 
 
-def failed(spec: RunSpec, out: Path, reason: str, trace: str, seconds: float = 0.0) -> Report:
+def failed(spec: RunSpec, out: Path, reason: str, trace: str, seconds: float = 0.0) -> RunReport:
     """Mark a run FAILED that came to no end of its own."""
     try:
-        with state.claimed(Path(out) / state.RUNS / spec.id) as claim:
+        with claims.claimed(Path(out) / state.RUNS / spec.id) as claim:
             claim.fail(reason, trace)
-    except state.Busy as error:
-        return Report(spec.id, "running", str(error), seconds=seconds)
+    except claims.Busy as error:
+        return RunReport(spec.id, "running", str(error), seconds=seconds)
     except OutputError as error:
         reason = f"{reason} ({error})"
-    return Report(spec.id, "failed", reason, trace, seconds)
+    return RunReport(spec.id, "failed", reason, trace, seconds)
 
 
-def compose(spec: DominoSpec, setting: Setting) -> None:
+def compose(spec: DominoSpec, setting: WorkerSetting) -> None:
     """Keep the dataset of a spec where every worker finds it, unless it is there already. Raises OutputError, Infeasible, SourceError."""
     place = dataset_folder(spec, setting.out)
     if _readable(place, setting):
@@ -122,7 +123,7 @@ def compose(spec: DominoSpec, setting: Setting) -> None:
             raise
 
 
-def _readable(place: Path, setting: Setting) -> bool:
+def _readable(place: Path, setting: WorkerSetting) -> bool:
     try:
         folder.read(place, data=setting.data, download=setting.download)
     except DatasetError:
@@ -130,7 +131,7 @@ def _readable(place: Path, setting: Setting) -> bool:
     return True
 
 
-def composed(specs: Iterator[RunSpec], setting: Setting) -> Iterator[RunSpec]:
+def composed(specs: Iterator[RunSpec], setting: WorkerSetting) -> Iterator[RunSpec]:
     """The specs, each once its dataset is there."""
     done: set[DominoSpec] = set()
     for spec in specs:
@@ -138,3 +139,55 @@ def composed(specs: Iterator[RunSpec], setting: Setting) -> Iterator[RunSpec]:
             compose(spec.dataset, setting)
             done.add(spec.dataset)
         yield spec
+
+
+Engine = Callable[[Iterator[RunSpec]], Iterator[RunReport]]
+
+
+POLL_SECONDS = 0.5
+
+
+def launch(runs: Iterable[RunSpec], engine: Engine, out: Path, *, keep_going: bool = False) -> Iterator[RunReport]:
+    """Execute runs; yield a report of each as it ends.
+
+    Runs that another launch is at are waited for, and taken over if that one dies.
+
+    Args:
+        runs: to execute, in this order.
+        engine: takes specs when it can start one, gives reports as they come.
+        out: results folder.
+        keep_going: after a failure start further runs; else those at work end and no new one starts.
+    """
+    stopped = False
+    elsewhere: list[RunSpec] = []
+    todo = list(runs)
+    watch = claims.Watch()
+
+    def feed(specs: list[RunSpec]) -> Iterator[RunSpec]:
+        for spec in specs:
+            if stopped:
+                return
+            yield spec
+
+    while todo:
+        known = {spec.id: spec for spec in todo}
+        for report in engine(feed(todo)):
+            if report.state == "running":
+                elsewhere.append(known[report.run])
+                continue
+            stopped = stopped or (report.state == "failed" and not keep_going)
+            yield report
+        todo = []
+        while elsewhere and not todo and not stopped:
+            for spec in elsewhere:
+                place = out / state.RUNS / spec.id
+                if (place / state.DONE).exists():
+                    yield RunReport(spec.id, "done", BY_ANOTHER)
+                elif watch.holder(place) is None:
+                    todo.append(spec)
+                else:
+                    continue
+                elsewhere.remove(spec)
+                break
+            else:
+                time.sleep(POLL_SECONDS)

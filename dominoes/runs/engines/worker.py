@@ -20,19 +20,18 @@ from functools import lru_cache
 
 import torch
 
-from dominoes.data import dealing, dominoes, folder
+from dominoes.data import dealing, folder, probe_sets
 from dominoes.data.dealing import Dealt
 from dominoes.data.dominoes import Dominoes
 from dominoes.errors import DatasetError
-from dominoes.runs import execution, state
-from dominoes.runs.engines.protocol import BY_ANOTHER, MOST_TOGETHER, Report, Setting, dataset_folder, failed
+from dominoes.runs import claims, execution
+from dominoes.runs.engines.protocol import BY_ANOTHER, MOST_TOGETHER, RunReport, WorkerSetting, dataset_folder, failed
 from dominoes.spec import DominoSpec, RunSpec
-from dominoes.training.device import Lane, broken
-from dominoes.training.loop import device_of
+from dominoes.training.device import Device, broken, device_of
 from dominoes.training.turns import CardMemory, Pack
 
 
-def check(specs: Iterable[RunSpec], setting: Setting) -> None:
+def check(specs: Iterable[RunSpec], setting: WorkerSetting) -> None:
     """Make the probes of every run, and look for the device, so that what no run could do is said before the first one starts.
 
     Raises SpecError, SourceError, DeviceError.
@@ -42,7 +41,7 @@ def check(specs: Iterable[RunSpec], setting: Setting) -> None:
         _probes(look, how.probe, how.probe_seed, setting)
 
 
-def together(setting: Setting) -> Pack[RunSpec, Report]:
+def together(setting: WorkerSetting) -> Pack[RunSpec, RunReport]:
     """An empty pack for the runs of a worker."""
     cuda = setting.device in ("auto", "cuda") and torch.cuda.is_available()
     limit = setting.pack or (MOST_TOGETHER if cuda else 1)
@@ -50,7 +49,7 @@ def together(setting: Setting) -> Pack[RunSpec, Report]:
     return Pack(lambda spec, count: _turns(spec, setting, count), limit, memory)
 
 
-def reports(pack: Pack[RunSpec, Report], setting: Setting) -> Iterator[Report]:
+def reports(pack: Pack[RunSpec, RunReport], setting: WorkerSetting) -> Iterator[RunReport]:
     """Give every run of the pack a turn; yield the reports of those that end.
 
     Where the device broke down all are reported lost, each with the reason; this process can do nothing more for them, and ends.
@@ -65,10 +64,10 @@ def reports(pack: Pack[RunSpec, Report], setting: Setting) -> Iterator[Report]:
             yield failed(ended.key, setting.out, reason, ended.trace, ended.seconds)
             continue
         for spec in (ended.key, *pack.keys):
-            yield Report(spec.id, "lost", reason, ended.trace, ended.seconds)
+            yield RunReport(spec.id, "lost", reason, ended.trace, ended.seconds)
 
 
-def attempt(specs: Iterable[RunSpec], setting: Setting) -> Iterator[Report]:
+def attempt(specs: Iterable[RunSpec], setting: WorkerSetting) -> Iterator[RunReport]:
     """Execute runs in one pack; yield a report of each as it ends, whatever goes wrong. After one that is lost all are (`reports`)."""
     pack = together(setting)
     for spec in specs:
@@ -80,7 +79,7 @@ def attempt(specs: Iterable[RunSpec], setting: Setting) -> Iterator[Report]:
             yield report
 
 
-def _turns(spec: RunSpec, setting: Setting, packing: Callable[[], int]) -> Generator[None, None, Report]:
+def _turns(spec: RunSpec, setting: WorkerSetting, packing: Callable[[], int]) -> Generator[None, None, RunReport]:
     """One run by turns; whatever goes wrong is in the report, and in the run's folder if that can be written.
 
     Raises what is wrong with the device.
@@ -89,26 +88,26 @@ def _turns(spec: RunSpec, setting: Setting, packing: Callable[[], int]) -> Gener
     try:
         dealt = _dealt(spec.dataset, setting)
         tests = _probes(spec.dataset.look, spec.train.probe, spec.train.probe_seed, setting)
-        lane = Lane(device_of(setting.device), spec.train.precision, deterministic=setting.deterministic)
+        lane = Device(device_of(setting.device), spec.train.precision, deterministic=setting.deterministic)
     except Exception as error:
         if execution.of_device(error):
             raise
         return failed(spec, setting.out, execution.failure(error), traceback.format_exc(), time.perf_counter() - began)
     try:
         outcome = yield from execution.turns(spec, dealt, tests, setting.out, lane, packing=packing, repair=True)
-    except state.Busy as error:
-        return Report(spec.id, "running", str(error), seconds=time.perf_counter() - began)
+    except claims.Busy as error:
+        return RunReport(spec.id, "running", str(error), seconds=time.perf_counter() - began)
     except Exception as error:
         if execution.of_device(error):
             raise
-        return Report(spec.id, "failed", execution.failure(error), traceback.format_exc(), time.perf_counter() - began)
+        return RunReport(spec.id, "failed", execution.failure(error), traceback.format_exc(), time.perf_counter() - began)
     result = "diverged" if outcome.environment["status"] == "diverged" else "done"
-    return Report(spec.id, result, "" if outcome.fresh else BY_ANOTHER, seconds=time.perf_counter() - began)
+    return RunReport(spec.id, result, "" if outcome.fresh else BY_ANOTHER, seconds=time.perf_counter() - began)
 
 
 # As many as a pack may hold.
 @lru_cache(maxsize=MOST_TOGETHER)
-def _dealt(spec: DominoSpec, setting: Setting) -> Dealt:
+def _dealt(spec: DominoSpec, setting: WorkerSetting) -> Dealt:
     try:
         return folder.read(dataset_folder(spec, setting.out), data=setting.data, download=setting.download)
     except DatasetError:
@@ -117,8 +116,8 @@ def _dealt(spec: DominoSpec, setting: Setting) -> Dealt:
 
 
 @lru_cache(maxsize=4)
-def _probes(look: DominoSpec, n: int, seed: int, setting: Setting) -> Mapping[str, Dominoes]:
-    return dominoes.probes(look, n, seed, data=setting.data, download=setting.download)
+def _probes(look: DominoSpec, n: int, seed: int, setting: WorkerSetting) -> Mapping[str, Dominoes]:
+    return probe_sets.probes(look, n, seed, data=setting.data, download=setting.download)
 
 
 def serve() -> None:
@@ -130,7 +129,7 @@ def serve() -> None:
     os.dup2(2, 1)
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
-    setting = Setting.loads(lines.get())
+    setting = WorkerSetting.loads(lines.get())
     pack = together(setting)
     lost = False
     while not lost:

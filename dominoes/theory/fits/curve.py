@@ -13,27 +13,18 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy.optimize import isotonic_regression
 from scipy.special import stdtrit, xlogy
 
-from dominoes import tables
 from dominoes.errors import FitError
 from dominoes.theory.fits.families import BASELINES, FAMILIES
 from dominoes.theory.fits.least_squares import Array
-from dominoes.theory.fits.one_seed import Curves, Quantity, Single, coordinates, evaluate, fit_each, has_risen
-from dominoes.theory.fits.pattern_model import PatternFit, fit_patterns
-
-__all__ = ["FITS", "METRICS", "SHAPES", "CurveFit", "PatternFit", "fit_curve", "fit_patterns", "fit_table"]
+from dominoes.theory.fits.one_seed import coordinates, evaluate, fit_each, has_risen
+from dominoes.theory.fits.records import Curves, Quantity, Single
 
 #: Every family of `fit_curve`, the two baselines last.
 SHAPES = (*FAMILIES, *BASELINES)
 METRICS = ("accuracy", "loss")
-#: Columns of the table of `fit_table`; those of swept parameters follow.
-FITS = (
-    *("run", "seed", "split", "kind", "metric", "family", "time", "n_points", "ceiling", "ceiling_se", "speed", "speed_se"),
-    *("onset", "onset_se", "floor", "rmse", "deviance", "status"),
-)
 
 _LEVEL = 0.95
 
@@ -148,7 +139,7 @@ def fit_curve(
     if examples is not None:
         examples = np.broadcast_to(examples, values.shape)
     floor = chance if chance is None or metric == "accuracy" else -math.log(chance)
-    fits = _fit_all(Curves(steps, values, examples, floor, metric == "accuracy"), family)
+    fits = fit_all(Curves(steps, values, examples, floor, metric == "accuracy"), family)
     return fits[0] if len(fits) == 1 else _over_seeds(fits)
 
 
@@ -179,7 +170,7 @@ def _check(steps: Array, values: Array, family: str, metric: str, chance: float 
             raise FitError(f"n has shape {examples.shape}, expected one that broadcasts to {values.shape}") from None
 
 
-def _fit_all(curves: Curves, family: str) -> list[CurveFit]:
+def fit_all(curves: Curves, family: str) -> list[CurveFit]:
     """Each curve's own fit."""
     last = float(curves.steps[-1])
     if family in FAMILIES:
@@ -344,58 +335,3 @@ def _mean(values: Sequence[float]) -> Quantity:
         return Quantity()
     spread = float(np.std(known, ddof=1)) if len(known) > 1 else 0.0
     return Quantity(float(np.mean(known)), spread / math.sqrt(len(known)) if spread > 0 else math.nan)
-
-
-def fit_table(
-    curves: pd.DataFrame,
-    *,
-    families: Sequence[str] = SHAPES,
-    metrics: Sequence[str] = METRICS,
-    chance: float | None = 0.1,
-) -> pd.DataFrame:
-    """Fit every (run, split, kind, metric) of a table of learning curves with every family.
-
-    Args:
-        curves: long form (see `curves.CURVES`); further columns that are constant within each run, the swept parameters, are carried over.
-        families: of SHAPES.
-        metrics: of METRICS. Accuracies are fitted by binomial deviance with the table's n, losses by least squares.
-        chance: 1/K (see `fit_curve`).
-
-    Returns the columns FITS, then the swept ones; one row a curve and family, in the order of the runs in the table. NaN where nothing
-    could be estimated; `status` says why. The names of further columns that vary within a run, and so belong to no fit, are in
-    `.attrs["left_out"]`.
-
-    Raises CurvesError on a table that breaks its contract, FitError on an unknown family or metric.
-    """
-    table = tables.check(curves)
-    for name, given, known in (("family", families, SHAPES), ("metric", metrics, METRICS)):
-        unknown = [one for one in given if one not in known]
-        if unknown:
-            raise FitError(f"{name} is {unknown[0]!r}, expected one of {', '.join(known)}")
-    if chance is not None and not 0 < chance < 1:
-        raise FitError(f"chance is {chance}, expected a share between 0 and 1, or None to fit the level before learning")
-    further = [column for column in table.columns if column not in tables.CURVES]
-    varying = [column for column in further if (table.groupby("run")[column].nunique(dropna=False) > 1).any()]
-    swept = [column for column in further if column not in varying]
-    groups = [table.iloc[rows] for rows in table.groupby(["run", "split", "kind"], sort=False).indices.values()]
-    # Curves on one grid are fitted side by side: the same numbers, several times faster.
-    alike: dict[bytes, list[int]] = {}
-    for number, group in enumerate(groups):
-        alike.setdefault(group["step"].to_numpy(float).tobytes(), []).append(number)
-    rows: dict[tuple[int, int, int], dict[str, object]] = {}
-    for numbers in alike.values():
-        steps = groups[numbers[0]]["step"].to_numpy(float)
-        examples = np.stack([groups[number]["n"].to_numpy(float) for number in numbers])
-        for m, metric in enumerate(metrics):
-            values = np.stack([groups[number][metric].to_numpy(float) for number in numbers])
-            rising = metric == "accuracy"
-            floor = chance if chance is None or rising else -math.log(chance)
-            batch = Curves(steps, values, examples if rising else None, floor, rising)
-            for f, family in enumerate(families):
-                for number, fit in zip(numbers, _fit_all(batch, family), strict=True):
-                    first = groups[number].iloc[0]
-                    row = {column: first[column] for column in (*FITS[:4], *swept)}
-                    rows[number, m, f] = row | {column: getattr(fit, column) for column in FITS[4:]}
-    result = pd.DataFrame([rows[key] for key in sorted(rows)], columns=[*FITS, *swept])
-    result.attrs["left_out"] = varying
-    return result

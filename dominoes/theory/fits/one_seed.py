@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +10,7 @@ from scipy.optimize import isotonic_regression
 
 from dominoes.theory.fits.families import FAMILIES, Family, half
 from dominoes.theory.fits.least_squares import Array, Objective, Rows, minimise
+from dominoes.theory.fits.records import Curves, Quantity, Single
 
 # Columns of the parameters of a curve: floor, ceiling, ln α, b, ln ν. On the linear axis x = step / last step.
 _FLOOR, _CEILING, _SPEED, _PLACE, _SHAPE = range(5)
@@ -25,45 +25,6 @@ _CERTAIN = 1e-9
 _LEVELLED = 0.9
 # Smallest eigenvalue of the information, in the units of each parameter, below which the points leave some combination of them open.
 _UNSETTLED = 1e-8
-
-
-@dataclass(frozen=True)
-class Curves:
-    """R curves on one grid: steps (N,), values (R, N) with NaN where missing, number of examples (R, N) or None, and what they are.
-
-    `floor` is the level before learning, None if it is to be fitted; `rising` is True for an accuracy, False for a loss.
-    """
-
-    steps: Array
-    values: Array
-    examples: Array | None
-    floor: float | None
-    rising: bool
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """An estimate and its standard error (NaN where there is none)."""
-
-    value: float = math.nan
-    error: float = math.nan
-
-
-@dataclass(frozen=True)
-class Single:
-    """What one curve says. `level` is set, and the rest is not, where the curve is flat. Onset and speed are ln(onset), ln(speed)."""
-
-    status: str
-    learned: bool
-    converged: bool
-    level: float = math.nan
-    parameters: Array = field(default_factory=lambda: np.full(5, math.nan))
-    named: dict[str, Quantity] = field(default_factory=dict)
-    floor: float = math.nan
-    ceiling: Quantity = Quantity()
-    log_speed: Quantity = Quantity()
-    log_onset: Quantity = Quantity()
-    freedom: float = math.nan
 
 
 def has_risen(curves: Curves) -> npt.NDArray[np.bool_]:

@@ -7,9 +7,10 @@ import math
 import numpy as np
 
 from dominoes.theory.fits.curve import fit_curve
-from dominoes.theory.rules import calibrated_loss, deviance, fired, rmse
-from dominoes.theory.run_arrays import Panel, log_time_weights
-from dominoes.theory.verdicts import Answer, FloatArray, Options, gathered, number
+from dominoes.theory.intervals import FloatArray, number
+from dominoes.theory.rules import deviance, rmse
+from dominoes.theory.run_arrays import RunArrays, log_time_weights
+from dominoes.theory.verdicts import Answer, Options, gathered
 
 # Measured steps that are averaged at either end of a fall: one is as noisy as its 1,000 pictures, many would hide a short fall.
 _STRETCH = 3
@@ -18,18 +19,16 @@ _FITTED = (0.5, 0.7)
 # Free parameters of the rivals of one pattern, which has three: ceiling, speed and inflection.
 _RIVALS = {"gompertz": 3, "weibull": 3, "power": 3, "exponential": 2, "richards": 4, "isotonic": 0, "last": 0}
 _FEWEST = 5
-# Nats between the two readings of a loss below which they are one.
-_APART = 1e-3
 
 
-def empties(data: Panel, options: Options) -> Answer:
+def empties(data: RunArrays, options: Options) -> Answer:
     """Empties show nothing: accuracy 1/K and loss ln K at all times (design.md section 7)."""
     K = data.classes_count
     chance = (("accuracy", "1/K", 1 / K, options.margins.accuracy), ("loss", "ln K", math.log(K), options.margins.loss))
     return gathered(_empty(data, options, *each) for each in chance)
 
 
-def _empty(data: Panel, options: Options, column: str, name: str, expected: float, margin: float) -> Answer:
+def _empty(data: RunArrays, options: Options, column: str, name: str, expected: float, margin: float) -> Answer:
     measured = data.common([(column, "empty")])
     if isinstance(measured, str):
         return options.unanswered("empties", measured, len(data.runs), model=column)
@@ -46,41 +45,7 @@ def _empty(data: Panel, options: Options, column: str, name: str, expected: floa
     return Answer((row,), (), measured.notes)
 
 
-def reading(data: Panel, options: Options, side: str) -> Answer:
-    """Where the loss of a side lies between two readings of the same accuracy, over the log time in which the side is known.
-
-    0: the network is sure when the pattern fires and uniform when not, L = (1 − p) ln K. 1: calibrated but cannot tell, the entropy of
-    being right as often as it is (`calibrated_loss`). Above 1 it is more sure than it is right.
-    """
-    measured = data.common([("accuracy", side), ("loss", side)])
-    if isinstance(measured, str):
-        return options.unanswered("loss reading", measured, len(data.runs), side=side)
-    K = data.classes_count
-    accuracy, loss = measured.values
-    p = fired(accuracy, K)
-    used = (p.mean(axis=0) > options.margins.known) & (measured.weights > 0)
-    if used.sum() < 3:
-        return options.unanswered("loss reading", "it is hardly learned, and the readings agree at chance", measured.n_seeds, side=side)
-    weights = np.where(used, measured.weights, 0.0) / measured.weights[used].sum()
-    sure = (1 - p) * math.log(K)
-    above, below = (loss - sure) @ weights, (calibrated_loss(accuracy, K) - sure) @ weights
-    if below.min() < _APART:
-        return options.unanswered("loss reading", "it is so well known that the readings agree", measured.n_seeds, side=side)
-    interval = options.bootstrap(measured.n_seeds).interval(lambda w: np.asarray((w @ above) / (w @ below)))
-    margin = options.margins.reading
-    rows = [
-        options.judge(
-            "loss reading", f"one-sided loss of the {side} is {model}", "place of the loss between sure or uniform (0) and calibrated (1)",
-            interval, (value - margin, value + margin), measured.n_seeds,
-            also="the network is more sure than it is right" if interval.low > 1 + margin else "",
-            side=side, model=model, expected=value, n=measured.n,
-        )
-        for model, value in (("sure or uniform", 0.0), ("calibrated", 1.0))
-    ]  # fmt: skip
-    return Answer(tuple(rows), (), measured.notes)
-
-
-def held_out_time(data: Panel, options: Options) -> Answer:
+def held_out_time(data: RunArrays, options: Options) -> Answer:
     """Fit each one-sided accuracy on the first half, and on the first 70 %, of log time, and score the rest.
 
     The pattern model is one pattern, p(t) = γ / (1 + exp(−α (t − b))) above chance (arXiv 2303.06173), in t or in ln t, whichever
@@ -91,7 +56,7 @@ def held_out_time(data: Panel, options: Options) -> Answer:
     return gathered(_held_out(data, options, side, share) for side in ("top", "bottom") for share in _FITTED)
 
 
-def _held_out(data: Panel, options: Options, side: str, share: float) -> Answer:
+def _held_out(data: RunArrays, options: Options, side: str, share: float) -> Answer:
     measured = data.common([("accuracy", side)])
     if isinstance(measured, str):
         return options.unanswered("held-out time", measured, len(data.runs), side=side)
@@ -131,7 +96,7 @@ def _held_out(data: Panel, options: Options, side: str, share: float) -> Answer:
     return Answer(tuple(rows), (), measured.notes)
 
 
-def monotonicity(data: Panel, options: Options) -> Answer:
+def monotonicity(data: RunArrays, options: Options) -> Answer:
     """The accuracy of a side never falls, and its loss never rises.
 
     The largest of many noisy falls is always large, so the place is chosen by the other seeds: the two stretches of three measured steps
@@ -140,7 +105,7 @@ def monotonicity(data: Panel, options: Options) -> Answer:
     return gathered(_monotone(data, options, side, column) for side in ("top", "bottom") for column in ("accuracy", "loss"))
 
 
-def _monotone(data: Panel, options: Options, side: str, column: str) -> Answer:
+def _monotone(data: RunArrays, options: Options, side: str, column: str) -> Answer:
     sign, margin, what = (1.0, options.margins.accuracy, "fall") if column == "accuracy" else (-1.0, options.margins.loss, "rise")
     measured = data.common([(column, side)])
     if isinstance(measured, str):

@@ -11,9 +11,13 @@ from scipy.stats import spearmanr
 
 from dominoes import dials
 from dominoes.errors import CurvesError
-from dominoes.theory.sweep_curves import SIDES, Sweep, sweep
-from dominoes.theory.verdicts import Answer, Interval, Options
-from dominoes.yardstick.code_length import ALL, UNREACHED
+from dominoes.tables import ALL, UNREACHED
+from dominoes.theory.intervals import Interval
+from dominoes.theory.questions import simplicity as simplicity_module
+from dominoes.theory.questions.competition import competes
+from dominoes.theory.questions.laws import law
+from dominoes.theory.sweep_curves import SIDES, SweepCurves, arranged
+from dominoes.theory.verdicts import Answer, Options, gathered
 
 # Rank correlation from which on the yardstick is said to order the onsets.
 _ORDERED = 0.9
@@ -31,7 +35,7 @@ def field(yardstick: str, side: str) -> str:
     return f"{yardstick}_{side}"
 
 
-def measured(data: Sweep, curves: pd.DataFrame, table: pd.DataFrame, yardstick: str = "code_length") -> Sweep:
+def measured(data: SweepCurves, curves: pd.DataFrame, table: pd.DataFrame, yardstick: str = "code_length") -> SweepCurves:
     """The sweep with a field such as `code_length_top` in place of `source_top` and `transform_top`, where these differ, and notes on it.
 
     Args:
@@ -102,7 +106,7 @@ def onsets(curves: pd.DataFrame, classes: pd.DataFrame | None, table: pd.DataFra
     Columns: `dialled` side, `setting` in words, `length` in nats per label, `onset` of `side` (NaN: not learned), and the `time` that
     counts it; one row a point, side and replicate. Arguments as in `laws.compare_sweep`. Raises CurvesError if nothing is dialled.
     """
-    before = sweep(curves, classes, by=by)
+    before = arranged(curves, classes, by=by)
     after = measured(before, curves, table)
     rows = []
     for dialled in SIDES:
@@ -120,7 +124,7 @@ def onsets(curves: pd.DataFrame, classes: pd.DataFrame | None, table: pd.DataFra
     return pd.DataFrame(rows, columns=["dialled", "setting", "length", "onset", "side", "time"])
 
 
-def ordered(data: Sweep, options: Options, side: str, name: str) -> Answer:
+def ordered(data: SweepCurves, options: Options, side: str, name: str) -> Answer:
     """Do the onsets of a side come in the order of a field of its own? Rank correlation over points, in each replicate."""
     question = "simplicity"
     onset, x = data.quantity(side, "onset"), data.numbers(name)
@@ -140,3 +144,14 @@ def ordered(data: Sweep, options: Options, side: str, name: str) -> Answer:
         also=also, side=side, model="order", rival=name, expected=1.0,
     )  # fmt: skip
     return Answer((row,))
+
+
+def yardsticks(data: SweepCurves, options: Options, yardstick: str) -> Answer:
+    """Onset against the yardstick on the side that is dialled, and what that does to the other side."""
+    answers = []
+    for side, other in (("top", "bottom"), ("bottom", "top")):
+        name = simplicity_module.field(yardstick, side)
+        if name in data.fields:
+            answers += [simplicity_module.ordered(data, options, side, name), law(data, options, side, name, "onset")]
+            answers.append(competes(data, options, other, name))
+    return gathered(answers)

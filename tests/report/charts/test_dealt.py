@@ -6,7 +6,7 @@ import pytest
 from dominoes.data import sources
 from dominoes.data.dealing import Dealt
 from dominoes.report.charts import dealt
-from dominoes.solver import composition
+from dominoes.solver import solution
 from dominoes.solver.composition import Composition
 from dominoes.spec import DominoSpec
 
@@ -14,7 +14,7 @@ from dominoes.spec import DominoSpec
 def solved(**fields: object) -> Composition:
     """A composition of the embedded sources."""
     spec = DominoSpec.model_validate({"top": "digits", "bottom": "textures", "prevalence": (0.7, 0.6)} | fields)
-    return composition.solve(spec, sources.stock(spec))
+    return solution.solve(spec, sources.stock(spec))
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from dominoes.errors import CurvesError
-from dominoes.report import results
+from dominoes.report import completion, results
 from dominoes.report.chart import Grid
-from dominoes.report.charts import learning, theory
+from dominoes.report.charts import learning
 from dominoes.report.results import Results
-from dominoes.runs import execution
-from dominoes.theory.fits import curve
+from dominoes.runs import parameters
+from dominoes.theory.fits import table
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_nothing_to_draw_is_an_error(found: Results) -> None:
 
 def test_onsets_are_geometric_means_of_the_fits(found: Results) -> None:
     """Each curve's onset is marked at the mean of its seeds' fits, and lies where the synthetic pattern has it."""
-    fits = curve.fit_table(found.curves.drop(columns=["group", *found.fields]), families=("logistic-log",))
+    fits = table.fit_table(found.curves.drop(columns=["group", *found.fields]), families=("logistic-log",))
     made = learning.curves(dataclasses.replace(found, fits=fits)).table
     mine = made[(made["group"] == found.groups[2]) & (made["kind"] == "top") & (made["split"] == "test")]
     runs = found.curves.loc[found.curves["group"] == found.groups[2], "run"].unique()
@@ -96,7 +96,7 @@ def test_onsets_are_geometric_means_of_the_fits(found: Results) -> None:
 
 def test_an_onset_that_one_seed_has_not_is_not_marked(found: Results) -> None:
     """The mean over the seeds that came so far would lie too early, so nothing is marked where a seed is left out."""
-    fits = theory.fitted(found).fits
+    fits = completion.fitted(found).fits
     assert fits is not None
     run = found.curves["run"].iloc[0]
     fits = fits.assign(onset=fits["onset"].mask((fits["run"] == run) & (fits["kind"] == "top")))
@@ -155,8 +155,8 @@ def test_confusion_is_the_sum_over_seeds(found: Results, swept: Path) -> None:
 
 def test_one_step_and_one_kind_are_drawn(swept: Path) -> None:
     """A run that was measured once, on one kind, still has its point."""
-    table = execution.joined(execution.finished(swept)[0])
+    table = parameters.read_runs(parameters.finished(swept)[0])
     only = table[(table["kind"] == "top") & (table["step"] == table["step"].max())].assign(group="g")
-    found = dataclasses.replace(results.gather([execution.finished(swept)[0]]), curves=only, groups=("g",))
+    found = dataclasses.replace(results.gather([parameters.finished(swept)[0]]), curves=only, groups=("g",))
     assert len(learning.curves(found).table) == 2
     assert learning.answers(found) is None

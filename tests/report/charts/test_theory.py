@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dominoes.report import results
+from dominoes.report import completion, results
 from dominoes.report.charts import learning, sweep, theory
 from dominoes.report.results import Results
 from dominoes.theory.fits import curve as curve_fits
@@ -17,7 +17,7 @@ from dominoes.theory.rules import answered_neither, predicted_error
 @pytest.fixture(scope="module")
 def found(swept: Path) -> Results:
     """The synthetic sweep with fits, comparison and bands."""
-    return theory.with_bands(theory.fitted(results.gather([swept])))[0]
+    return completion.with_bands(completion.fitted(results.gather([swept])))[0]
 
 
 @pytest.mark.parametrize("family", ["logistic", "logistic-log"])
@@ -118,10 +118,10 @@ def test_without_fits_or_kinds_the_charts_are_absent(swept: Path) -> None:
     assert theory.doubles(less) is None
     assert theory.neither(less) is None
     none = dataclasses.replace(bare, curves=bare.curves.iloc[:0])
-    assert theory.with_bands(none)[1] == "no curves"
-    assert theory.fitted(none) is none
+    assert completion.with_bands(none)[1] == "no curves"
+    assert completion.fitted(none) is none
     unknown = dataclasses.replace(bare, classes_count=None)
-    assert theory.with_bands(unknown)[1] == "the number of classes is not known"
+    assert completion.with_bands(unknown)[1] == "the number of classes is not known"
     assert theory.doubles(unknown) is None
     row = {"family": "logistic", "floor": 0.1, "ceiling": 0.1, "speed": np.nan, "onset": np.nan}
     assert theory.pattern(row, pd.Series([0, 1])).isna().all()

@@ -17,16 +17,17 @@ from click.testing import CliRunner
 from playwright.sync_api import Browser
 
 from dominoes import tables
-from dominoes.cli import main
+from dominoes.cli import main, train
 from dominoes.data.dealing import Dealt
 from dominoes.errors import OutputError
-from dominoes.report import results
+from dominoes.report import completion, results, sections
+from dominoes.report import tables as report_tables
 from dominoes.report.charts import dealt as dealt_charts
-from dominoes.report.charts import theory
 from dominoes.report.html import page as page_file
 from dominoes.report.results import Results
-from dominoes.runs import execution
-from dominoes.solver.composition import Composition, solve
+from dominoes.runs import parameters
+from dominoes.solver.composition import Composition
+from dominoes.solver.solution import solve
 from dominoes.solver.stock import Stock
 from dominoes.spec import DominoSpec, RunSpec, TrainSpec
 
@@ -43,7 +44,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def found(swept: Path) -> Results:
     """The synthetic sweep with fits and a comparison."""
-    return theory.fitted(results.gather([swept]))
+    return completion.fitted(results.gather([swept]))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_the_page_has_all_seven_sections_and_no_address(page: Path, found: Resul
     assert len(ids) == len(set(ids))
     assert not re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?(?:https?:)?//", plain)
     assert "https://" not in plain
-    assert page_file.page(found.name, page_file.sections(found)[:1]) == page_file.page(found.name, page_file.sections(found)[:1])
+    assert page_file.page(found.name, sections.sections(found)[:1]) == page_file.page(found.name, sections.sections(found)[:1])
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_the_page_has_all_seven_sections_and_no_address(page: Path, found: Resul
 )
 def test_the_command_to_reproduce_makes_the_same_run(spec: RunSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parsed by the command line itself, the words give a run of the same id."""
-    words = shlex.split(page_file.command(spec, "my results"))
+    words = shlex.split(report_tables.command(spec, "my results"))
     assert words[:2] == ["dominoes", "train"]
     seen: list[RunSpec] = []
 
@@ -90,8 +91,8 @@ def test_the_command_to_reproduce_makes_the_same_run(spec: RunSpec, monkeypatch:
         assert out == Path("my results")
         return []
 
-    monkeypatch.setattr(main, "_runs", instead)
-    monkeypatch.setattr("dominoes.deal.make", lambda spec, **_: spec)
+    monkeypatch.setattr(train, "runs", instead)
+    monkeypatch.setattr("dominoes.data.dealing.make", lambda spec, **_: spec)
     done = CliRunner().invoke(main.main, words[1:], catch_exceptions=False)
     assert done.exit_code == 0, done.stderr
     assert [each.id for each in seen] == [spec.id]
@@ -100,10 +101,10 @@ def test_the_command_to_reproduce_makes_the_same_run(spec: RunSpec, monkeypatch:
 def test_runs_that_went_wrong_are_in_the_table(swept: Path, tmp_path: Path) -> None:
     """Failed runs stand beside finished ones with their reason; versions, digests and commands are there."""
     shutil.copytree(swept, tmp_path, dirs_exist_ok=True)
-    folder = execution.finished(tmp_path)[0]
+    folder = parameters.finished(tmp_path)[0]
     (folder / "DONE").unlink()
     (folder / "FAILED").write_text("the disk <b>was</b> full\n", encoding="utf-8")
-    table = page_file.runs_table(results.gather([tmp_path]))
+    table = report_tables.runs_table(results.gather([tmp_path]))
     assert len(table.rows) == 12
     texts = {row[0].text: [cell.text for cell in row] for row in table.rows}
     assert {"failed", "the disk <b>was</b> full"} <= set(texts[folder.name])
@@ -118,7 +119,7 @@ def test_counts_that_differ_are_not_shown(found: Results) -> None:
     first = found.runs[0]
     changed = {**first.environment, "dominoes": {**first.environment["dominoes"], "kinds": {"top": 1, "bottom": 1, "both": 1, "empty": 1}}}
     altered = dataclasses.replace(found, runs=(dataclasses.replace(first, environment=changed), *found.runs[3:]))
-    solved, notes = page_file.compositions(altered)
+    solved, notes = sections.compositions(altered)
     assert len(solved) == 3
     assert "trained on other counts" in notes[0]
 
@@ -129,7 +130,7 @@ def test_missing_pictures_are_said(found: Results) -> None:
     assert first.spec is not None
     gone = first.spec.model_copy(update={"dataset": first.spec.dataset.model_copy(update={"top": "gone/pictures"})})
     altered = dataclasses.replace(found, runs=(dataclasses.replace(first, spec=gone), *found.runs[3:]))
-    parts = {section.name: section for section in page_file.sections(altered)}
+    parts = {section.name: section for section in sections.sections(altered)}
     assert any("there is no source gone/pictures" in note for note in parts["pictures"].notes)
     assert any("there is no source gone/pictures" in note for note in parts["dealt"].notes)
     assert parts["pictures"].images
@@ -147,8 +148,8 @@ def test_wrong_suffixes_are_refused(found: Results, tmp_path: Path, small: Dealt
 
 def test_stills_are_every_chart_and_choice(found: Results, tmp_path: Path) -> None:
     """One file for each choice of each chart, the preview as PNG."""
-    parts = [section for section in page_file.sections(found) if section.name in ("pictures", "sweep")]
-    written = page_file.stills(parts, tmp_path, "svg")
+    parts = [section for section in sections.sections(found) if section.name in ("pictures", "sweep")]
+    written = page_file.write_stills(parts, tmp_path, "svg")
     assert {path.name for path in written} == {"sweep-prevalence_top.svg", "competition.svg", "preview.png"}
     assert all(path.stat().st_size > 1000 for path in written)
 
@@ -170,7 +171,7 @@ def test_a_hundred_runs_fit_into_a_mail(tmp_path: Path) -> None:
 def test_the_demos_page_is_drawn(browser: Browser, demo: tuple[Path, str]) -> None:
     """No error, no request, every figure drawn: as many traces as the chart has lines, as many links as the flow has."""
     out, _ = demo
-    charts = page_file.charts_of(page_file.sections(results.gather([out])))
+    charts = sections.charts_of(sections.sections(results.gather([out])))
     with opened(browser, out / "report.html") as page:
         counts = {}
         for figure in page.query_selector_all("figure.chart"):
@@ -307,14 +308,14 @@ def test_figures_below_are_drawn_when_they_are_reached(browser: Browser, page: P
 
 def test_names_with_markup_are_shown_and_not_run(browser: Browser, swept: Path, tmp_path: Path) -> None:
     """Swept values and run names that are scripts appear as text, everywhere; nothing in them is executed."""
-    table = execution.joined(swept)[list(tables.CURVES)]
+    table = parameters.read_runs(swept)[list(tables.CURVES)]
     table = table[table["seed"] == 0].copy()
     runs = list(dict.fromkeys(table["run"]))[:3]
     table = table[table["run"].isin(runs)]
     table["what"] = table["run"].map(dict(zip(runs, NAMES, strict=True)))
     table["run"] = table["run"].map(dict(zip(runs, [f"{name} run" for name in NAMES], strict=True)))
     table.to_csv(tmp_path / "curves.csv", index=False)
-    found = theory.fitted(results.gather([tmp_path / "curves.csv"]))
+    found = completion.fitted(results.gather([tmp_path / "curves.csv"]))
     page_file.write(found, tmp_path / "r.html")
     with opened(browser, tmp_path / "r.html") as shown:
         assert shown.evaluate("() => window.broken === undefined")
@@ -327,7 +328,7 @@ def test_names_with_markup_are_shown_and_not_run(browser: Browser, swept: Path, 
 @pytest.mark.parametrize("case", ["empty", "half", "one seed", "missing kinds", "NaN", "one step", "damaged"])
 def test_incomplete_results_still_have_a_page(browser: Browser, swept: Path, tmp_path: Path, case: str) -> None:
     """Whatever is missing is said, the rest is drawn, and no error is logged."""
-    table = execution.joined(swept)[[*tables.CURVES, "prevalence_top"]]
+    table = parameters.read_runs(swept)[[*tables.CURVES, "prevalence_top"]]
     path = tmp_path / "curves.csv"
     says, figures = {
         "empty": ("there is no finished run", 0),
@@ -340,7 +341,7 @@ def test_incomplete_results_still_have_a_page(browser: Browser, swept: Path, tmp
     }[case]
     if case in ("half", "damaged"):
         shutil.copytree(swept, tmp_path, dirs_exist_ok=True)
-        for folder in execution.finished(tmp_path)[: 5 if case == "half" else 2]:
+        for folder in parameters.finished(tmp_path)[: 5 if case == "half" else 2]:
             if case == "half":
                 (folder / "DONE").unlink()
                 (folder / "FAILED").write_text("no power\n", encoding="utf-8")

@@ -17,17 +17,17 @@ import pytest
 import torch
 from small_sweeps import ROOT, call, command, export, run, start, write
 
-from dominoes.data import dealing, dominoes
-from dominoes.runs import plan, state, sweep_file
+from dominoes.data import dealing, probe_sets
+from dominoes.runs import claims, plan, state, sweep_file
 from dominoes.runs.engines import local, protocol, worker
-from dominoes.runs.engines.protocol import Report, Setting
+from dominoes.runs.engines.protocol import RunReport, WorkerSetting
 from dominoes.spec import DominoSpec, RunSpec
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _decoded(cache: Path) -> None:
     """The embedded pictures are decoded before any process limits the size of files or is killed."""
-    dominoes.probes(DominoSpec(n=10, top="digits", bottom="textures"), 5, 0)
+    probe_sets.probes(DominoSpec(n=10, top="digits", bottom="textures"), 5, 0)
     dealing.make(DominoSpec(n=10, prevalence=(0.5, 0.5), top="digits", bottom="textures"))
 
 
@@ -241,7 +241,7 @@ def test_ctrl_c_ends_the_workers_too(tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Interrupted. What is finished is kept" in errors
-    assert state._start(worker) is None
+    assert claims._start(worker) is None
     assert "0 done, 0 running, 0 failed, 1 left" in call("status", tmp_path / "out")
 
 
@@ -340,13 +340,13 @@ def test_what_no_run_could_do_is_said_before_the_first(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def fake(states: dict[str, list[str]], started: list[str]) -> local.Engine:
+def fake(states: dict[str, list[str]], started: list[str]) -> protocol.Engine:
     """An engine that gives each run its next state."""
 
-    def engine(specs: Iterator[RunSpec]) -> Iterator[Report]:
+    def engine(specs: Iterator[RunSpec]) -> Iterator[RunReport]:
         for spec in specs:
             started.append(spec.id)
-            yield Report(spec.id, states[spec.id].pop(0), "why")
+            yield RunReport(spec.id, states[spec.id].pop(0), "why")
 
     return engine
 
@@ -357,19 +357,19 @@ def test_a_failure_stops_what_has_not_started(tmp_path: Path) -> None:
     for keep_going, count in ((False, 2), (True, 4)):
         started: list[str] = []
         states = {spec.id: ["failed" if spec.seed == 1 else "done"] for spec in specs}
-        reports = list(local.launch(specs, fake(states, started), tmp_path, keep_going=keep_going))
+        reports = list(protocol.launch(specs, fake(states, started), tmp_path, keep_going=keep_going))
         assert len(reports) == len(started) == count
 
 
 def test_runs_in_other_hands_are_waited_for_or_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that the other launch finishes is reported as its work; one that it drops is run here."""
-    monkeypatch.setattr(local, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(protocol, "POLL_SECONDS", 0.01)
     finished, dropped = (RunSpec(dataset={}, train={}, seed=seed) for seed in range(2))
     (tmp_path / "runs" / finished.id).mkdir(parents=True)
     (tmp_path / "runs" / finished.id / "DONE").touch()
     states = {finished.id: ["running"], dropped.id: ["running", "done"]}
     started: list[str] = []
-    reports = list(local.launch([finished, dropped], fake(states, started), tmp_path))
+    reports = list(protocol.launch([finished, dropped], fake(states, started), tmp_path))
     assert [(report.run, report.state) for report in reports] == [(finished.id, "done"), (dropped.id, "done")]
     assert started == [finished.id, dropped.id, dropped.id]
     assert reports[0].reason == "by another launch"
@@ -378,7 +378,7 @@ def test_runs_in_other_hands_are_waited_for_or_taken_over(tmp_path: Path, monkey
 def test_a_dataset_of_other_pictures_is_composed_anew(tmp_path: Path) -> None:
     """What lies in the folder is used only if it is whole and made of the pictures that are here."""
     spec = DominoSpec(n=40, prevalence=(0.5, 0.5), top="digits", bottom="textures")
-    setting = Setting(tmp_path)
+    setting = WorkerSetting(tmp_path)
     protocol.compose(spec, setting)
     place = protocol.dataset_folder(spec, tmp_path)
     before = (place / "metadata.csv").read_bytes()
@@ -413,7 +413,7 @@ def test_a_pack_that_is_killed_costs_its_unfinished_runs(tmp_path: Path) -> None
     of an undisturbed sweep."""
     file = write(tmp_path / "sweep.yaml", dataset__n=200, train__epochs=4, train__batch=4, seed=list(range(4)))
     calm, out = tmp_path / "calm", tmp_path / "out"
-    assert {report.state for report in worker.attempt(sweep_file.read(file).runs, Setting(calm, "cpu"))} == {"done"}
+    assert {report.state for report in worker.attempt(sweep_file.read(file).runs, WorkerSetting(calm, "cpu"))} == {"done"}
     process = start(file, out, "--workers", 1, "--pack", 3)
     while len(found := list(out.glob("runs/*/CLAIM-*"))) < 3 and process.poll() is None:
         time.sleep(0.002)
@@ -436,14 +436,15 @@ def test_a_cuda_error_costs_the_run_at_fault(tmp_path: Path, monkeypatch: pytest
 import sys
 sys.path.insert(0, sys.argv[1])
 import torch
-from dominoes import training, worker
-plain = training._batches
+from dominoes.runs.engines import worker
+from dominoes.training import loop
+plain = loop._batches
 def batches(count, how, seed, *rest):
     for rows in plain(count, how, seed, *rest):
         if seed == 1:
             raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
         yield rows
-training._batches = batches
+loop._batches = batches
 worker.serve()
 """,
         encoding="utf-8",
@@ -453,8 +454,8 @@ worker.serve()
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     runs = sweep_file.read(write(tmp_path / "sweep.yaml", train__epochs=4, seed=list(range(5)))).runs
-    setting = Setting(tmp_path / "out", "cpu", pack=3)
-    reports = list(local.launch(runs, lambda specs: local.local(specs, setting, workers=1), setting.out, keep_going=True))
+    setting = WorkerSetting(tmp_path / "out", "cpu", pack=3)
+    reports = list(protocol.launch(runs, lambda specs: local.local(specs, setting, workers=1), setting.out, keep_going=True))
     assert sorted((report.run, report.state) for report in reports) == sorted(
         (spec.id, "failed" if spec.seed == 1 else "done") for spec in runs
     )
@@ -475,5 +476,5 @@ def test_what_a_pack_can_be(tmp_path: Path) -> None:
 
 def test_a_setting_travels_whole(tmp_path: Path) -> None:
     """What a worker is told is what was said."""
-    for setting in (Setting(tmp_path), Setting(tmp_path, "cuda", tmp_path / "data", True, 7, False)):
-        assert Setting.loads(setting.dumps()) == setting
+    for setting in (WorkerSetting(tmp_path), WorkerSetting(tmp_path, "cuda", tmp_path / "data", True, 7, False)):
+        assert WorkerSetting.loads(setting.dumps()) == setting

@@ -17,7 +17,7 @@ from dominoes.data import dealing
 from dominoes.errors import RunError
 from dominoes.runs import state
 from dominoes.runs.engines import on_ray
-from dominoes.runs.engines.protocol import Setting
+from dominoes.runs.engines.protocol import WorkerSetting
 from dominoes.spec import DominoSpec
 
 
@@ -127,4 +127,4 @@ def test_a_cluster_that_is_not_there_is_named(calm: tuple[Path, tuple[bytes, byt
     assert "--address and --collect belong to ray; add --engine ray" in run(file, tmp_path / "a", "--address", "auto", code=2)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(RunError, match=r"not installed: pip install 'dominoes\[ray\]'"):
         patch.setitem(sys.modules, "ray", None)
-        next(on_ray.on_ray(iter(()), setting=Setting(tmp_path)))
+        next(on_ray.on_ray(iter(()), setting=WorkerSetting(tmp_path)))

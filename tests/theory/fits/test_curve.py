@@ -13,9 +13,10 @@ import pytest
 from scipy.optimize import curve_fit
 
 from dominoes.errors import CurvesError, FitError
-from dominoes.theory.fits.curve import FITS, SHAPES, fit_curve, fit_table
+from dominoes.theory.fits.curve import SHAPES, fit_curve
 from dominoes.theory.fits.families import FAMILIES
 from dominoes.theory.fits.least_squares import Array
+from dominoes.theory.fits.table import FITS, fit_table
 
 STEPS = np.concatenate([[0], np.unique(np.geomspace(1, 4300, 68).round())])
 FLAT = np.full(len(STEPS), 0.1)

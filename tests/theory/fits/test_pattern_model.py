@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dominoes.errors import FitError
 from dominoes.theory.fits import pattern_model
-from dominoes.theory.fits.curve import fit_patterns
+from dominoes.theory.fits.pattern_model import fit_patterns
 from dominoes.theory.pattern_model import Pattern, PatternModel, preset
 
 DATA = Path(os.environ.get("DOMINOES_DATA") or Path(__file__).parents[3] / "../shared/data")

@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dominoes.theory.questions.one_sided import empties, monotonicity, reading
+from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS
+from dominoes.theory.questions.losses import reading
+from dominoes.theory.questions.one_sided import empties, monotonicity
 from dominoes.theory.rules import calibrated_loss
-from dominoes.theory.run_arrays import panel
-from dominoes.theory.verdicts import CANNOT_TELL, FAILS, HOLDS, Options, Verdict
+from dominoes.theory.run_arrays import arrays
+from dominoes.theory.verdicts import Options, Verdict
 
 STEPS = np.unique(np.r_[0, np.round(np.geomspace(1, 1000, 30))]).astype(int)
 
@@ -37,7 +39,7 @@ def found(rows: tuple[Verdict, ...], model: str, side: str = "") -> Verdict:
 
 def test_a_network_that_is_sure_of_empties_fails_by_loss_alone() -> None:
     """Accuracy 1/K cannot be missed by a constant answer; a loss of 4 nats shows that the network is not uniform."""
-    data = panel(table("empty", np.full(len(STEPS), 0.1), np.full(len(STEPS), 4.0)), classes_count=10)
+    data = arrays(table("empty", np.full(len(STEPS), 0.1), np.full(len(STEPS), 4.0)), classes_count=10)
     rows = empties(data, Options()).verdicts
     assert found(rows, "accuracy").verdict == HOLDS
     assert found(rows, "loss").verdict == FAILS
@@ -53,7 +55,7 @@ def test_the_place_of_a_loss_between_its_readings_is_found(place: float, sure: s
     accuracy = rises()
     first = (1 - accuracy) * 10 / 9 * math.log(10)
     loss = first + place * (calibrated_loss(accuracy, 10) - first)
-    rows = reading(panel(table("top", accuracy, loss, noise=1e-4), classes_count=10), Options(), "top").verdicts
+    rows = reading(arrays(table("top", accuracy, loss, noise=1e-4), classes_count=10), Options(), "top").verdicts
     assert found(rows, "sure or uniform", "top").interval.estimate == pytest.approx(place, abs=0.01)
     assert found(rows, "sure or uniform", "top").verdict == sure
     assert found(rows, "calibrated", "top").verdict == calibrated
@@ -62,7 +64,7 @@ def test_the_place_of_a_loss_between_its_readings_is_found(place: float, sure: s
 
 def test_a_side_at_chance_has_no_reading() -> None:
     """At chance both readings are ln K."""
-    data = panel(table("top", np.full(len(STEPS), 0.1), np.full(len(STEPS), 2.3)), classes_count=10)
+    data = arrays(table("top", np.full(len(STEPS), 0.1), np.full(len(STEPS), 2.3)), classes_count=10)
     row = reading(data, Options(), "top").verdicts[0]
     assert row.verdict == CANNOT_TELL
     assert "hardly learned" in row.sentence
@@ -72,7 +74,7 @@ def test_a_side_at_chance_has_no_reading() -> None:
 def test_a_fall_is_measured_without_the_luck_of_choosing_it(fall: float, verdict: str) -> None:
     """Noise alone is no fall; a fall of 0.1 is found, with its size."""
     accuracy = rises(onset=2) - fall * (STEPS > 300)
-    data = panel(table("top", accuracy, np.zeros(len(STEPS)), noise=0.01), classes_count=10)
+    data = arrays(table("top", accuracy, np.zeros(len(STEPS)), noise=0.01), classes_count=10)
     row = found(monotonicity(data, Options()).verdicts, "accuracy", "top")
     assert row.verdict == verdict
     if verdict == FAILS:
@@ -82,13 +84,13 @@ def test_a_fall_is_measured_without_the_luck_of_choosing_it(fall: float, verdict
 def test_too_few_steps_show_no_fall() -> None:
     """Five steps have no two stretches of three."""
     few = table("top", rises(), np.zeros(len(STEPS)))
-    rows = monotonicity(panel(few[few["step"] < 5], classes_count=10), Options()).verdicts
+    rows = monotonicity(arrays(few[few["step"] < 5], classes_count=10), Options()).verdicts
     assert found(rows, "accuracy", "top").sentence == "monotonicity of the top: 5 steps; 6 are needed to see a fall"
 
 
 def test_a_loss_that_rises_is_seen_beside_an_accuracy_that_does_not_fall() -> None:
     """Overconfidence late in training: the loss fails, the accuracy holds."""
-    data = panel(table("bottom", rises(), 2.3 - 1.5 * rises() + 0.6 * (STEPS > 300)), classes_count=10)
+    data = arrays(table("bottom", rises(), 2.3 - 1.5 * rises() + 0.6 * (STEPS > 300)), classes_count=10)
     rows = monotonicity(data, Options()).verdicts
     assert found(rows, "accuracy", "bottom").verdict == HOLDS
     assert found(rows, "loss", "bottom").verdict == FAILS
@@ -97,7 +99,7 @@ def test_a_loss_that_rises_is_seen_beside_an_accuracy_that_does_not_fall() -> No
 
 def test_a_side_that_is_known_from_the_start_has_no_reading() -> None:
     """At accuracy 1 both readings are 0."""
-    data = panel(table("top", np.ones(len(STEPS)), np.zeros(len(STEPS)), noise=0.0), classes_count=10)
+    data = arrays(table("top", np.ones(len(STEPS)), np.zeros(len(STEPS)), noise=0.0), classes_count=10)
     row = reading(data, Options(), "top").verdicts[0]
     assert row.verdict == CANNOT_TELL
     assert "so well known that the readings agree" in row.sentence

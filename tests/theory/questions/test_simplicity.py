@@ -10,12 +10,12 @@ from simulated_truths import Truth, curves
 
 from dominoes.cli.main import main
 from dominoes.errors import CurvesError
-from dominoes.report import results, stills
+from dominoes.report import completion, results, stills
 from dominoes.report.charts import sweep, theory
+from dominoes.tables import SIMPLICITY
+from dominoes.theory.intervals import FAILS, HOLDS
 from dominoes.theory.questions.simplicity import onsets
 from dominoes.theory.sweep_comparison import compare_sweep
-from dominoes.theory.verdicts import FAILS, HOLDS
-from dominoes.yardstick.code_length import SIMPLICITY
 
 LENGTHS = {"none": 0.5, "noise=0.5": 0.8, "blur=2": 1.0, "occlude=0.3": 1.4, "noise=1": 1.7}
 
@@ -190,7 +190,7 @@ def test_the_report_shows_onsets_where_the_yardstick_lies(tmp_path: Path) -> Non
     chart = next(chart for chart in made if chart.name == "onsets")
     expected = sweep.onsets(onsets(dialled(seeds=2), None, yardstick()), "")
     pd.testing.assert_frame_equal(chart.table, expected.table)
-    verdicts = theory.verdicts(theory.fitted(found))
+    verdicts = theory.verdicts(completion.fitted(found))
     assert verdicts is not None
     assert "onsets" in set(verdicts.loc[verdicts["question"] == "simplicity", "figure"])
     rod[rod["transforms"] != "blur=2"].to_csv(tmp_path / "simplicity.csv", index=False)
@@ -198,6 +198,6 @@ def test_the_report_shows_onsets_where_the_yardstick_lies(tmp_path: Path) -> Non
     made, notes = sweep.charts(found)
     assert "onsets" not in [chart.name for chart in made]
     assert any("the yardstick has no code length of mnist (blur=2)" in note for note in notes)
-    assert any("compared without the yardstick" in note for note in theory.fitted(found).notes)
+    assert any("compared without the yardstick" in note for note in completion.fitted(found).notes)
     (tmp_path / "simplicity.csv").write_text("nothing\n")
     assert any("simplicity.csv" in note and "left out" in note for note in results.gather([tmp_path]).notes)

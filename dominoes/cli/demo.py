@@ -1,0 +1,73 @@
+"""The demo: the whole way on pictures that come with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dominoes.cli import options
+from dominoes.cli.train import runs
+from dominoes.spec import SIDES, DominoSpec, TrainSpec
+
+if TYPE_CHECKING:
+    from dominoes.data.dealing import Dealt
+
+
+@click.command()
+@options.out("Results folder.")
+@click.option("--seeds", default="0-1", show_default=True, metavar="LIST", help="Seeds, one run each.")
+def demo(out: Path, seeds: str) -> None:
+    """The whole way on pictures that come with the package (digits over textures): solve, build, train, compare, report. Under a minute."""
+    import pandas as pd
+
+    from dominoes import files, tables
+    from dominoes.data import dealing, folder
+    from dominoes.report import results, stills
+    from dominoes.report.charts import learning
+    from dominoes.report.html import page
+    from dominoes.runs import parameters
+    from dominoes.theory import comparison
+    from dominoes.theory.fits.table import fit_table
+
+    spec = DominoSpec(prevalence=(0.65, 0.65), top="digits", bottom="textures")
+    how = TrainSpec(epochs=8, batch=32, measurements=25, probe=340)
+    dealt = dealing.make(spec)
+    folder.save(dealt, out / "dataset", force=True)
+    outcomes = [outcome for outcome, _ in runs(dealt, how, options.seeds(seeds), out, "cpu", 1, True, None, False)]
+    table = pd.concat([outcome.curves for outcome in outcomes], ignore_index=True)
+    tables.write(table, out / "curves.csv")
+    fits = fit_table(table, families=("logistic", "logistic-log"), chance=1 / dealt.composition.stock.classes)
+    files.write(out / results.FITS, fits.to_csv(index=False, lineterminator="\n"))
+    found = comparison.compare(parameters.read_runs(out), parameters.read_runs(out, form="classes"))
+    files.write(out / results.COMPARISON, found.table.to_csv(index=False, lineterminator="\n"))
+    shown = results.gather([out])
+    stills.draw(learning.one_sided(shown), out / "curves.png")
+    page.write(shown, out / "report.html")
+    click.echo(_demo_text(dealt, table, out))
+    counts = found.table["verdict"].value_counts()
+    total = ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in ("holds", "fails", "cannot tell"))
+    click.echo(f"theory    {out / 'comparison.csv'}: {total} (all lines: dominoes compare {out} --out comparison.csv); of the doubles:")
+    for line in found.lines()[:4]:
+        click.echo(f"          {line}")
+    click.echo(f"report    {out / 'report.html'}: all of it on one page, to open in a browser")
+
+
+def _demo_text(dealt: Dealt, table: Any, out: Path) -> str:
+    means = table[table["split"] == "test"].groupby(["kind", "step"])["accuracy"].mean()
+    last = table["step"].max()
+    half = {side: int((means[side] >= means[side].max() / 2).idxmax()) for side in SIDES}
+    kinds = ", ".join(f"{count} {kind}" for kind, count in dealt.composition.kinds.items())
+    agree = table[(table["kind"] == "conflict") & (table["step"] == last)][["agree_top", "agree_bottom"]].mean()
+    first, second = sorted(SIDES, key=lambda side: half[side])
+    ends = ", ".join(f"{means[kind][last]:.2f} ({kind})" for kind in ("top", "bottom", "both"))
+    lines = [
+        f"dataset   {out / 'dataset'}: {dealt.composition.n} dominoes, digits over textures ({kinds})",
+        f"curves    {out / 'curves.csv'}: {table['run'].nunique()} runs, {table['step'].nunique()} measurements up to step {last}",
+        f"figure    {out / 'curves.png'}: loss and accuracy on one-sided dominoes",
+        f"learned   half of its best test accuracy: the {first} half by step {half[first]}, "
+        f"the {second} half by step {half[second]}; at the end {ends}",
+        f"conflicts of two classes: the networks answer the top's in {agree.iloc[0]:.0%} of the cases, the bottom's in {agree.iloc[1]:.0%}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,106 @@
+"""The commands that train: train, simplicity."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dominoes.cli import options
+from dominoes.errors import SpecError
+from dominoes.spec import RunSpec, TrainSpec, parse
+
+if TYPE_CHECKING:
+    from dominoes.data.dealing import Dealt
+    from dominoes.runs.execution import Outcome
+
+
+@click.command()
+@click.argument("dataset", required=False, type=options.PATH)
+@options.dataset
+@options.training
+@click.option(
+    "--seeds", default="0", show_default=True, metavar="LIST", help="Seeds of initialisation and order, one run each: 0-4 or 0,3,7."
+)
+@options.device()
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1), help="CPU threads; the last digits depend on it.")
+@options.deterministic
+@options.data
+@options.download
+@options.out("Results folder; finished runs in it are kept and not run again.")
+def train(
+    dataset: Path | None,
+    seeds: str,
+    device: str,
+    threads: int,
+    deterministic: bool,
+    data: Path | None,
+    download: bool,
+    out: Path,
+    **given: Any,
+) -> None:
+    """Train a network on DATASET for each seed and write its learning curves.
+
+    DATASET is a folder made by build, a YAML file, or absent where flags say it all. Each run goes to OUT/runs/ID, with curves.csv,
+    classes.csv, confusion.npz, spec.json and environment.json.
+    """
+    from dominoes.data import dealing, folder
+
+    how = parse(TrainSpec, options.fields(given, "train_"))
+    numbers = options.seeds(seeds)
+    if dataset is not None and dataset.is_dir():
+        if options.fields(given, "spec_"):
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in options.fields(given, "spec_"))
+            raise SpecError(f"{dataset} is a dataset folder and has its spec; got {flags} too, leave them out or build another dataset")
+        dealt = folder.read(dataset, data=data, download=download)
+    else:
+        dealt = dealing.make(options.spec(dataset, given), data=data, download=download)
+    for outcome, spec in runs(dealt, how, numbers, out, device, threads, deterministic, data, download):
+        click.echo(summary(spec, outcome))
+
+
+def runs(
+    dealt: Dealt,
+    how: TrainSpec,
+    seeds: list[int],
+    out: Path,
+    device: str,
+    threads: int,
+    deterministic: bool,
+    data: Path | None,
+    download: bool,
+) -> Any:
+    """Execute a run a seed with a progress bar; yield each outcome as it comes."""
+    from tqdm import tqdm
+
+    from dominoes.data.probe_sets import probes
+    from dominoes.runs import execution
+    from dominoes.training.device import device_of
+
+    where = device_of(device)
+    tests = probes(dealt.spec, how.probe, how.probe_seed, data=data, download=download)
+    for seed in seeds:
+        spec = RunSpec(dataset=dealt.spec, train=how, seed=seed)
+        with tqdm(desc=f"seed {seed}", unit="step", disable=None, leave=False, file=sys.stderr) as bar:
+
+            def step(number: int, steps: int, bar: Any = bar) -> None:
+                bar.total = steps
+                bar.update(number - bar.n)
+
+            outcome = execution.execute(spec, dealt, tests, out, device=where, threads=threads, deterministic=deterministic, progress=step)
+        yield outcome, spec
+
+
+def summary(spec: RunSpec, outcome: Outcome) -> str:
+    table = outcome.curves
+    last = table[(table["split"] == "test") & (table["step"] == table["step"].max())].set_index("kind")
+    values = ", ".join(f"{kind} {last.accuracy[kind]:.3f} (loss {last.loss[kind]:.3f})" for kind in last.index if kind != "empty")
+    environment = outcome.environment
+    state = "done before" if not outcome.fresh else f"{environment['seconds']['wall']:.0f} s"
+    at = ""
+    if environment["status"] == "diverged":
+        state += f", DIVERGED at step {environment['diverged_at']}"
+        at = f" at step {table['step'].max()}"
+    return f"run {spec.id} seed {spec.seed}: test accuracy{at} {values} [{state}] {outcome.folder}"

@@ -1,0 +1,74 @@
+"""What results lack of fits, bands and comparisons is computed here, and noted where it cannot be."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pandas as pd
+
+from dominoes.errors import CurvesError
+from dominoes.report.results import Results
+from dominoes.tables import CURVES
+from dominoes.theory.comparison import compare_groups
+from dominoes.theory.fits import table
+from dominoes.theory.sweep_comparison import compare_sweep
+from dominoes.theory.verdicts import Comparison, joined
+
+
+def _groups_alone(results: Results) -> pd.DataFrame:
+    return results.curves[[*CURVES, "group"]]
+
+
+def with_bands(results: Results) -> tuple[Results, str]:
+    """The results with the comparator's ratios over time (`verdicts.BANDS`), and why there are none, if so."""
+    if not len(results.curves):
+        return results, "no curves"
+    if results.classes_count is None:
+        return results, "the number of classes is not known"
+    try:
+        found = compare_groups(
+            _groups_alone(results), by=["group"], classes_count=results.classes_count, questions=("doubles", "conflicts")
+        )
+    except CurvesError as error:
+        return results, str(error)
+    bands = found.bands.assign(group=found.bands["group"].astype(str).str.removeprefix("group="))
+    return dataclasses.replace(results, bands=bands), ""
+
+
+def fitted(results: Results) -> Results:
+    """The results with fits and a comparison made from their own curves, where files hold none. One pattern is fitted, in time and in
+    log time."""
+    if not len(results.curves) or results.classes_count is None:
+        return results
+    K, notes = results.classes_count, list(results.notes)
+    fits, comparison = results.fits, results.comparison
+    if fits is None:
+        usable = results.curves[list(CURVES)].dropna(subset=["loss", "accuracy"])
+        fits = table.fit_table(usable, families=("logistic", "logistic-log"), chance=1 / K)
+    if comparison is None:
+        parts: list[Comparison] = []
+        try:
+            parts.append(compare_groups(_groups_alone(results), results.classes, by=["group"], classes_count=K))
+            if results.fields:
+                parts.append(_across(results, K, notes))
+        except CurvesError as error:
+            notes.append(f"not compared: {error}")
+        if parts:
+            comparison = joined(parts).table
+            comparison["group"] = comparison["group"].str.removeprefix("group=")
+    return dataclasses.replace(results, fits=fits, comparison=comparison, notes=tuple(notes))
+
+
+def _across(results: Results, K: int, notes: list[str]) -> Comparison:
+    """The comparison across the sweep, with the yardstick where it covers the sweep."""
+
+    def compared(yardstick: pd.DataFrame | None) -> Comparison:
+        return compare_sweep(results.curves, by=results.fields, classes_count=K, simplicity=yardstick, group="sweep")
+
+    if results.simplicity is None:
+        return compared(None)
+    try:
+        return compared(results.simplicity)
+    except CurvesError as error:
+        notes.append(f"compared without the yardstick: {error}")
+        return compared(None)

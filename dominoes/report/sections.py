@@ -1,0 +1,185 @@
+"""The sections of a report, before they are a page or stills."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dominoes.data import dealing, sources
+from dominoes.data.dominoes import Dominoes
+from dominoes.errors import CurvesError, DominoesError
+from dominoes.report import completion
+from dominoes.report.chart import Chart
+from dominoes.report.charts import dealt, learning, preview, sweep
+from dominoes.report.charts import theory as theory_charts
+from dominoes.report.results import COMPARISON, FITS, Results
+from dominoes.report.tables import Table, asked, runs_table, verdict_table
+from dominoes.solver.composition import Composition
+from dominoes.solver.solution import solve
+from dominoes.spec import DominoSpec
+
+_MOST_PREVIEWS = 3
+
+
+@dataclass(frozen=True)
+class Image:
+    """A picture of the page: its PNG, and the CSV that says what it shows."""
+
+    name: str
+    title: str
+    caption: str
+    png: bytes
+    csv: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page."""
+
+    name: str
+    short: str
+    title: str
+    text: str = ""
+    charts: tuple[Chart, ...] = ()
+    tables: tuple[Table, ...] = ()
+    images: tuple[Image, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+def sections(results: Results, *, data: Path | None = None) -> list[Section]:
+    """Everything that the results show, in the order of the page; what is missing is a note of its section.
+
+    Args:
+        results: with or without fits and a comparison.
+        data: folder with the sources, for the preview.
+    """
+    results, why = completion.with_bands(results)
+    learned, swept = _learning(results), _sweep(results)
+    elsewhere = charts_of([learned, swept])
+    theory = _theory(results, why, elsewhere)
+    runs = Section("runs", "Runs", "Runs", "Every run that is known of, whatever became of it.", tables=(runs_table(results),))
+    return [_dealt(results, data), _preview(results, data), learned, theory, swept, _confusion(results), runs]
+
+
+def charts_of(parts: Iterable[Section]) -> dict[str, Chart]:
+    """The charts of some sections by name."""
+    return {chart.name: chart for section in parts for chart in section.charts}
+
+
+def compositions(results: Results, *, data: Path | None = None) -> tuple[dict[str, Composition], list[str]]:
+    """The solved dataset of each of the results' datasets, by title, and why others are missing. Each is held against the counts that
+    its runs were trained on."""
+    found: dict[str, Composition] = {}
+    notes = []
+    for title, spec in results.datasets().items():
+        try:
+            solved = solve(spec, sources.stock(spec, data=data))
+        except DominoesError as error:
+            notes.append(f"{title}: {error}")
+            continue
+        trained = next(
+            (run.environment["dominoes"]["kinds"] for run in results.runs if run.spec and run.spec.dataset == spec and run.environment),
+            None,
+        )
+        if trained is not None and trained != solved.kinds:
+            notes.append(f"{title}: its runs were trained on other counts ({trained}) than the solver now gives; it is left out")
+        else:
+            found[title] = solved
+    return found, notes
+
+
+def _dealt(results: Results, data: Path | None) -> Section:
+    found, notes = compositions(results, data=data)
+    if not results.datasets():
+        notes.append("no run says what its dataset was asked to be (spec.json)")
+    charts = (dealt.sankey(found),) if found else ()
+    tables = (asked(found),) if found else ()
+    return Section("dealt", "Dealt", "What was asked and what was dealt", charts=charts, tables=tables, notes=tuple(notes))
+
+
+def _preview(results: Results, data: Path | None) -> Section:
+    images, notes = [], []
+    different: dict[tuple[Any, ...], tuple[str, DominoSpec]] = {}
+    for title, spec in results.datasets().items():
+        # Datasets that differ in counts alone show the same pictures; the one with more unreliable halves shows more of what can be wrong.
+        looks = {name: value for name, value in spec.identity().items() if name not in _COUNTS}
+        key = (json.dumps(looks, sort_keys=True),)
+        if key not in different or min(spec.reliability) < min(different[key][1].reliability):
+            different[key] = title, spec
+    for number, (title, spec) in enumerate(list(different.values())[:_MOST_PREVIEWS]):
+        try:
+            dominoes = Dominoes.of(dealing.make(spec, data=data))
+        except DominoesError as error:
+            notes.append(f"no preview of {title}: {error}")
+            continue
+        table = preview.preview_table(dominoes)
+        caption = (
+            f"{title}: the first dominoes of each kind, right and wrong halves apart, their label above them and how many there are beside "
+            f"them; n = {len(dominoes)}; dealt anew from the run's spec; no seeds, no band."
+        )
+        name = "preview" if not number else f"preview-{number + 1}"
+        csv = table.to_csv(index=False, lineterminator="\n")
+        images.append(Image(name, f"{spec.top} over {spec.bottom}", caption, preview.preview_png(dominoes), csv))
+    if len(different) > _MOST_PREVIEWS:
+        notes.append(f"{len(different)} datasets show different pictures; the first {_MOST_PREVIEWS} are shown")
+    if not different:
+        notes.append("no run says what its pictures were (spec.json)")
+    return Section("pictures", "Preview", "What a domino looks like", images=tuple(images), notes=tuple(notes))
+
+
+_COUNTS = ("n", "prevalence", "both", "empty", "ratio", "reliability", "labels", "reuse", "seed", "split")
+
+
+def _learning(results: Results) -> Section:
+    charts, notes = [], []
+    try:
+        charts.append(learning.curves(results))
+    except CurvesError as error:
+        notes.append(str(error))
+    answers = learning.answers(results)
+    if answers is not None:
+        charts.append(answers)
+    if len(results.curves) and results.fits is None:
+        notes.append(f"no {FITS}, so no onset is marked")
+    if len(results.curves) and (results.curves.groupby("run")["step"].nunique() < 3).any():
+        notes.append("some runs were measured at fewer than three steps: that is hardly a curve")
+    return Section("learning", "Learning", "What was learned when", charts=tuple(charts), notes=tuple(notes))
+
+
+def _theory(results: Results, why: str, elsewhere: Mapping[str, Chart]) -> Section:
+    notes = []
+    if results.fits is None:
+        notes.append(f"there are no fits: make them with '{_making('fit', FITS, results)}', or pass --fit")
+    if results.comparison is None:
+        notes.append(f"there are no verdicts: make them with '{_making('compare', COMPARISON, results)}', or pass --fit")
+    if why:
+        notes.append(f"nothing is compared over time: {why}")
+    made = [theory_charts.fits(results), theory_charts.doubles(results), theory_charts.neither(results), *theory_charts.ratios(results)]
+    if results.fits is not None and made[0] is None:
+        notes.append("the fits are of none of the one-sided test curves")
+    charts = tuple(chart for chart in made if chart is not None)
+    verdicts = verdict_table(results, {**elsewhere, **{chart.name: chart for chart in charts}})
+    text = "The pattern-learning model of Davies, Langosco and Krueger (2023), its rivals, and what the curves say of them."
+    tables = () if verdicts is None else (verdicts,)
+    return Section("theory", "Theory", "Theory against data", text, charts, tables, notes=tuple(notes))
+
+
+def _making(name: str, table: str, results: Results) -> str:
+    """The command that puts a table of the theory beside the results."""
+    return shlex.join(["dominoes", name, results.table, "--out", str(Path(results.beside) / table)])
+
+
+def _sweep(results: Results) -> Section:
+    charts, notes = sweep.charts(results)
+    return Section("sweep", "Sweep", "Across the sweep", charts=tuple(charts), notes=tuple(notes))
+
+
+def _confusion(results: Results) -> Section:
+    found = learning.confusion(results)
+    notes = () if found else ("no run has kept what its network answered (confusion.npz); runs of this version do",)
+    text = "Probes only: test dominoes, the same for every run."
+    return Section("confused", "Confusion", "What the final networks confuse", text, tuple(found), notes=notes)

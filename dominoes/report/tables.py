@@ -1,0 +1,170 @@
+"""The tables of a report."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from dominoes.report.chart import Chart
+from dominoes.report.charts import dealt, learning
+from dominoes.report.charts import theory as theory_charts
+from dominoes.report.results import Results, Run
+from dominoes.solver.composition import Composition
+from dominoes.spec import DominoSpec, RunSpec, TrainSpec
+
+# Of large results the page shows so much in its tables; their data links hold all.
+MOST_ROWS = 1000
+_STATUS = {"finished": "good", "running": "open", "not run": "open", "unfinished": "open"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table: what is read, what is sorted by, how it is shown."""
+
+    text: str
+    value: float | str | None = None
+    style: str = ""
+    mark: str = ""
+    href: str = ""
+    choice: str = ""
+    details: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A sortable table of the page and the CSV behind it. `columns`: name -> whether it holds numbers."""
+
+    name: str
+    title: str
+    caption: str
+    columns: Mapping[str, bool]
+    rows: Sequence[Sequence[Cell]]
+    csv: str
+
+
+def asked(found: Mapping[str, Composition]) -> Table:
+    table = dealt.asked_and_dealt(found)
+    pairs = zip(table["requested"], table["realised"], strict=True)
+    texts = [str(got) if asked in ("", got) else f"{asked} → {got}" for asked, got in pairs]
+    wide = table.assign(text=texts).pivot_table(index="dataset", columns="parameter", values="text", aggfunc="first", sort=False)
+    rows = [[Cell(str(title)), *(Cell(str(text)) for text in values)] for title, values in zip(wide.index, wide.to_numpy(), strict=True)]
+    columns = {"dataset": False} | {str(name): False for name in wide.columns}
+    caption = "One number: dealt as asked, to six digits. An arrow: asked → dealt, as whole numbers allow. Exact counts: no seeds, no band."
+    return Table("asked", "Asked and dealt", caption, columns, rows[:MOST_ROWS], table.to_csv(index=False, lineterminator="\n"))
+
+
+_PAIRS = ("prevalence", "reliability")
+
+
+def verdict_table(results: Results, charts: Mapping[str, Chart]) -> Table | None:
+    """The comparator's verdicts, each with a link to the figure that shows it; None without a comparison."""
+    table = theory_charts.verdicts(results)
+    if table is None:
+        return None
+    rows = []
+    for row in table.itertuples():
+        name = str(row.figure)
+        target = name if name in charts else next((each for each in charts if name and each.startswith(f"{name}-")), "")
+        link = Cell("see", href=target, choice=str(row.group)) if target else Cell("")
+        mark = {"holds": "good", "fails": "bad"}.get(str(row.verdict), "open")
+        rows.append(
+            [
+                Cell(str(row.verdict), mark=mark),
+                Cell(str(row.sentence), style="sentence"),
+                Cell(str(row.question)),
+                Cell(str(row.group)),
+                link,
+            ]
+        )
+    counts = table["verdict"].value_counts()
+    told = ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in ("holds", "fails", "cannot tell"))
+    caption = f"{told}. Each compares an interval over seeds (95 % unless its sentence says otherwise) with a margin stated beforehand."
+    columns = {"verdict": False, "sentence": False, "question": False, "group": False, "figure": False}
+    csv = pd.DataFrame(results.comparison).to_csv(index=False, lineterminator="\n")
+    return Table("verdicts", "Verdicts", caption, columns, rows[:MOST_ROWS], csv)
+
+
+def runs_table(results: Results) -> Table:
+    """Every run: parameters, final values, time, status, and how to make it again."""
+    table = results.curves
+    last = table[(table["split"] == "test") & (table["step"] == table.groupby("run")["step"].transform("max"))]
+    final = {(str(run), str(kind)): value for run, kind, value in zip(last["run"], last["kind"], last["accuracy"], strict=True)}
+    kinds = [kind for kind in ("top", "bottom", "both", "conflict") if (last["kind"] == kind).any()]
+    values = table.drop_duplicates("run").set_index("run")
+    steps = table.groupby("run")["step"].max()
+    columns = {"run": False, "status": False, "seed": True}
+    columns |= {name: bool(pd.api.types.is_numeric_dtype(table[name])) for name in results.fields}
+    columns |= {f"accuracy {kind}": True for kind in kinds} | {"steps": True, "seconds": True, "device": False, "why": False}
+    shown, lines = [], []
+    for run in results.runs:
+        known = run.id in values.index
+        fields = [values.loc[run.id, name] if known else None for name in results.fields]
+        numbers = [final.get((run.id, kind)) for kind in kinds]
+        seconds = run.environment.get("seconds", {}).get("wall")
+        device = str(run.environment.get("device_name") or run.environment.get("device") or "")
+        plain = [run.seed, *fields, *numbers, int(steps[run.id]) if known else None, seconds]
+        details = _details(run, results)
+        row = [Cell(run.id, run.id, details=details), Cell(run.status, mark=_STATUS.get(run.status, "bad"))]
+        row += [_number(value) for value in plain]
+        row += [Cell(device), Cell(run.reason, style="reason")]
+        shown.append(row)
+        lines.append([run.id, run.status, *plain, device, run.reason, command(run.spec, results.out) if run.spec else ""])
+    csv = pd.DataFrame(lines, columns=[*columns, "again"]).to_csv(index=False, lineterminator="\n")
+    counts: dict[str, int] = {}
+    for run in results.runs:
+        counts[run.status] = counts.get(run.status, 0) + 1
+    told = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none"
+    caption = (
+        f"{len(results.runs)} run{plural(len(results.runs))}: {told}. Open one for versions, device, digests and the "
+        "command to make it again. "
+        f"Accuracies are the last measured, {learning.probes_text(results.curves)}; one run a row, so no band."
+    )
+    return Table("runs-table", "All runs", caption, columns, shown[:MOST_ROWS], csv)
+
+
+def _number(value: Any) -> Cell:
+    if value is None or value != value:
+        return Cell("", "", "number")
+    if isinstance(value, str):
+        return Cell(value)
+    return Cell(f"{float(value):.4g}" if isinstance(value, float) else str(value), float(value), "number")
+
+
+def _details(run: Run, results: Results) -> tuple[tuple[str, str], ...]:
+    """Versions, device, digests and the command that makes the run again."""
+    about = run.environment
+    names = ("package", "python", "torch", "numpy", "platform", "device", "device_name", "threads", "packing", "status", "diverged_at")
+    found = [(name.replace("_", " "), str(about[name])) for name in names if about.get(name) is not None]
+    found += [(f"seconds {name}", f"{value:.1f}") for name, value in about.get("seconds", {}).items()]
+    found += [(f"SHA-256 {name}", str(value)) for name, value in about.get("digests", {}).items()]
+    if run.spec is not None:
+        found.append(("again", command(run.spec, results.out)))
+    return tuple(found)
+
+
+def command(spec: RunSpec, out: str) -> str:
+    """The command line that makes a run again, with every field that is not at its default: a pair after one flag, a longer list as
+    the flag repeated, a switch as the flag alone."""
+    words = ["dominoes", "train"]
+    for form, fields in ((DominoSpec, spec.dataset), (TrainSpec, spec.train)):
+        for name, value in fields.model_dump(mode="json").items():
+            default = form.model_fields[name].default
+            if value == (list(default) if isinstance(default, tuple) else default):
+                continue
+            flag = f"--{name.replace('_', '-')}"
+            if isinstance(value, bool):
+                words.append(flag)
+            elif isinstance(value, list) and name not in _PAIRS:
+                words += [word for part in value for word in (flag, str(part))]
+            else:
+                words += [flag, *("-" if part is None else str(part) for part in (value if isinstance(value, list) else [value]))]
+    return shlex.join([*words, "--seeds", str(spec.seed), "--out", out])
+
+
+def plural(count: int) -> str:
+    """The ending of a counted noun."""
+    return "" if count == 1 else "s"

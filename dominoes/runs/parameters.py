@@ -1,0 +1,76 @@
+"""Finished runs read back: their parameters, flat, and their tables joined."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dominoes import tables
+from dominoes.dials import joined
+from dominoes.errors import RunError
+from dominoes.runs.state import DONE, RUNS
+from dominoes.solver.shares import resolve
+from dominoes.spec import SIDES, RunSpec
+
+_NO_RUN = "{} holds no finished run; expected runs/<id>/DONE in it, as 'dominoes train --out' leaves them"
+
+
+def finished(out: Path) -> list[Path]:
+    """Folders of the finished runs under `out` (a results folder, or a single run folder), by name."""
+    out = Path(out)
+    if (out / DONE).exists():
+        return [out]
+    return sorted(mark.parent for mark in (out / RUNS).glob(f"*/{DONE}"))
+
+
+def of_folder(folder: Path) -> dict[str, Any]:
+    """What a finished run was made with (`of_spec`). Raises RunError if the run's files cannot be read."""
+    try:
+        spec = RunSpec.model_validate_json((folder / "spec.json").read_text(encoding="utf-8"))
+        count = json.loads((folder / "environment.json").read_text(encoding="utf-8"))["dominoes"]["n"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{folder}/spec.json or environment.json is damaged; remove the folder to run it again") from error
+    return of_spec(spec, count)
+
+
+def read_runs(out: Path, *, form: str = "curves") -> pd.DataFrame:
+    """The curves (or classes) of all finished runs under `out`, with those of their parameters in which the runs differ as further
+    columns. Raises RunError if there is none."""
+    found = finished(out)
+    if not found:
+        raise RunError(_NO_RUN.format(out))
+    made = [of_folder(folder) for folder in found]
+    names = differing(made)
+    read = [tables.read(folder / f"{form}.csv", form=form) for folder in found]
+    return pd.concat(
+        [table.assign(**{name: each[name] for name in names}) for table, each in zip(read, made, strict=True)], ignore_index=True
+    )
+
+
+def of_spec(spec: RunSpec, count: int | None) -> dict[str, Any]:
+    """What a run is made with, as flat columns that meet no column of its curves.
+
+    The shares are the resolved ones, whichever fields were given: prevalence_top, prevalence_bottom, both, empty, ratio. `dominoes`
+    is `count`, the number of dominoes that it is trained on. Raises SpecError if the shares cannot be resolved.
+    """
+    shares = resolve(spec.dataset)
+    ratio = float("nan") if shares.ratio is None else float(shares.ratio)
+    found: dict[str, Any] = {"dominoes": count}
+    found |= {f"prevalence_{side}": float(share) for side, share in zip(SIDES, (shares.top, shares.bottom), strict=True)}
+    found |= {"both": float(shares.both), "empty": float(shares.empty), "ratio": ratio}
+    found |= {f"reliability_{side}": share for side, share in zip(SIDES, spec.dataset.reliability, strict=True)}
+    found |= {f"source_{side}": getattr(spec.dataset, side) for side in SIDES}
+    found |= {f"transform_{side}": joined(spec.dataset.transforms(side)) for side in SIDES} | {"swap": int(spec.dataset.swap)}
+    found |= {"labels": spec.dataset.labels.value, "reuse": spec.dataset.reuse, "deal_seed": spec.dataset.seed}
+    return found | spec.train.model_dump(mode="json")
+
+
+def differing(made: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the parameters (of `parameters`) in which runs differ; beside a side's transforms its source, which they are of."""
+    names = [name for name in made[0] if len({str(each[name]) for each in made}) > 1]
+    of_transforms = {f"source_{side}" for side in SIDES if f"transform_{side}" in names}
+    return [name for name in made[0] if name in names or name in of_transforms]
