@@ -1,4 +1,4 @@
-from dominoes.cli.main import main
+from dominoes.cli.commands import main
 
 if __name__ == "__main__":
     main()

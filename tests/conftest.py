@@ -8,7 +8,7 @@ import pytest
 import synthetic_runs
 from click.testing import CliRunner
 
-from dominoes.cli.main import main
+from dominoes.cli.commands import main
 from dominoes.data import dealing
 from dominoes.data.dealing import Dealt
 from dominoes.spec import DominoSpec

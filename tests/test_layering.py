@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "dominoes"
 # Modules on the ground, each may import those before it; rooms, each may import the ground and the rooms before it.
 GROUND = ("errors", "files", "dials", "spec", "tables")
-ROOMS = ("solver", "theory", "data", "training", "runs", "yardstick", "report", "cli")
+ROOMS = ("solver", "theory", "data", "training", "runs", "yardstick", "reporting", "cli")
 
 
 def _name(path: Path) -> str:
@@ -114,8 +114,8 @@ def test_no_face_has_a_module_of_a_functions_name() -> None:
 LIGHT = [module for module in MODULES if module.split(".")[0] in ("solver", "theory", *GROUND)]
 LIGHT += ["data.card", "data.dealing", "data.folder", "data.readers", "data.sources", "data.transforms", "runs.state", "runs.plan"]
 LIGHT += ["runs.sweep_file", "runs.progress", "runs.collected", "runs.loggers", "runs.engines.local", "runs.engines.on_ray"]
-LIGHT += ["runs.engines.protocol", "report.results", "report.chart"]
-LIGHT += [module for module in MODULES if module.startswith("report.charts.") and module != "report.charts.preview"]
+LIGHT += ["runs.engines.protocol", "reporting.results", "reporting.chart"]
+LIGHT += [module for module in MODULES if module.startswith("reporting.charts.") and module != "reporting.charts.preview"]
 
 
 def test_solving_and_theory_work_without_torch() -> None:

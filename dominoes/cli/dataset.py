@@ -34,7 +34,7 @@ def solve(spec: Path | None, data: Path | None, stock: Path | None, as_json: boo
     request = options.spec(spec, given)
     found = solution.solve(request, _read_stock(stock) if stock else sources.stock(request, data=data))
     if sankey is not None:
-        from dominoes.report.html import page
+        from dominoes.reporting.html import page
 
         page.write_flows(found, sankey)
     click.echo(found.dumps() if as_json else _composition_text(found), nl=not as_json)
@@ -123,7 +123,7 @@ def preview(folder: Path, data: Path | None, out: Path) -> None:
     """Draw examples of each kind of domino in a dataset FOLDER, right and wrong halves apart."""
     from dominoes.data.dominoes import Dominoes
     from dominoes.data.folder import read
-    from dominoes.report.charts import preview
+    from dominoes.reporting.charts import preview
 
     preview.draw_preview(Dominoes.of(read(folder, data=data)), out)
     click.echo(str(out))

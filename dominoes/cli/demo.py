@@ -24,9 +24,9 @@ def demo(out: Path, seeds: str) -> None:
 
     from dominoes import files, tables
     from dominoes.data import dealing, folder
-    from dominoes.report import results, stills
-    from dominoes.report.charts import learning
-    from dominoes.report.html import page
+    from dominoes.reporting import results, stills
+    from dominoes.reporting.charts import learning
+    from dominoes.reporting.html import page
     from dominoes.runs import parameters
     from dominoes.theory import comparison
     from dominoes.theory.fits.table import fit_table

@@ -25,8 +25,8 @@ def report(paths: tuple[Path, ...], out: Path | None, fit: bool, folder: Path | 
     It is one file that needs no network: counts, pictures, curves, theory, laws across the sweep, confusion and all runs. Results may be
     unfinished or incomplete: the page says what is missing and shows the rest.
     """
-    from dominoes.report import completion, results, sections
-    from dominoes.report.html import page
+    from dominoes.reporting import completion, results, sections
+    from dominoes.reporting.html import page
 
     if out is None and folder is None:
         raise OutputError("there is nothing to write; pass --out PAGE.html, or --figures DIR, or both")
@@ -54,9 +54,9 @@ def _size(path: Path) -> str:
 @click.option("--out", required=True, type=options.PATH, help="Figure to write (.png, .svg or .pdf).")
 def plot(results: Path, name: str | None, data: Path | None, out: Path) -> None:
     """Draw the one-sided learning curves of RESULTS, or another figure of its report; seeds of one spec make a band."""
-    from dominoes.report import completion, sections, stills
-    from dominoes.report.charts import learning
-    from dominoes.report.results import gather
+    from dominoes.reporting import completion, sections, stills
+    from dominoes.reporting.charts import learning
+    from dominoes.reporting.results import gather
 
     stills.known_format(out)
     found = gather([results])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dominoes.cli import options
-from dominoes.errors import OutputError, RunError, SpecError
+from dominoes.errors import OutputError, SpecError
 
 if TYPE_CHECKING:
     from dominoes.runs.engines.protocol import Engine, RunReport, WorkerSetting
     from dominoes.runs.plan import Plan
-    from dominoes.runs.progress import Survey
     from dominoes.spec import RunSpec
 
 _logs_to = click.Choice(["tensorboard", "wandb"])
@@ -58,9 +56,9 @@ def plan_(file: Path, workers: int | None, no_timing: bool, device: str, data: P
         click.echo(f"infeasible: {len(planned.infeasible)} runs\n  {plan.refusal(planned)}")
     if planned.runs and not no_timing:
         from dominoes.runs import cost
-        from dominoes.runs.engines import local as local_module
+        from dominoes.runs.engines.local import workers_here
 
-        count = min(workers or local_module.workers_here(device), len(planned.runs))
+        count = min(workers or workers_here(device), len(planned.runs))
         found = cost.estimate(planned, device=device, data=data, download=download)
         click.echo(f"cost: about {_time(found.seconds / count)} with {count} workers ({_time(found.seconds)} of one worker)")
         click.echo(f"disk: about {found.bytes / 1e6:.1f} MB")
@@ -110,44 +108,37 @@ def run(
     """Execute the runs of a sweep FILE that are missing in OUT."""
     from tqdm import tqdm
 
-    from dominoes.runs import plan, progress
-    from dominoes.runs.engines import local as local_module
-    from dominoes.runs.engines import protocol
+    from dominoes.runs import sweep_file, sweeping
     from dominoes.runs.engines.protocol import WorkerSetting
-    from dominoes.runs.state import State
 
     if engine == "local" and (address or collect):
         raise SpecError("--address and --collect belong to ray; add --engine ray, or leave them out")
-    planned = _planned(file, data)
-    if planned.infeasible and not skip_infeasible:
-        raise SpecError(
-            f"{file}: {len(planned.infeasible)} of {len(planned.infeasible) + len(planned.runs)} runs have no dataset; change these "
-            f"points, or pass --skip-infeasible to go on without them:\n  {plan.refusal(planned)}"
-        )
+    described = sweep_file.read(file)
+    for note in described.notes:
+        click.echo(f"Note: {note}", err=True)
     setting = WorkerSetting(out.resolve(), device, data.resolve() if data else None, download, _pack(pack), deterministic)
-    if (_is_new(planned, out) and not collect) or (device in ("cuda", "mps") and engine == "local"):
-        from dominoes.runs.engines import worker
-
-        worker.check([each.spec for each in planned.runs], setting)
-    found = progress.survey(planned, out, deep=True)
-    _refuse_changed(planned, found, accept_changed, data, download)
-    plan.save(planned, out, file.read_bytes())
-    for name, problem in found.damaged.items():
-        click.echo(f"run {name} is marked DONE but damaged, it runs again: {problem}", err=True)
-    missing = [each.spec for each in planned.runs if found.states[each.spec.id] is not State.DONE]
-    done = len(planned.runs) - len(missing)
+    ready = sweeping.prepare(
+        described,
+        setting,
+        where=str(file),
+        skip_infeasible=skip_infeasible,
+        accept_changed=accept_changed,
+        elsewhere=engine != "local",
+        collect=collect,
+    )
+    for note in ready.notes:
+        click.echo(f"Note: {note}", err=True)
+    planned, missing = ready.plan, ready.missing[:limit]
     skipped = f", {len(planned.infeasible)} infeasible" if planned.infeasible else ""
-    click.echo(f"{planned.name}: {len(planned.runs)} runs, {done} done before{skipped}")
+    click.echo(f"{planned.name}: {len(planned.runs)} runs, {len(planned.runs) - len(ready.missing)} done before{skipped}")
     log = _logs(loggers, out, planned)
-    missing = missing[:limit]
     if not missing:
         return
-    count = workers or (local_module.workers_here(device) if engine == "local" else None)
-    start = _engine(engine, setting, count, address, collect)
+    start = _engine(engine, setting, workers, address, collect)
     failed = 0
     specs = {spec.id: spec for spec in missing}
     with tqdm(total=len(missing), unit="run", disable=None, file=sys.stderr) as bar:
-        for report in protocol.launch(missing, start, setting.out, keep_going=keep_going):
+        for report in ready.launch(start, limit=limit, keep_going=keep_going):
             bar.update(1)
             failed += report.state == "failed"
             with bar.external_write_mode(file=sys.stdout):
@@ -181,32 +172,6 @@ def _planned(file: Path, data: Path | None) -> Plan:
     return plan.make(described, data=data)
 
 
-def _is_new(planned: Plan, out: Path) -> bool:
-    """Whether OUT has another plan, or none; what differs is said."""
-    from dominoes.runs import plan
-
-    if not (out / plan.RECORD).exists():
-        return True
-    try:
-        sentence = plan.difference(plan.load(out), planned)
-    except RunError as error:
-        # It is written anew; the runs' own folders are what counts.
-        sentence = str(error)
-    if sentence:
-        click.echo(f"Note: {sentence}", err=True)
-    return sentence is not None
-
-
-def _refuse_changed(planned: Plan, found: Survey, accept: bool, data: Path | None, download: bool) -> None:
-    from dominoes.runs import progress
-
-    changed = progress.changes(planned, found, data=data, download=download)
-    if changed and not accept:
-        raise RunError(f"{'; '.join(changed)}; pass --accept-changed to keep them and go on, or another --out")
-    for sentence in changed:
-        click.echo(f"Note: {sentence}; kept", err=True)
-
-
 def _logs(names: tuple[str, ...], out: Path, planned: Plan) -> list[Any]:
     if not names:
         return []
@@ -220,14 +185,9 @@ def _engine(name: str, setting: WorkerSetting, workers: int | None, address: str
         from dominoes.runs.engines import on_ray
 
         return partial(on_ray.on_ray, setting=setting, workers=workers, address=address, collect=collect)
-    from dominoes.runs.engines import local as local_module
+    from dominoes.runs.sweeping import on_this_machine
 
-    assert workers is not None
-
-    def local(specs: Iterator[RunSpec]) -> Iterator[RunReport]:
-        return local_module.local(specs, setting, workers=workers)
-
-    return local
+    return on_this_machine(setting, workers)
 
 
 def _line(planned: Plan, spec: RunSpec, report: RunReport) -> str:

@@ -45,7 +45,7 @@ def toy(preset: str, settings: tuple[str, ...], until: float, points: int, out: 
     falls = f", then lowest {test[dip]:.3f} at t = {t[dip]:g}" if dip > peak else ""
     click.echo(f"{out}: test accuracy {half}, highest {test[peak]:.3f} at t = {t[peak]:g}{falls}, at the end {test[-1]:.3f}")
     if plot:
-        from dominoes.report import stills
+        from dominoes.reporting import stills
 
         stills.draw_toy(columns, out.with_suffix(".png"))
         click.echo(str(out.with_suffix(".png")))
@@ -134,15 +134,15 @@ def compare(
     files.write(out, found.table.to_csv(index=False, lineterminator="\n"))
     click.echo(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(found.lines()))
     if plot is not None and measured is not None:
-        from dominoes.report import stills
-        from dominoes.report.charts import learning
-        from dominoes.report.charts import sweep as sweep_charts
+        from dominoes.reporting import stills
+        from dominoes.reporting.charts import learning
+        from dominoes.reporting.charts import sweep as sweep_charts
         from dominoes.theory.questions import simplicity as simplicity_module
 
         chart = sweep_charts.onsets(simplicity_module.onsets(table, classes, measured, by or None), learning.probes_text(table))
         stills.draw(chart, plot)
     elif plot is not None:
-        from dominoes.report import stills
+        from dominoes.reporting import stills
         from dominoes.theory.verdicts import Margins
 
         if found.bands["group"].nunique() > 1:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import exp, log
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from dominoes.errors import SpecError
@@ -97,18 +98,20 @@ class Sweep:
         swept: dotted names that take more than one value.
         runs: the run specs, all different, in the file's order.
         notes: what was ignored, a sentence each.
+        text: the file itself, to be kept with the results.
     """
 
     name: str
     description: str
     swept: tuple[str, ...]
-    runs: tuple[RunSpec, ...]
-    notes: tuple[str, ...]
+    runs: tuple[RunSpec, ...] = field(repr=False)
+    notes: tuple[str, ...] = ()
+    text: str = field(default="", repr=False)
 
 
 def read(path: Path) -> Sweep:
     """Read a sweep file. Raises SpecError with the path of the first wrong entry."""
-    return expand(read_mapping(path), where=str(path))
+    return replace(expand(read_mapping(path), where=str(path)), text=Path(path).read_text(encoding="utf-8"))
 
 
 def expand(values: Mapping[str, Any], *, where: str = "sweep") -> Sweep:
@@ -133,7 +136,8 @@ def expand(values: Mapping[str, Any], *, where: str = "sweep") -> Sweep:
     runs = {(spec := _spec(point, where)).id: spec for point in itertools.islice(points, form.run_cap)}
     swept = tuple(name for name, axis in axes.items() if isinstance(axis, Range) or len(axis) > 1)
     notes = [f"{where}: metric is ignored; every run is measured in every metric"] if form.metric is not None else []
-    return Sweep(form.name, form.description, swept, tuple(runs.values()), tuple(notes))
+    text = yaml.safe_dump(dict(values), sort_keys=False)
+    return Sweep(form.name, form.description, swept, tuple(runs.values()), tuple(notes), text)
 
 
 def _refuse(values: Mapping[str, Any], where: str) -> None:

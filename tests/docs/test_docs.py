@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from dominoes.cli.main import main
+from dominoes.cli.commands import main
 from dominoes.spec import DominoSpec, TrainSpec
 from dominoes.tables import CURVES
 

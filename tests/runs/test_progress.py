@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from small_sweeps import write
 
-from dominoes.cli.main import main
+from dominoes.cli.commands import main
 from dominoes.runs import claims, plan, progress, state, sweep_file
 from dominoes.runs.plan import Plan
 

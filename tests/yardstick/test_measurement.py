@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 
 from dominoes import tables
-from dominoes.cli.main import main
+from dominoes.cli.commands import main
 from dominoes.data.probe_sets import probes
 from dominoes.data.sources import Source, load
 from dominoes.errors import RunError, SpecError

@@ -76,7 +76,7 @@ def test_the_engine_trains_what_one_process_trains(swept: tuple[Path, Path], tmp
     """A worker's curves are those of `dominoes train`, byte for byte: nothing depends on where a run was executed."""
     from click.testing import CliRunner
 
-    from dominoes.cli.main import main
+    from dominoes.cli.commands import main
 
     _, out = swept
     options = "--n 60 --prevalence 0.3 0.5 --top digits --bottom textures --model mlp --epochs 1 --batch 30 --measurements 2 --probe 10"

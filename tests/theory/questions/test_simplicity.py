@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner
 from simulated_truths import Truth, curves
 
-from dominoes.cli.main import main
+from dominoes.cli.commands import main
 from dominoes.errors import CurvesError
-from dominoes.report import completion, results, stills
-from dominoes.report.charts import sweep, theory
+from dominoes.reporting import completion, results, stills
+from dominoes.reporting.charts import sweep, theory
 from dominoes.tables import SIMPLICITY
 from dominoes.theory.intervals import FAILS, HOLDS
 from dominoes.theory.questions.simplicity import onsets

@@ -17,14 +17,14 @@ from click.testing import CliRunner
 from playwright.sync_api import Browser
 
 from dominoes import tables
-from dominoes.cli import main, train
+from dominoes.cli import commands, train
 from dominoes.data.dealing import Dealt
 from dominoes.errors import OutputError
-from dominoes.report import completion, results, sections
-from dominoes.report import tables as report_tables
-from dominoes.report.charts import dealt as dealt_charts
-from dominoes.report.html import page as page_file
-from dominoes.report.results import Results
+from dominoes.reporting import completion, results, sections
+from dominoes.reporting import tables as report_tables
+from dominoes.reporting.charts import dealt as dealt_charts
+from dominoes.reporting.html import page as page_file
+from dominoes.reporting.results import Results
 from dominoes.runs import parameters
 from dominoes.solver.composition import Composition
 from dominoes.solver.solution import solve
@@ -93,7 +93,7 @@ def test_the_command_to_reproduce_makes_the_same_run(spec: RunSpec, monkeypatch:
 
     monkeypatch.setattr(train, "runs", instead)
     monkeypatch.setattr("dominoes.data.dealing.make", lambda spec, **_: spec)
-    done = CliRunner().invoke(main.main, words[1:], catch_exceptions=False)
+    done = CliRunner().invoke(commands.main, words[1:], catch_exceptions=False)
     assert done.exit_code == 0, done.stderr
     assert [each.id for each in seen] == [spec.id]
 
@@ -158,7 +158,7 @@ def test_stills_are_every_chart_and_choice(found: Results, tmp_path: Path) -> No
 def test_a_hundred_runs_fit_into_a_mail(tmp_path: Path) -> None:
     """A sweep of 110 runs of 61 steps and all nine curves: at most 8 MB, every number in it."""
     synthetic_runs.write(synthetic_runs.sweep([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9], 10), tmp_path)
-    done = CliRunner().invoke(main.main, ["report", str(tmp_path), "--out", str(tmp_path / "r.html")], catch_exceptions=False)
+    done = CliRunner().invoke(commands.main, ["report", str(tmp_path), "--out", str(tmp_path / "r.html")], catch_exceptions=False)
     assert "of 110 runs" in done.stdout
     assert (tmp_path / "r.html").stat().st_size < 8e6
     found = results.gather([tmp_path])
@@ -360,7 +360,7 @@ def test_incomplete_results_still_have_a_page(browser: Browser, swept: Path, tmp
             )
         table.to_csv(path, index=False)
     fit = ["--fit"] if case in ("one seed", "NaN") else []
-    done = CliRunner().invoke(main.main, ["report", str(path), "--out", str(tmp_path / "r.html"), *fit], catch_exceptions=False)
+    done = CliRunner().invoke(commands.main, ["report", str(path), "--out", str(tmp_path / "r.html"), *fit], catch_exceptions=False)
     assert done.exit_code == 0, done.stderr
     with opened(browser, tmp_path / "r.html") as shown:
         assert says in shown.inner_text("body")

@@ -11,9 +11,9 @@ import pandas as pd
 from scipy.stats import t as student
 
 from dominoes.errors import CurvesError
-from dominoes.report.chart import Chart, Grid, Line, Panel
-from dominoes.report.charts.learning import probes_text
-from dominoes.report.results import SIMPLICITY, Results
+from dominoes.reporting.chart import Chart, Grid, Line, Panel
+from dominoes.reporting.charts.learning import probes_text
+from dominoes.reporting.results import SIMPLICITY, Results
 from dominoes.tables import CURVES
 from dominoes.theory.intervals import FAILS, HOLDS, FloatArray, number
 from dominoes.theory.questions import simplicity

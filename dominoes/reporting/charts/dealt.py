@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from dominoes.report.chart import Chart, Flow, Node
+from dominoes.reporting.chart import Chart, Flow, Node
 from dominoes.solver.composition import Composition
 from dominoes.solver.ideal_counts import OF_KIND, RIGHT, WRONG
 from dominoes.spec import SIDES

@@ -7,7 +7,7 @@ import dataclasses
 import pandas as pd
 
 from dominoes.errors import CurvesError
-from dominoes.report.results import Results
+from dominoes.reporting.results import Results
 from dominoes.tables import CURVES
 from dominoes.theory.comparison import compare_groups
 from dominoes.theory.fits import table

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from dominoes.errors import CurvesError
-from dominoes.report import completion, results
-from dominoes.report.chart import Grid
-from dominoes.report.charts import learning
-from dominoes.report.results import Results
+from dominoes.reporting import completion, results
+from dominoes.reporting.chart import Grid
+from dominoes.reporting.charts import learning
+from dominoes.reporting.results import Results
 from dominoes.runs import parameters
 from dominoes.theory.fits import table
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from dominoes import files
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.readers import SIZE
-from dominoes.report.stills import PER_ROW, known_format, literal
+from dominoes.reporting.stills import PER_ROW, known_format, literal
 
 
 def preview_groups(dominoes: Dominoes) -> dict[str, np.ndarray]:

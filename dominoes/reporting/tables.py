@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from dominoes.report.chart import Chart
-from dominoes.report.charts import dealt, learning
-from dominoes.report.charts import theory as theory_charts
-from dominoes.report.results import Results, Run
+from dominoes.reporting.chart import Chart
+from dominoes.reporting.charts import dealt, learning
+from dominoes.reporting.charts import theory as theory_charts
+from dominoes.reporting.results import Results, Run
 from dominoes.solver.composition import Composition
 from dominoes.spec import DominoSpec, RunSpec, TrainSpec
 

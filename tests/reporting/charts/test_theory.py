@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dominoes.report import completion, results
-from dominoes.report.charts import learning, sweep, theory
-from dominoes.report.results import Results
+from dominoes.reporting import completion, results
+from dominoes.reporting.charts import learning, sweep, theory
+from dominoes.reporting.results import Results
 from dominoes.theory.fits import curve as curve_fits
 from dominoes.theory.rules import answered_neither, predicted_error
 

@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from dominoes import files
 from dominoes.errors import CurvesError, OutputError
-from dominoes.report.chart import COLOURS, Chart, Flow, Grid, Line, Panel, rows
+from dominoes.reporting.chart import COLOURS, Chart, Flow, Grid, Line, Panel, rows
 
 FORMATS = (".png", ".svg", ".pdf")
 PER_ROW = 10

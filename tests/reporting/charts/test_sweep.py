@@ -9,10 +9,10 @@ import pytest
 import synthetic_runs
 from scipy import stats
 
-from dominoes.report import results
-from dominoes.report.chart import Grid, Panel
-from dominoes.report.charts import sweep
-from dominoes.report.results import Results
+from dominoes.reporting import results
+from dominoes.reporting.chart import Grid, Panel
+from dominoes.reporting.charts import sweep
+from dominoes.reporting.results import Results
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from dominoes.report.chart import COLOURS, Chart, Line, Panel, plain, rows
+from dominoes.reporting.chart import COLOURS, Chart, Line, Panel, plain, rows
 
 
 def chart() -> Chart:

@@ -12,12 +12,12 @@ from typing import Any
 from dominoes.data import dealing, sources
 from dominoes.data.dominoes import Dominoes
 from dominoes.errors import CurvesError, DominoesError
-from dominoes.report import completion
-from dominoes.report.chart import Chart
-from dominoes.report.charts import dealt, learning, preview, sweep
-from dominoes.report.charts import theory as theory_charts
-from dominoes.report.results import COMPARISON, FITS, Results
-from dominoes.report.tables import Table, asked, runs_table, verdict_table
+from dominoes.reporting import completion
+from dominoes.reporting.chart import Chart
+from dominoes.reporting.charts import dealt, learning, preview, sweep
+from dominoes.reporting.charts import theory as theory_charts
+from dominoes.reporting.results import COMPARISON, FITS, Results
+from dominoes.reporting.tables import Table, asked, runs_table, verdict_table
 from dominoes.solver.composition import Composition
 from dominoes.solver.solution import solve
 from dominoes.spec import DominoSpec

@@ -11,7 +11,7 @@ import synthetic_runs
 
 from dominoes import tables
 from dominoes.errors import CurvesError, RunError
-from dominoes.report import results, sections
+from dominoes.reporting import results, sections
 from dominoes.runs import parameters, plan, state, sweep_file
 from dominoes.spec import RunSpec
 

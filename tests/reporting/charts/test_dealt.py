@@ -5,7 +5,7 @@ import pytest
 
 from dominoes.data import sources
 from dominoes.data.dealing import Dealt
-from dominoes.report.charts import dealt
+from dominoes.reporting.charts import dealt
 from dominoes.solver import solution
 from dominoes.solver.composition import Composition
 from dominoes.spec import DominoSpec

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dominoes.report.chart import Chart, Line, Panel
-from dominoes.report.charts.learning import best_fits, in_order, probes_text, seeds_text
-from dominoes.report.results import Results
+from dominoes.reporting.chart import Chart, Line, Panel
+from dominoes.reporting.charts.learning import best_fits, in_order, probes_text, seeds_text
+from dominoes.reporting.results import Results
 from dominoes.theory.questions import simplicity
 from dominoes.theory.rules import RULES, answered_neither, predicted_error
 from dominoes.theory.verdicts import Margins

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from dominoes.errors import CurvesError
-from dominoes.report.chart import Chart, Grid, Line, Panel, rows
-from dominoes.report.results import Results
+from dominoes.reporting.chart import Chart, Grid, Line, Panel, rows
+from dominoes.reporting.results import Results
 from dominoes.spec import PROBES
 
 METRICS = {"loss": "cross-entropy (nats)", "accuracy": "accuracy"}

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from dominoes.cli.main import main
+from dominoes.cli.commands import main
 from dominoes.data.catalogue import STOCKS
 from dominoes.spec import Split, read_mapping
 
@@ -80,7 +80,7 @@ def test_solve_loads_no_torch_and_help_loads_nothing_slow() -> None:
     """solve runs without torch, pandas and pyarrow; help without scipy and numpy too."""
     script = """
 import sys
-from dominoes.cli.main import main
+from dominoes.cli.commands import main
 try:
     main()
 except SystemExit:

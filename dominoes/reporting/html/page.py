@@ -13,12 +13,12 @@ from typing import Any
 
 from dominoes import __version__, files
 from dominoes.errors import OutputError
-from dominoes.report import stills
-from dominoes.report.chart import COLOURS, DIGITS, Chart, Panel
-from dominoes.report.charts import dealt
-from dominoes.report.results import Results
-from dominoes.report.sections import Section, charts_of, sections
-from dominoes.report.tables import MOST_ROWS, plural
+from dominoes.reporting import stills
+from dominoes.reporting.chart import COLOURS, DIGITS, Chart, Panel
+from dominoes.reporting.charts import dealt
+from dominoes.reporting.results import Results
+from dominoes.reporting.sections import Section, charts_of, sections
+from dominoes.reporting.tables import MOST_ROWS, plural
 from dominoes.solver.composition import Composition
 
 SUFFIX = ".html"
@@ -73,7 +73,7 @@ def page(title: str, parts: Sequence[Section], *, facts: Sequence[tuple[str, str
     from plotly.offline import get_plotlyjs
 
     def kept(name: str) -> Markup:
-        return Markup((resources.files("dominoes.report.html") / name).read_text(encoding="utf-8"))
+        return Markup((resources.files("dominoes.reporting.html") / name).read_text(encoding="utf-8"))
 
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(str(kept("page.html")))
     return template.render(

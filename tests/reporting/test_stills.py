@@ -13,9 +13,9 @@ from PIL import Image
 from dominoes.data.dealing import Dealt
 from dominoes.data.dominoes import Dominoes
 from dominoes.errors import CurvesError, OutputError
-from dominoes.report import results, stills
-from dominoes.report.chart import COLOURS, Chart, Line, Panel
-from dominoes.report.charts import dealt, learning, preview, sweep, theory
+from dominoes.reporting import results, stills
+from dominoes.reporting.chart import COLOURS, Chart, Line, Panel
+from dominoes.reporting.charts import dealt, learning, preview, sweep, theory
 from dominoes.theory import pattern_model
 from dominoes.theory.verdicts import BANDS
 
