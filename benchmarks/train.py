@@ -1,9 +1,9 @@
 """The trainer against the one that people write first: `python -m benchmarks.train [--rounds 3] [--json] [--only ROW] [--data DIR]`.
 
-Both sides live in processes of their own, one thread each, ours with the environment of a worker (`jobs.ENVIRONMENT`), the baseline with a
-plain one, and are asked in turn (A B A B ...), `rounds` times; steps and evaluations after one round that is thrown away, which holds
-the first use of everything. Imports and the making of data are never in a timer. Seconds are CPU seconds of the process, so other work
-on the machine matters little; starts are wall seconds. A ratio is baseline over ours in one round; given are the median and the range
+Both sides live in processes of their own, one thread each, ours with the environment of a worker (`protocol.ENVIRONMENT`), the baseline
+with a plain one, and are asked in turn (A B A B ...), `rounds` times; steps and evaluations after one round that is thrown away, which
+holds the first use of everything. Imports and the making of data are never in a timer. Seconds are CPU seconds of the process, so other
+work on the machine matters little; starts are wall seconds. A ratio is baseline over ours in one round; given are the median and the range
 over rounds.
 
 Whole runs are scaled: 1/S of the dominoes, of the probes and of the steps between evaluations, so that training and evaluating keep

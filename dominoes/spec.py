@@ -112,6 +112,16 @@ Transforms = Annotated[tuple[Annotated[str, AfterValidator(_written)], ...], Bef
 class _Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    def __init__(self, /, **values: Any) -> None:
+        """Raises SpecError: the first wrong field, its value and its range in one sentence, as everywhere."""
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise SpecError(_sentence(type(self), dict(error.errors()[0]))) from None
+
+    # Pydantic's own way through `model_validate` stays as it is, so that `parse` can name nested fields.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
     # Fields that came after ids had been published. At their default they are left out of the canonical JSON, so that ids stay.
     _later: ClassVar[frozenset[str]] = frozenset()
 

@@ -33,7 +33,7 @@ def report(paths: tuple[Path, ...], out: Path | None, fit: bool, folder: Path | 
     if out is not None:
         page.known_suffix(out)
     found = results.gather(paths)
-    found = completion.fitted(found) if fit else found
+    found = completion.complete(found) if fit else found
     parts = page.write(found, out, data=data) if out is not None else sections.sections(found, data=data)
     if out is not None:
         count = found.curves["run"].nunique()
@@ -63,7 +63,7 @@ def plot(results: Path, name: str | None, data: Path | None, out: Path) -> None:
     if name is None:
         stills.draw(learning.one_sided(found), out)
     else:
-        charts = sections.charts_of(sections.sections(completion.fitted(found), data=data))
+        charts = sections.charts_of(sections.sections(completion.complete(found), data=data))
         if name not in charts:
             raise OutputError(f"--figure {name}: these results have no such figure; they have {', '.join(charts) or 'none'}")
         stills.draw(charts[name], out)

@@ -137,9 +137,9 @@ def compare(
         from dominoes.reporting import stills
         from dominoes.reporting.charts import learning
         from dominoes.reporting.charts import sweep as sweep_charts
-        from dominoes.theory.questions import simplicity as simplicity_module
+        from dominoes.theory.questions import simplicity as yardsticks_of
 
-        chart = sweep_charts.onsets(simplicity_module.onsets(table, classes, measured, by or None), learning.probes_text(table))
+        chart = sweep_charts.onsets(yardsticks_of.onsets(table, classes, measured, by or None), learning.probes_text(table))
         stills.draw(chart, plot)
     elif plot is not None:
         from dominoes.reporting import stills

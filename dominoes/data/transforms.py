@@ -45,7 +45,7 @@ def apply(transforms: Sequence[str], this: Content, train: Content, name: str) -
     """The pictures of one split under transforms, one after the other.
 
     Args:
-        transforms: `NAME=VALUE`, checked against the source (`dials.check`).
+        transforms: `NAME=VALUE`, checked against the source (`transforms.check`).
         this: the split to transform.
         train: the training split of the same source; its area and, for `prototypes`, its pictures count. May be `this`.
         name: of the source, for messages.

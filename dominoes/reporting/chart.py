@@ -1,6 +1,6 @@
 """What a figure shows, apart from how it is drawn: a table, and which of its columns are curves, cells or flows.
 
-A still (`figures`) and the page (`report`) draw the same chart from the same table, so both show the same numbers.
+A still (`stills`) and the page (`report`) draw the same chart from the same table, so both show the same numbers.
 """
 
 from __future__ import annotations

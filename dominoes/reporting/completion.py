@@ -35,7 +35,7 @@ def with_bands(results: Results) -> tuple[Results, str]:
     return dataclasses.replace(results, bands=bands), ""
 
 
-def fitted(results: Results) -> Results:
+def complete(results: Results) -> Results:
     """The results with fits and a comparison made from their own curves, where files hold none. One pattern is fitted, in time and in
     log time."""
     if not len(results.curves) or results.classes_count is None:

@@ -56,12 +56,12 @@ class Results:
         table: what `fit` and `compare` read of them.
         beside: the folder in which tables made of them are found again.
         runs: every run that is known of, whatever became of it.
-        curves: rows of `curves.CURVES` of the finished and diverged runs, then `group`, the fields that are swept, and `source_top` and
+        curves: rows of `tables.CURVES` of the finished and diverged runs, then `group`, the fields that are swept, and `source_top` and
             `source_bottom` where these are known.
-        classes: rows of `curves.CLASSES` of the same runs; None if no run has them.
+        classes: rows of `tables.CLASSES` of the same runs; None if no run has them.
         fields: names of what sets the groups of runs apart; a group is one spec with all its seeds.
         groups: names of the groups, in the order of the fields' values.
-        confusion: by run id, counts (K + 1) × (K + 1) × K, see `measuring.Meter.confusion`.
+        confusion: by run id, counts (K + 1) × (K + 1) × K, see `scorer.Scorer.confusion`.
         fits, comparison: content of fits.csv and comparison.csv, None if there are none.
         simplicity: content of simplicity.csv, the yardstick; None if there is none.
         bands: of a comparison that was made from these curves; None if none was.

@@ -241,7 +241,7 @@ def _ribbon(x0: float, y0: float, x1: float, y1: float, height: float, colour: s
 
 
 def draw_toy(columns: Mapping[str, np.ndarray], path: Path) -> None:
-    """Accuracy and the usage of each pattern over time, from the columns of `patterns.table`."""
+    """Accuracy and the usage of each pattern over time, from the columns of `pattern_model.table`."""
     known_format(path)
     figure = Figure(figsize=(10, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True)

@@ -81,7 +81,7 @@ def execute(
         state.Busy: another process is at this run.
         RunError: the run was finished on other pictures or dominoes, or its files are damaged.
         OutputError: the folder cannot be written. The run stays unfinished and the next call runs it again.
-        DeviceError: CUDA cannot be deterministic in this process (`lane.Lane`).
+        DeviceError: CUDA cannot be deterministic in this process (`device.Device`).
     """
     lane = Device(device or torch.device("cpu"), spec.train.precision, deterministic=deterministic, threads=threads)
     try:
@@ -104,7 +104,7 @@ def turns(
     progress: Callable[[int, int], None] = lambda step, steps: None,
     repair: bool = False,
 ) -> Generator[None, None, Outcome]:
-    """What `execute` does, by turns (`training.turns`), so that several runs can be at work in one process.
+    """What `execute` does, by turns (`loop.turns`), so that several runs can be at work in one process.
 
     An error of the device (`of_device`) leaves the run unfinished instead of FAILED: whether it is the run's own fault is known to whoever
     knows what else was on the device. So does closing the generator.

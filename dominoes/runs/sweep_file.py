@@ -111,7 +111,7 @@ class Sweep:
 
 def read(path: Path) -> Sweep:
     """Read a sweep file. Raises SpecError with the path of the first wrong entry."""
-    return replace(expand(read_mapping(path), where=str(path)), text=Path(path).read_text(encoding="utf-8"))
+    return replace(expand(read_mapping(path), where=str(path)), text=Path(path).read_bytes().decode("utf-8"))
 
 
 def expand(values: Mapping[str, Any], *, where: str = "sweep") -> Sweep:

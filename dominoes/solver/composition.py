@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,12 +16,15 @@ from dominoes.solver.shares import resolve
 from dominoes.solver.stock import Stock
 from dominoes.spec import KINDS, SIDES, DominoSpec
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 class CompositionError(DominoesError):
     """A composition breaks a rule of the solver."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Composition:
     """The solver's answer: exact counts, verified.
 
@@ -114,6 +117,17 @@ class Composition:
             "requested": self.requested,
             "realised": self.realised,
         }
+
+    def table(self) -> pd.DataFrame:
+        """Counts by label (rows) and state (columns, in the order of `STATES`)."""
+        import pandas as pd
+
+        return pd.DataFrame(self.states, index=pd.RangeIndex(self.stock.classes, name="label"), columns=list(STATES))
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self.kinds.items())
+        wrong = ", ".join(f"{self.wrong(side)} of {self.right(side) + self.wrong(side)} {side} halves wrong" for side in SIDES)
+        return f"<Composition: {self.n} dominoes of {self.stock.classes} classes ({kinds}); {wrong}>"
 
     def dumps(self) -> str:
         """`to_json` as indented text, equal for equal compositions."""

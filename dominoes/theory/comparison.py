@@ -1,11 +1,11 @@
 """Does the pattern-learning model predict the curves of one group of runs?
 
-The model (Davies, Langosco & Krueger 2023, arXiv 2303.06173; design.md section 7): pattern i fires with probability p_i(t),
+The model (Davies, Langosco & Krueger 2023, arXiv 2303.06173; docs/explanation/pattern-model.md): pattern i fires with probability p_i(t),
 independently of the others; accuracy is the probability that something fires, plus guessing among K classes. With p = 1 − e K / (K − 1)
-read off the one-sided curves (e = 1 − accuracy), it predicts the doubles, the conflicts and the losses with no free parameter. Here
-each of these predictions is judged, beside the rivals that a researcher would think of. Tables in, tables out: no torch, no files.
+read off the one-sided curves (e = 1 − accuracy), it predicts the doubles, the conflicts and the losses with no free parameter. Here each
+of these predictions is judged, beside the rivals that a researcher would think of. Tables in, tables out: no torch, no files.
 
-What the intervals hold: the spread of seeds (verdicts.SeedBootstrap), and the part of the sampling of pictures that all seeds share.
+What the intervals hold: the spread of seeds (intervals.SeedBootstrap), and the part of the sampling of pictures that all seeds share.
 All probes show the same pictures (the i-th double is the i-th top picture above the i-th bottom picture), so how hard the pictures are
 cancels between the kinds; what remains is that hard tops may happen to be paired with hard bottoms (`pairing_error`). Guesses, and
 everything else that differs between runs, are in the spread of seeds. Probes that do not share pictures have larger errors than that
@@ -43,14 +43,14 @@ def compare(
     questions: Sequence[str] = QUESTIONS,
     group: str = "",
 ) -> Comparison:
-    """Judge the pattern-learning model (arXiv 2303.06173; design.md section 7) on runs of one spec that differ by seed.
+    """Judge the pattern-learning model (docs/explanation/pattern-model.md) on runs of one spec that differ by seed.
 
     Doubles e_both = K/(K−1) e_top e_bottom; conflicts P(neither) = (K−2)/K (1−p_t)(1−p_b) and a constant preference λ; empties 1/K and
     ln K; losses L_both = L_top L_bottom / ln K; one-sided curves that one pattern p(t) = γ / (1 + exp(−α (t − b))) continues, and that
     never fall.
 
     Args:
-        curves: columns of curves.csv (design.md section 4). Rows that break the contract are mended or left out, each with a note.
+        curves: columns of curves.csv (docs/reference/tables.md). Rows that break the contract are mended or left out, each with a note.
         classes: columns of classes.csv; without it nothing is judged per class.
         classes_count: K. None: the number of labels in `classes`, else 10 with a note.
         level: of the intervals.

@@ -21,7 +21,7 @@ def predicted_error(rule: str, top: FloatArray, bottom: FloatArray, classes_coun
     """Error on doubles, from the errors on one-sided dominoes (any shapes that broadcast), under one of RULES.
 
     product: K/(K−1) e_top e_bottom: something fires with probability A = 1 − Π(1 − p_i) (Davies, Langosco & Krueger 2023, arXiv
-    2303.06173; design.md section 7), else the answer is a guess.
+    2303.06173; docs/explanation/pattern-model.md), else the answer is a guess.
     addition: logits add, so the odds of the label against each other class multiply: e = e_t e_b / (e_t e_b + (K−1) a_t a_b), a = 1 − e.
     This is exact for answers drawn from the softmax of the sum. Where instead the evidence of a picture varies and the largest sum is
     the answer (Gaussian evidence, K = 10, sides from 0.2 to 0.98 right), the error on doubles comes within 10 % of the product rule,

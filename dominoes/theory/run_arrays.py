@@ -92,7 +92,7 @@ def arrays(curves: pd.DataFrame, classes: pd.DataFrame | None = None, *, classes
     """Arrange the test curves of one group of runs.
 
     Args:
-        curves: columns of curves.csv (design.md section 4); rows of other splits than `test` are not used.
+        curves: columns of curves.csv (docs/reference/tables.md); rows of other splits than `test` are not used.
         classes: columns of classes.csv, or None.
         classes_count: K; None: the number of labels in `classes`, else 10 (and a note says so).
 

@@ -1,7 +1,7 @@
 """How the learning curves move across a sweep: laws, competition, and points that were left out.
 
-Each side's one-sided test curve has an onset (in samples seen), a speed and a ceiling (`fitting.fit_curve`, logistic in log time).
-These are compared within groups of points that differ in one field only, each replicate for itself (see `points`).
+Each side's one-sided test curve has an onset (in samples seen), a speed and a ceiling (`curve.fit_curve`, logistic in log time).
+These are compared within groups of points that differ in one field only, each replicate for itself (see `sweep_curves`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pandas as pd
 
 from dominoes.errors import CurvesError
 from dominoes.theory import verdicts
-from dominoes.theory.questions import simplicity as simplicity_module
+from dominoes.theory.questions import simplicity as yardsticks_of
 from dominoes.theory.questions.competition import competition, rescaling
 from dominoes.theory.questions.laws import held_out_points, laws
 from dominoes.theory.questions.simplicity import yardsticks
@@ -38,8 +38,8 @@ def compare_sweep(
 ) -> Comparison:
     """Judge how the curves of the two sides move across a sweep.
 
-    In the pattern-learning model (arXiv 2303.06173; design.md section 7) a side's p(t) depends on its own pattern alone: not on how
-    prevalent the other is (no competition), and on its own prevalence, if learning takes a number of its own examples, through
+    In the pattern-learning model (arXiv 2303.06173; docs/explanation/pattern-model.md) a side's p(t) depends on its own pattern alone: not
+    on how prevalent the other is (no competition), and on its own prevalence, if learning takes a number of its own examples, through
     prevalence × samples.
 
     Args:
@@ -68,9 +68,9 @@ def compare_sweep(
     }
     found = [answers[question](data, options) for question in SWEEP_QUESTIONS if question in questions]
     notes = data.notes
-    for yardstick, quantity in simplicity_module.YARDSTICKS.items():
+    for yardstick, quantity in yardsticks_of.YARDSTICKS.items():
         if simplicity is not None and (simplicity["quantity"] == quantity).any():
-            measured = simplicity_module.measured(data, curves, simplicity, yardstick)
+            measured = yardsticks_of.measured(data, curves, simplicity, yardstick)
             found.append(yardsticks(measured, options, yardstick))
             notes += tuple(note for note in measured.notes if note not in notes)
     return verdicts.comparison(gathered(found), notes, group)

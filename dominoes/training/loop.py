@@ -45,13 +45,13 @@ class Trained:
     """What a run leaves behind.
 
     Attributes:
-        curves: table of `curves.CURVES`.
-        classes: table of `curves.CLASSES`.
+        curves: table of `tables.CURVES`.
+        classes: table of `tables.CLASSES`.
         network: as it was after the last step.
         steps: steps taken.
         diverged: step of the measurement at which a loss was not finite any more, and training stopped; None if it went well.
         seconds: by stage (`training`, `measuring`), of the run's own turns; on CUDA as its stream saw them, beside those of other runs.
-        confusion: what the probes were answered with in the last measurement (`measuring.Meter.confusion`).
+        confusion: what the probes were answered with in the last measurement (`scorer.Scorer.confusion`).
     """
 
     curves: pd.DataFrame
@@ -101,7 +101,7 @@ def train(
         deterministic: on CUDA, use only algorithms that repeat themselves bit for bit.
         progress: called after each step with (step, last step); on CUDA the device may be behind.
 
-    Raises DeviceError if CUDA cannot be deterministic in this process (`lane.Lane`).
+    Raises DeviceError if CUDA cannot be deterministic in this process (`device.Device`).
     """
     lane = Device(device or torch.device("cpu"), spec.train.precision, deterministic=deterministic, threads=threads)
     return finish(turns(spec, dominoes, probes, lane, progress=progress))

@@ -1,6 +1,6 @@
 """The yardstick: how simple one side alone is to a network, in numbers that know nothing of dominoes' counts.
 
-For dominoes that show only this side: the prequential code length of their labels (`codelength`), the samples until half and 90 % of the
+For dominoes that show only this side: the prequential code length of their labels (`code_length`), the samples until half and 90 % of the
 ceiling are reached, the ceiling, and how much of it a linear model reaches. Network, optimiser and schedule are those of a run.
 
 What bounds the work: each block's model is trained from scratch for the run's epochs over what it knows, or for `FEWEST_STEPS` steps where

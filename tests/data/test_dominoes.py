@@ -48,10 +48,10 @@ def test_normalisation_is_one_constant_for_both_halves_and_blanks(small: Dealt) 
 
 
 def test_it_is_a_torch_dataset_in_torchvisions_style(small: Dealt) -> None:
-    """Items are (PIL picture, label), transforms apply, targets and classes are there, a DataLoader takes it."""
+    """Transforms get (PIL picture, label), targets and classes are there, a DataLoader takes it."""
     from torchvision.transforms.functional import pil_to_tensor
 
-    dominoes = Dominoes.of(small)
+    dominoes = Dominoes.of(small, transform=lambda picture: picture)
     assert isinstance(dominoes, torch.utils.data.Dataset)
     picture, label = dominoes[7]
     assert picture.size == (32, 64)
@@ -59,12 +59,14 @@ def test_it_is_a_torch_dataset_in_torchvisions_style(small: Dealt) -> None:
     assert np.array_equal(np.asarray(picture).transpose(2, 0, 1), by_hand(small, 7))
     assert dominoes.classes[1] == "1/texture 1"
     assert dominoes[-1][1] == int(dominoes.targets[299])
-    with pytest.raises(IndexError, match="domino 300 of 300"):
+    with pytest.raises(IndexError, match="there is no domino 300; expected a number from 0 to 299"):
         dominoes[300]
+    with pytest.raises(TypeError):
+        dominoes["first"]
     batches = list(torch.utils.data.DataLoader(Dominoes.of(small, pil_to_tensor), batch_size=64))
     assert torch.equal(torch.cat([x for x, _ in batches]), dominoes.data)
     assert torch.equal(torch.cat([y for _, y in batches]), dominoes.targets)
-    assert len(pickle.loads(pickle.dumps(dominoes))) == 300
+    assert len(pickle.loads(pickle.dumps(Dominoes.of(small)))) == 300
     assert dominoes.kinds[3] in ("top", "bottom", "both", "empty")
 
 
@@ -144,3 +146,16 @@ def test_one_source_in_two_spellings_is_one_stock(tmp_path: Path) -> None:
     dealt = make(DominoSpec(prevalence=(1, 1), top=str(tmp_path / "a.npz"), bottom=str(tmp_path / "." / ".." / tmp_path.name / "a.npz")))
     assert dealt.composition.n == 20
     assert not set(dealt.deal.index["top"]) & set(dealt.deal.index["bottom"])
+
+
+def test_items_without_a_transform_go_into_a_plain_loader(small: Dealt) -> None:
+    """The default collation stacks float pictures from 0 to 1, labels, kinds and classes shown; slices and lists give lists of items."""
+    dominoes = Dominoes.of(small, target_transform=lambda label: 9 - label, item_metadata=True)
+    pictures, targets, shown = next(iter(torch.utils.data.DataLoader(dominoes, batch_size=300)))
+    assert torch.equal((pictures * 255).round().to(torch.uint8), dominoes.data)
+    assert torch.equal(9 - targets, dominoes.targets)
+    assert shown["kind"] == dominoes.kinds
+    for side in ("top", "bottom"):
+        assert shown[side].tolist() == small.deal.shown[side].tolist()
+    assert [item[1] for item in dominoes[2:5]] == [item[1] for item in dominoes[[2, 3, 4]]] == targets[2:5].tolist()
+    assert repr(dominoes).startswith("<Dominoes: 300 of 10 classes, digits over textures (")

@@ -8,12 +8,13 @@ import pytest
 from click.testing import CliRunner
 from small_sweeps import write
 
+import dominoes
 from dominoes.cli.commands import main
 from dominoes.runs import claims, plan, progress, state, sweep_file
 from dominoes.runs.plan import Plan
 
 ENVIRONMENT = {
-    "package": "0.1.0",
+    "package": dominoes.__version__,
     "torch": "2.15.0",
     "status": "finished",
     "steps": 2,

@@ -223,7 +223,7 @@ def onsets(found: pd.DataFrame, n: str) -> Chart:
     """Onsets of both sides against the code length of the side that is dialled: a dot a seed, and the geometric means joined.
 
     Args:
-        found: as `explanation.onsets` gives it; where both sides are dialled, each is a choice.
+        found: as `simplicity.onsets` gives it; where both sides are dialled, each is a choice.
         n: how many dominoes a point rests on, in words.
     """
     keys = ["dialled", "side", "length", "setting"]

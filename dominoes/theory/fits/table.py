@@ -30,7 +30,7 @@ def fit_table(
     """Fit every (run, split, kind, metric) of a table of learning curves with every family.
 
     Args:
-        curves: long form (see `curves.CURVES`); further columns that are constant within each run, the swept parameters, are carried over.
+        curves: long form (see `tables.CURVES`); further columns that are constant within each run, the swept parameters, are carried over.
         families: of SHAPES.
         metrics: of METRICS. Accuracies are fitted by binomial deviance with the table's n, losses by least squares.
         chance: 1/K (see `fit_curve`).

@@ -22,7 +22,7 @@ _FEWEST = 5
 
 
 def empties(data: RunArrays, options: Options) -> Answer:
-    """Empties show nothing: accuracy 1/K and loss ln K at all times (design.md section 7)."""
+    """Empties show nothing: accuracy 1/K and loss ln K at all times (docs/explanation/pattern-model.md)."""
     K = data.classes_count
     chance = (("accuracy", "1/K", 1 / K, options.margins.accuracy), ("loss", "ln K", math.log(K), options.margins.loss))
     return gathered(_empty(data, options, *each) for each in chance)
@@ -49,7 +49,7 @@ def held_out_time(data: RunArrays, options: Options) -> Answer:
     """Fit each one-sided accuracy on the first half, and on the first 70 %, of log time, and score the rest.
 
     The pattern model is one pattern, p(t) = γ / (1 + exp(−α (t − b))) above chance (arXiv 2303.06173), in t or in ln t, whichever
-    fits the first part better; its rivals are the other families of `fitting.fit_curve` and two baselines. Every curve is fitted alone,
+    fits the first part better; its rivals are the other families of `curve.fit_curve` and two baselines. Every curve is fitted alone,
     and the rest is scored by RMSE over log time, paired within seeds. Where a pattern is not learned in the first part there is no shape
     to continue: such a seed foretells the level that it has, under every family.
     """

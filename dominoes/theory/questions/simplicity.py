@@ -13,7 +13,6 @@ from dominoes import dials
 from dominoes.errors import CurvesError
 from dominoes.tables import ALL, UNREACHED
 from dominoes.theory.intervals import Interval
-from dominoes.theory.questions import simplicity as simplicity_module
 from dominoes.theory.questions.competition import competes
 from dominoes.theory.questions.laws import law
 from dominoes.theory.sweep_curves import SIDES, SweepCurves, arranged
@@ -41,7 +40,7 @@ def measured(data: SweepCurves, curves: pd.DataFrame, table: pd.DataFrame, yards
     Args:
         data: arranged from `curves`.
         curves: whose columns `source_<side>` say what is on a side where all runs agree on it.
-        table: columns of simplicity.csv (`codelength.SIMPLICITY`); of a setting that was measured on both sides the same side's counts.
+        table: columns of simplicity.csv (`tables.SIMPLICITY`); of a setting that was measured on both sides the same side's counts.
         yardstick: one of YARDSTICKS.
 
     A sweep that dials nothing comes back as it is, with a note. Raises CurvesError if a setting was not measured, or more than once.
@@ -104,7 +103,8 @@ def onsets(curves: pd.DataFrame, classes: pd.DataFrame | None, table: pd.DataFra
     """Onsets of both sides against the code length of the side that is dialled, for a figure.
 
     Columns: `dialled` side, `setting` in words, `length` in nats per label, `onset` of `side` (NaN: not learned), and the `time` that
-    counts it; one row a point, side and replicate. Arguments as in `laws.compare_sweep`. Raises CurvesError if nothing is dialled.
+    counts it; one row a point, side and replicate. Arguments as in `sweep_comparison.compare_sweep`. Raises CurvesError if nothing is
+    dialled.
     """
     before = arranged(curves, classes, by=by)
     after = measured(before, curves, table)
@@ -150,8 +150,8 @@ def yardsticks(data: SweepCurves, options: Options, yardstick: str) -> Answer:
     """Onset against the yardstick on the side that is dialled, and what that does to the other side."""
     answers = []
     for side, other in (("top", "bottom"), ("bottom", "top")):
-        name = simplicity_module.field(yardstick, side)
+        name = field(yardstick, side)
         if name in data.fields:
-            answers += [simplicity_module.ordered(data, options, side, name), law(data, options, side, name, "onset")]
+            answers += [ordered(data, options, side, name), law(data, options, side, name, "onset")]
             answers.append(competes(data, options, other, name))
     return gathered(answers)

@@ -96,7 +96,7 @@ def test_onsets_are_geometric_means_of_the_fits(found: Results) -> None:
 
 def test_an_onset_that_one_seed_has_not_is_not_marked(found: Results) -> None:
     """The mean over the seeds that came so far would lie too early, so nothing is marked where a seed is left out."""
-    fits = completion.fitted(found).fits
+    fits = completion.complete(found).fits
     assert fits is not None
     run = found.curves["run"].iloc[0]
     fits = fits.assign(onset=fits["onset"].mask((fits["run"] == run) & (fits["kind"] == "top")))

@@ -17,7 +17,7 @@ from dominoes.theory.rules import answered_neither, predicted_error
 @pytest.fixture(scope="module")
 def found(swept: Path) -> Results:
     """The synthetic sweep with fits, comparison and bands."""
-    return completion.with_bands(completion.fitted(results.gather([swept])))[0]
+    return completion.with_bands(completion.complete(results.gather([swept])))[0]
 
 
 @pytest.mark.parametrize("family", ["logistic", "logistic-log"])
@@ -119,7 +119,7 @@ def test_without_fits_or_kinds_the_charts_are_absent(swept: Path) -> None:
     assert theory.neither(less) is None
     none = dataclasses.replace(bare, curves=bare.curves.iloc[:0])
     assert completion.with_bands(none)[1] == "no curves"
-    assert completion.fitted(none) is none
+    assert completion.complete(none) is none
     unknown = dataclasses.replace(bare, classes_count=None)
     assert completion.with_bands(unknown)[1] == "the number of classes is not known"
     assert theory.doubles(unknown) is None

@@ -44,7 +44,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def found(swept: Path) -> Results:
     """The synthetic sweep with fits and a comparison."""
-    return completion.fitted(results.gather([swept]))
+    return completion.complete(results.gather([swept]))
 
 
 @pytest.fixture(scope="module")
@@ -315,7 +315,7 @@ def test_names_with_markup_are_shown_and_not_run(browser: Browser, swept: Path, 
     table["what"] = table["run"].map(dict(zip(runs, NAMES, strict=True)))
     table["run"] = table["run"].map(dict(zip(runs, [f"{name} run" for name in NAMES], strict=True)))
     table.to_csv(tmp_path / "curves.csv", index=False)
-    found = completion.fitted(results.gather([tmp_path / "curves.csv"]))
+    found = completion.complete(results.gather([tmp_path / "curves.csv"]))
     page_file.write(found, tmp_path / "r.html")
     with opened(browser, tmp_path / "r.html") as shown:
         assert shown.evaluate("() => window.broken === undefined")

@@ -17,6 +17,7 @@ import pytest
 import torch
 from small_sweeps import ROOT, call, command, export, run, start, write
 
+from dominoes import __version__
 from dominoes.data import dealing, probe_sets
 from dominoes.runs import claims, plan, state, sweep_file
 from dominoes.runs.engines import local, protocol, worker
@@ -309,7 +310,7 @@ def test_other_pictures_and_another_package_are_noticed(swept: tuple[Path, Path]
         content |= {key: content[key] | value if isinstance(value, dict) else value for key, value in change.items()}
         path.write_text(json.dumps(content), encoding="utf-8")
     printed = run(file, out, code=2)
-    assert "1 finished runs were made by dominoes 0.0.1 (this is 0.1.0)" in printed
+    assert f"1 finished runs were made by dominoes 0.0.1 (this is {__version__})" in printed
     assert "1 finished runs were made from other pictures of the top half; pass --accept-changed" in printed
     assert "4 runs, 4 done before" in run(file, out, "--accept-changed")
 

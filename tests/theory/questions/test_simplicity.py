@@ -190,7 +190,7 @@ def test_the_report_shows_onsets_where_the_yardstick_lies(tmp_path: Path) -> Non
     chart = next(chart for chart in made if chart.name == "onsets")
     expected = sweep.onsets(onsets(dialled(seeds=2), None, yardstick()), "")
     pd.testing.assert_frame_equal(chart.table, expected.table)
-    verdicts = theory.verdicts(completion.fitted(found))
+    verdicts = theory.verdicts(completion.complete(found))
     assert verdicts is not None
     assert "onsets" in set(verdicts.loc[verdicts["question"] == "simplicity", "figure"])
     rod[rod["transforms"] != "blur=2"].to_csv(tmp_path / "simplicity.csv", index=False)
@@ -198,6 +198,6 @@ def test_the_report_shows_onsets_where_the_yardstick_lies(tmp_path: Path) -> Non
     made, notes = sweep.charts(found)
     assert "onsets" not in [chart.name for chart in made]
     assert any("the yardstick has no code length of mnist (blur=2)" in note for note in notes)
-    assert any("compared without the yardstick" in note for note in completion.fitted(found).notes)
+    assert any("compared without the yardstick" in note for note in completion.complete(found).notes)
     (tmp_path / "simplicity.csv").write_text("nothing\n")
     assert any("simplicity.csv" in note and "left out" in note for note in results.gather([tmp_path]).notes)

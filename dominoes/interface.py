@@ -1,0 +1,289 @@
+"""The Python way in: what the command line does, as functions. Paths are str or Path; what a user can get wrong raises DominoesError."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from dominoes import tables
+from dominoes.data import dealing, folder, probe_sets, sources
+from dominoes.data.dominoes import Dominoes
+from dominoes.errors import CurvesError, SpecError
+from dominoes.reporting import completion, results
+from dominoes.reporting.html import page
+from dominoes.runs import parameters, progress, sweep_file, sweeping
+from dominoes.runs.engines.protocol import RunReport, WorkerSetting
+from dominoes.runs.progress import Status
+from dominoes.runs.sweep_file import Sweep
+from dominoes.solver import solution
+from dominoes.solver.composition import Composition
+from dominoes.spec import DominoSpec, RunSpec, TrainSpec, parse, read_mapping
+from dominoes.theory import comparison
+from dominoes.theory.fits import table as fits
+from dominoes.theory.verdicts import Comparison
+from dominoes.training import device as devices
+from dominoes.training import loop
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from dominoes.reporting.results import Results
+
+# A spec, the path of its YAML file, or its fields.
+Request = DominoSpec | str | Path | Mapping[str, Any]
+PathLike = str | Path
+
+
+@dataclass(frozen=True, repr=False)
+class Run:
+    """A network trained on dominoes, and what was measured on the way.
+
+    Attributes:
+        spec: what was trained on what; its `id` names the run.
+        curves: the learning curves (columns `tables.CURVES`).
+        classes: test curves by class (columns `tables.CLASSES`).
+        network: as it was after the last step.
+        confusion: answers of the last measurement, probes × labels × answers.
+        diverged: step at which a loss was not finite any more; None if it went well.
+        dominoes: how many it was trained on.
+    """
+
+    spec: RunSpec
+    curves: pd.DataFrame
+    classes: pd.DataFrame
+    network: nn.Module
+    confusion: NDArray[Any]
+    diverged: int | None
+    dominoes: int = field(default=0)
+
+    @property
+    def id(self) -> str:
+        """First 12 hex digits of the SHA-256 of the spec's canonical JSON."""
+        return self.spec.id
+
+    @cached_property
+    def last(self) -> pd.DataFrame:
+        """Loss and accuracy on the test probes at the last step, one row a kind."""
+        test = self.curves[self.curves["split"] == "test"]
+        found = test[test["step"] == test["step"].max()].set_index("kind")
+        return pd.DataFrame(found[["n", "loss", "accuracy", "agree_top", "agree_bottom"]])
+
+    def __repr__(self) -> str:
+        ends = ", ".join(f"{kind} {accuracy:.3f}" for kind, accuracy in self.last["accuracy"].items())
+        state = "" if self.diverged is None else f", diverged at step {self.diverged}"
+        steps = int(self.curves["step"].max())
+        return f"<Run {self.id}: {self.spec.train.model}, seed {self.spec.seed}, {steps} steps{state}; test accuracy {ends}>"
+
+
+# What curves are taken from: runs, tables, or paths of results; one or several.
+Curves = Run | pd.DataFrame | PathLike
+
+
+def solve(request: Request, *, data: PathLike | None = None) -> Composition:
+    """The exact counts of a request on the stock of its sources. Raises SpecError, Infeasible, SourceError."""
+    spec = _spec(request)
+    return solution.solve(spec, sources.stock(spec, data=_path(data)))
+
+
+def make(request: Request, *, data: PathLike | None = None, download: bool = False, **items: Any) -> Dominoes:
+    """A dataset in memory: solved, and dealt from its sources.
+
+    Args:
+        request: a spec, the path of its YAML file, or its fields.
+        data: folder with the sources; else $DOMINOES_DATA, else the cache folder.
+        download: let torchvision download a named source that is not there.
+        items: `transform`, `target_transform`, `item_metadata` of `Dominoes`.
+    """
+    return Dominoes.of(dealing.make(_spec(request), data=_path(data), download=download), **items)
+
+
+def build(
+    request: Request, path: PathLike, *, data: PathLike | None = None, download: bool = False, force: bool = False, **items: Any
+) -> Dominoes:
+    """Make a dataset and keep it as a folder (no pixels); `load` gives it back. Arguments as of `make`; `force` replaces a folder."""
+    dealt = dealing.make(_spec(request), data=_path(data), download=download)
+    folder.save(dealt, Path(path), force=force)
+    return Dominoes.of(dealt, **items)
+
+
+def load(path: PathLike, *, data: PathLike | None = None, download: bool = False, **items: Any) -> Dominoes:
+    """The dataset of a folder that `build` or the command line made. Raises DatasetError if anything is not what its digests say."""
+    return Dominoes.of(folder.read(Path(path), data=_path(data), download=download), **items)
+
+
+def train(
+    dominoes: Dominoes | Request,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    threads: int = 1,
+    data: PathLike | None = None,
+    download: bool = False,
+    progress: Callable[[int, int], None] = lambda step, steps: None,
+    **how: Any,
+) -> Run:
+    """Train one network and measure it on the way, in memory.
+
+    Args:
+        dominoes: a dataset of `make`, `build` or `load`, or what `make` takes.
+        seed: of initialisation and order.
+        device: auto, cpu, cuda or mps.
+        threads: CPU threads; the numbers depend on it in the last digits.
+        data, download: where the test pictures of the probes are, as in `make`.
+        progress: called after each step with (step, last step).
+        how: fields of TrainSpec: `model`, `epochs`, `lr`, ...
+    """
+    trained_on = dominoes if isinstance(dominoes, Dominoes) else make(dominoes, data=data, download=download)
+    if trained_on.spec is None:
+        raise SpecError("the dataset does not say what it was dealt for; expected one of make, build or load")
+    spec = RunSpec(dataset=trained_on.spec, train=parse(TrainSpec, how), seed=seed)
+    probes = probe_sets.probes(spec.dataset, spec.train.probe, spec.train.probe_seed, data=_path(data), download=download)
+    where = devices.device_of(device)
+    trained = loop.train(spec, trained_on, probes, device=where, threads=threads, progress=progress)
+    return Run(spec, trained.curves, trained.classes, trained.network, trained.confusion, trained.diverged, len(trained_on))
+
+
+def compare(curves: Curves | Sequence[Curves], classes: pd.DataFrame | None = None, **options: Any) -> Comparison:
+    """Ask whether the pattern-learning model predicts the curves; each group of runs that differ by seed alone is judged.
+
+    Args:
+        curves: runs, tables of curves, or paths of results; one or several.
+        classes: the table by class that goes with tables of curves; runs and folders have their own.
+        options: of `theory.compare_groups`: `by`, `level`, `margins`, ...
+
+    Raises CurvesError.
+    """
+    joined, by_class = _joined(curves)
+    return comparison.compare_groups(joined, by_class if classes is None else classes, **options)
+
+
+def fit(curves: Curves | Sequence[Curves], **options: Any) -> pd.DataFrame:
+    """Every learning curve fitted with every family, one row each; options of `theory.fit_table`. Raises CurvesError, FitError."""
+    return fits.fit_table(_joined(curves)[0], **options)
+
+
+def report(found: Curves | Sequence[Curves], path: PathLike, *, fit: bool = False, data: PathLike | None = None) -> Path:
+    """Write one page (.html) about runs, tables of curves or folders of results; returns its path.
+
+    Args:
+        found: as in `compare`.
+        path: of the page.
+        fit: fit and compare here what the results hold no fits and comparison of.
+        data: folder with the sources, for the preview.
+    """
+    page.known_suffix(Path(path))
+    with tempfile.TemporaryDirectory() as place:
+        kept = _kept(found, Path(place))
+        page.write(completion.complete(kept) if fit else kept, Path(path), data=_path(data))
+    return Path(path)
+
+
+def read_sweep(path: PathLike) -> Sweep:
+    """A sweep file, checked. Raises SpecError with the path of the first wrong entry."""
+    return sweep_file.read(Path(path))
+
+
+def run_sweep(
+    sweep: Sweep | PathLike,
+    out: PathLike,
+    *,
+    workers: int | None = None,
+    device: str = "auto",
+    data: PathLike | None = None,
+    download: bool = False,
+    limit: int | None = None,
+    keep_going: bool = False,
+    skip_infeasible: bool = False,
+    accept_changed: bool = False,
+    progress: Callable[[RunReport], None] = lambda report: None,
+) -> Status:
+    """Execute the runs of a sweep that are missing in a results folder, on this machine; how far it is then.
+
+    Args:
+        sweep: of `read_sweep`, or the path of its file.
+        out: results folder; finished runs in it are kept and not run again.
+        workers: processes at once; None: one for each core, or GPU.
+        device, data, download: as in `train`.
+        limit: execute so many runs at most.
+        keep_going: start further runs after one has failed.
+        skip_infeasible: go on without the runs that have no dataset.
+        accept_changed: keep finished runs that were made of other pictures or by another version.
+        progress: called with the report of each run as it ends.
+    """
+    described = sweep if isinstance(sweep, Sweep) else read_sweep(sweep)
+    setting = WorkerSetting(Path(out).resolve(), device, None if data is None else Path(data).resolve(), download)
+    ready = sweeping.prepare(described, setting, where=described.name, skip_infeasible=skip_infeasible, accept_changed=accept_changed)
+    for each in ready.launch(sweeping.on_this_machine(setting, workers), limit=limit, keep_going=keep_going):
+        progress(each)
+    return status(out)
+
+
+def status(out: PathLike) -> Status:
+    """How far the sweep in a results folder is. Raises RunError if there is none."""
+    from dominoes.runs import plan
+
+    return progress.status(plan.load(Path(out)), Path(out))
+
+
+def _path(path: PathLike | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def _spec(request: Request) -> DominoSpec:
+    if isinstance(request, DominoSpec):
+        return request
+    if isinstance(request, str | Path):
+        return parse(DominoSpec, read_mapping(Path(request)), where=str(request))
+    return parse(DominoSpec, request)
+
+
+def _several(curves: Curves | Sequence[Curves]) -> list[Curves]:
+    found = [curves] if isinstance(curves, Run | pd.DataFrame | str | Path) else list(curves)
+    if not found:
+        raise CurvesError("there are no curves; expected runs, tables of curves, or paths of results")
+    for each in found:
+        if not isinstance(each, Run | pd.DataFrame | str | Path):
+            raise CurvesError(f"expected runs, tables of curves, or paths of results, got {type(each).__name__}")
+    return found
+
+
+def _joined(curves: Curves | Sequence[Curves]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """One table of curves, with what differs between the runs as further columns, and one by class."""
+    found = _several(curves)
+    runs = [each for each in found if isinstance(each, Run)]
+    made = {run.id: parameters.of_spec(run.spec, run.dominoes) for run in runs}
+    names = parameters.differing(list(made.values())) if len(made) > 1 else []
+    parts, by_class = [], []
+    for each in found:
+        if isinstance(each, Run):
+            parts.append(each.curves.assign(**{name: made[each.id][name] for name in names}))
+            by_class.append(each.classes)
+        elif isinstance(each, pd.DataFrame):
+            parts.append(each)
+        elif Path(each).is_dir():
+            parts.append(parameters.read_runs(Path(each)))
+            by_class.append(parameters.read_runs(Path(each), form="classes"))
+        else:
+            parts.append(tables.read_unchecked(Path(each)))
+    return pd.concat(parts, ignore_index=True), pd.concat(by_class, ignore_index=True) if by_class else None
+
+
+def _kept(found: Curves | Sequence[Curves], place: Path) -> Results:
+    """Results for a page: those on disk as they are; runs and tables in memory by way of a table."""
+    several = _several(found)
+    paths = [Path(each) for each in several if isinstance(each, str | Path)]
+    memory = [each for each in several if not isinstance(each, str | Path)]
+    if memory:
+        joined, by_class = _joined(memory)
+        joined.to_csv(place / "curves.csv", index=False)
+        if by_class is not None:
+            by_class.to_csv(place / "classes.csv", index=False)
+        paths.append(place / "curves.csv")
+    return results.gather(paths)

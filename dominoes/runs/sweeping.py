@@ -1,0 +1,104 @@
+"""A whole sweep from its description to finished runs: what the command line and Python both do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dominoes.errors import RunError, SpecError
+from dominoes.runs import plan, progress
+from dominoes.runs.engines import local, protocol
+from dominoes.runs.engines.protocol import Engine, RunReport, WorkerSetting
+from dominoes.runs.plan import Plan
+from dominoes.runs.state import State
+from dominoes.runs.sweep_file import Sweep
+from dominoes.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A sweep that is ready to run.
+
+    Attributes:
+        plan: every run, those without a dataset apart.
+        setting: where its workers work.
+        missing: the runs that are not finished in the results folder.
+        notes: what was noticed and put up with, a sentence each.
+    """
+
+    plan: Plan
+    setting: WorkerSetting
+    missing: tuple[RunSpec, ...]
+    notes: tuple[str, ...]
+
+    def launch(self, engine: Engine, *, limit: int | None = None, keep_going: bool = False) -> Iterator[RunReport]:
+        """Execute what is missing, at most `limit` runs; a report of each as it ends."""
+        return protocol.launch(self.missing[:limit], engine, self.setting.out, keep_going=keep_going)
+
+
+def prepare(
+    sweep: Sweep,
+    setting: WorkerSetting,
+    *,
+    where: str = "sweep",
+    skip_infeasible: bool = False,
+    accept_changed: bool = False,
+    elsewhere: bool = False,
+    collect: bool = False,
+) -> Prepared:
+    """Plan a sweep, check it against what lies in its results folder, and keep the plan there.
+
+    Args:
+        sweep: as `sweep_file.read` gives it.
+        setting: where workers work; its `out` is the results folder.
+        where: names the sweep in errors.
+        skip_infeasible: go on without the runs that have no dataset.
+        accept_changed: keep finished runs that were made of other pictures or by another version.
+        elsewhere: the workers are on other machines, whose devices cannot be tried here.
+        collect: and their run folders are brought back, so that datasets need not be composed here.
+
+    Raises SpecError: a run has no dataset. RunError: finished runs were made otherwise. DeviceError, SourceError: a new sweep cannot start.
+    """
+    planned = plan.make(sweep, data=setting.data)
+    if planned.infeasible and not skip_infeasible:
+        raise SpecError(
+            f"{where}: {len(planned.infeasible)} of {len(planned.infeasible) + len(planned.runs)} runs have no dataset; change these "
+            f"points, or pass --skip-infeasible to go on without them:\n  {plan.refusal(planned)}"
+        )
+    changed_plan = _changed_plan(planned, setting.out)
+    if ((changed_plan is not None or _is_new(setting.out)) and not collect) or (setting.device in ("cuda", "mps") and not elsewhere):
+        from dominoes.runs.engines import worker  # loads torch, which a sweep that is done need not wait for
+
+        worker.check([each.spec for each in planned.runs], setting)
+    notes = [changed_plan] if changed_plan else []
+    found = progress.survey(planned, setting.out, deep=True)
+    changed = progress.changes(planned, found, data=setting.data, download=setting.download)
+    if changed and not accept_changed:
+        raise RunError(f"{'; '.join(changed)}; pass --accept-changed to keep them and go on, or another --out")
+    notes += [f"{sentence}; kept" for sentence in changed]
+    plan.save(planned, setting.out, sweep.text.encode())
+    notes += [f"run {name} is marked DONE but damaged, it runs again: {problem}" for name, problem in found.damaged.items()]
+    missing = tuple(each.spec for each in planned.runs if found.states[each.spec.id] is not State.DONE)
+    return Prepared(planned, setting, missing, tuple(notes))
+
+
+def _is_new(out: Path) -> bool:
+    return not (Path(out) / plan.RECORD).exists()
+
+
+def _changed_plan(planned: Plan, out: Path) -> str | None:
+    """What differs from the plan that is there, in a sentence."""
+    if _is_new(out):
+        return None
+    try:
+        return plan.difference(plan.load(out), planned)
+    except RunError as error:
+        # It is written anew; the runs' own folders are what counts.
+        return str(error)
+
+
+def on_this_machine(setting: WorkerSetting, workers: int | None = None) -> Engine:
+    """The local engine with so many worker processes; None: one for each core, or GPU."""
+    count = workers or local.workers_here(setting.device)
+    return lambda specs: local.local(specs, setting, workers=count)
