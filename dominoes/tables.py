@@ -20,6 +20,8 @@ _TEXT = ("run", "split", "kind")
 _WHOLE = ("seed", "step", "samples", "label", "n")
 _SHARES = ("accuracy", "agree_top", "agree_bottom")
 _MAY_BE_EMPTY = ("agree_top", "agree_bottom")
+# Parameters that follow from others, those first that say least by themselves.
+DERIVED = ("ratio", "empty", "both", "dominoes")
 # What a missing column of curves means to a comparison.
 _INSTEAD = {
     "seed": "every run is taken as one seed",
@@ -147,12 +149,29 @@ def write(table: pd.DataFrame, path: Path, *, form: str = "curves") -> None:
         table.to_parquet(buffer, index=False)
         files.write(path, buffer.getvalue())
     else:
-        files.write(path, table.to_csv(index=False, lineterminator="\n"))
+        files.write(path, as_csv(table))
+
+
+def as_csv(table: pd.DataFrame) -> str:
+    """Any table as text: the shortest decimals that read back to the same floats, one way to end a line, no index."""
+    return table.to_csv(index=False, lineterminator="\n")
 
 
 def swept(table: pd.DataFrame) -> list[str]:
     """The further columns of a table of curves (beyond the contract's) that take more than one value."""
     return [str(column) for column in table.columns if column not in CURVES and table[column].nunique(dropna=False) > 1]
+
+
+def telling(made: pd.DataFrame) -> list[str]:
+    """The fields that tell runs apart, of a table with a column for each parameter: those that take several values, without what follows
+    from the others (DERIVED) where the rest tells as many apart."""
+    text = made.astype(str)
+    fields = [str(column) for column in made.columns if text[column].nunique() > 1]
+    for name in DERIVED:
+        fewer = [each for each in fields if each != name]
+        if name in fields and fewer and text.groupby(fewer).ngroups == text.groupby(fields).ngroups:
+            fields = fewer
+    return fields
 
 
 def read_unchecked(path: Path) -> pd.DataFrame:

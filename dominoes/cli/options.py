@@ -78,6 +78,17 @@ _TRAINING = [
 ]
 
 
+# Fixed sets, so that shells complete them.
+_CHOICES = {
+    name: click.Choice([each.value for each in values]) for name, values in (("labels", Labels), ("split", Split), ("precision", Precision))
+}
+
+
+def _text(field: str, metavar: str) -> dict[str, Any]:
+    """Type and metavar of an option whose value travels as text."""
+    return {"type": _CHOICES[field]} if field in _CHOICES else {"type": str, "metavar": metavar}
+
+
 def dataset(command: Command) -> Command:
     """The options of a dataset's spec."""
     command = click.option("--swap/--no-swap", "spec_swap", default=None, help="The halves change places: the top half is below.")(command)
@@ -89,17 +100,21 @@ def dataset(command: Command) -> Command:
             _default(DominoSpec, field) if field in ("n", "reliability", "labels", "reuse", "top", "bottom", "split", "seed") else None
         )
         help_ = f"{text}  [default: {default}]" if default else text
-        command = click.option(flag, f"spec_{field}", metavar=metavar, nargs=count, type=str, help=help_)(command)
+        command = click.option(flag, f"spec_{field}", nargs=count, help=help_, **_text(field, metavar))(command)
     return command
 
 
-def training(command: Command) -> Command:
-    """The options of how a network is trained."""
-    for flag, metavar, text in reversed(_TRAINING):
-        field = flag[2:].replace("-", "_")
-        help_ = f"{text}  [default: {_default(TrainSpec, field)}]"
-        command = click.option(flag, f"train_{field}", metavar=metavar, type=str, help=help_)(command)
-    return command
+def training(**defaults: object) -> Callable[[Command], Command]:
+    """The options of how a network is trained; `defaults` are those of a command that has its own."""
+
+    def add(command: Command) -> Command:
+        for flag, metavar, text in reversed(_TRAINING):
+            field = flag[2:].replace("-", "_")
+            help_ = f"{text}  [default: {defaults.get(field, _default(TrainSpec, field))}]"
+            command = click.option(flag, f"train_{field}", help=help_, **_text(field, metavar))(command)
+        return command
+
+    return add
 
 
 def fields(options: Mapping[str, Any], head: str) -> dict[str, Any]:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from dominoes.cli import options
 from dominoes.errors import OutputError, SpecError
 from dominoes.spec import SIDES, DominoSpec, TrainSpec, parse
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command()
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
     type=options.PATH,
     help="Instead: every look of a side that differs between this sweep's runs, and its training.",
 )
-@options.training
+@options.training(epochs="1, or the sweep's")
 @click.option("--n", type=click.IntRange(min=1), help="Training pictures to use at most, drawn by seed.  [default: all]")
 @click.option(
     "--seeds", default="0-4", show_default=True, metavar="LIST", help="Seeds of the labels' order, of initialisation and training."
@@ -63,6 +60,7 @@ def simplicity(
 
     from dominoes import files
     from dominoes.runs.engines import local
+    from dominoes.tables import as_csv
     from dominoes.yardstick import measurement as yardstick
 
     if (source is None) == (sweep_file is None) or (sweep_file is not None and (transforms or side)):
@@ -86,6 +84,6 @@ def simplicity(
             bar.update(done - bar.n)
 
         table = yardstick.measure(settings, options.seeds(seeds), workers=workers or local.workers_here(device), level=level, progress=step)
-    text = table.to_csv(index=False, lineterminator="\n")
+    text = as_csv(table)
     files.write(out, text)
     click.echo(table.to_json(orient="records", indent=1) if as_json else "\n".join([*yardstick.sentences(table), str(out)]))

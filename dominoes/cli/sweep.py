@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -33,10 +34,11 @@ def sweep() -> None:
 @click.argument("file", type=options.PATH)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes to reckon with.  [default: one for each core, or GPU]")
 @click.option("--no-timing", is_flag=True, help="Do not time a few steps to estimate the cost.")
+@click.option("--json", "as_json", is_flag=True, help="Print the runs and the cost as JSON.")
 @options.device()
 @options.data
 @options.download
-def plan_(file: Path, workers: int | None, no_timing: bool, device: str, data: Path | None, download: bool) -> None:
+def plan_(file: Path, workers: int | None, no_timing: bool, as_json: bool, device: str, data: Path | None, download: bool) -> None:
     """Print the runs of a sweep FILE, their compositions, and what they will cost; nothing is written."""
     from tabulate import tabulate
 
@@ -44,6 +46,12 @@ def plan_(file: Path, workers: int | None, no_timing: bool, device: str, data: P
     from dominoes.spec import KINDS
 
     planned = _planned(file, data)
+    timed = _cost(planned, workers, device, data, download) if planned.runs and not no_timing else {}
+    if as_json:
+        runs = [{"run": run.spec.id, **planned.values(run.spec), "n": run.n, "kinds": run.kinds} for run in planned.runs]
+        refused = [{"run": run.spec.id, **planned.values(run.spec), "reason": run.reason} for run in planned.infeasible]
+        click.echo(json.dumps({"name": planned.name, "runs": runs, "infeasible": refused, "cost": timed}, indent=1, default=str))
+        return
     names = list(planned.swept)
     rows = []
     for run in planned.runs:
@@ -54,14 +62,19 @@ def plan_(file: Path, workers: int | None, no_timing: bool, device: str, data: P
     click.echo(f"\n{planned.name}: {len(planned.runs)} runs, {len({run.spec.dataset for run in planned.runs})} datasets")
     if planned.infeasible:
         click.echo(f"infeasible: {len(planned.infeasible)} runs\n  {plan.refusal(planned)}")
-    if planned.runs and not no_timing:
-        from dominoes.runs import cost
-        from dominoes.runs.engines.local import workers_here
+    if timed:
+        seconds, count = timed["worker_seconds"], timed["workers"]
+        click.echo(f"cost: about {_time(seconds / count)} with {count:.0f} workers ({_time(seconds)} of one worker)")
+        click.echo(f"disk: about {timed['bytes'] / 1e6:.1f} MB")
 
-        count = min(workers or workers_here(device), len(planned.runs))
-        found = cost.estimate(planned, device=device, data=data, download=download)
-        click.echo(f"cost: about {_time(found.seconds / count)} with {count} workers ({_time(found.seconds)} of one worker)")
-        click.echo(f"disk: about {found.bytes / 1e6:.1f} MB")
+
+def _cost(planned: Plan, workers: int | None, device: str, data: Path | None, download: bool) -> dict[str, float]:
+    """What the runs of a plan will take, of one worker; and how many workers there would be."""
+    from dominoes.runs import cost
+    from dominoes.runs.engines.local import workers_here
+
+    found = cost.estimate(planned, device=device, data=data, download=download)
+    return {"worker_seconds": found.seconds, "workers": min(workers or workers_here(device), len(planned.runs)), "bytes": found.bytes}
 
 
 @sweep.command("run")
@@ -208,7 +221,6 @@ def _time(seconds: float) -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 def status(folder: Path, as_json: bool) -> None:
     """How far the sweep in results FOLDER is; writes nothing."""
-    import json
     from dataclasses import asdict
 
     from dominoes.runs import plan, progress
@@ -234,7 +246,7 @@ def status(folder: Path, as_json: bool) -> None:
 @sweep.command("export")
 @click.argument("folder", type=options.PATH)
 @click.option("--out", required=True, type=options.PATH, help="Table of curves to write (.csv or .parquet); runs.csv comes beside it.")
-@click.option("--classes", is_flag=True, help="Write the curves by class too, beside the others.")
+@click.option("--with-classes", "classes", is_flag=True, help="Write the curves by class too, beside the others.")
 def export(folder: Path, out: Path, classes: bool) -> None:
     """Write the finished runs of results FOLDER as one table, with what was swept as further columns."""
     from dominoes.runs import collected, plan

@@ -24,31 +24,32 @@ if TYPE_CHECKING:
 @click.option("--until", default=400.0, show_default=True, help="Last time.")
 @click.option("--points", default=401, show_default=True, type=click.IntRange(min=2), help="Points in time, evenly spaced from 0.")
 @click.option("--out", required=True, type=options.PATH, help="CSV file to write.")
-@click.option("--plot", is_flag=True, help="Draw it too, as a .png beside the CSV file.")
-def toy(preset: str, settings: tuple[str, ...], until: float, points: int, out: Path, plot: bool) -> None:
+@click.option("--plot", type=options.PATH, help="Figure of the curves to write (.png, .svg, .pdf).")
+def toy(preset: str, settings: tuple[str, ...], until: float, points: int, out: Path, plot: Path | None) -> None:
     """Curves of the pattern-learning model (Davies, Langosco and Krueger 2023) from its parameters."""
     import numpy as np
     import pandas as pd
 
     from dominoes import files
+    from dominoes.tables import as_csv
     from dominoes.theory import pattern_model
 
     model = pattern_model.change(pattern_model.preset(preset), dict(_setting(text) for text in settings))
     if not (np.isfinite(until) and until > 0):
         raise FitError(f"--until {until}: expected a time above 0")
     columns = pattern_model.table(model, np.linspace(0, until, points))
-    files.write(out, pd.DataFrame(columns).to_csv(index=False, lineterminator="\n"))
+    files.write(out, as_csv(pd.DataFrame(columns)))
     test, t = columns["test_accuracy"], columns["t"]
     peak = int(test.argmax())
     dip = peak + int(test[peak:].argmin())
     half = f"first at .5 by t = {t[(test >= 0.5).argmax()]:g}" if (test >= 0.5).any() else "never at .5"
     falls = f", then lowest {test[dip]:.3f} at t = {t[dip]:g}" if dip > peak else ""
     click.echo(f"{out}: test accuracy {half}, highest {test[peak]:.3f} at t = {t[peak]:g}{falls}, at the end {test[-1]:.3f}")
-    if plot:
+    if plot is not None:
         from dominoes.reporting import stills
 
-        stills.draw_toy(columns, out.with_suffix(".png"))
-        click.echo(str(out.with_suffix(".png")))
+        stills.draw_toy(columns, plot)
+        click.echo(str(plot))
 
 
 def _setting(text: str) -> tuple[str, float | str]:
@@ -64,15 +65,20 @@ def _setting(text: str) -> tuple[str, float | str]:
 @click.option("--metric", "metrics", multiple=True, type=click.Choice(["loss", "accuracy"]), help="Only this metric.  [default: both]")
 @click.option("--classes", default=10, show_default=True, type=click.IntRange(min=2), help="K; chance is 1/K, and ln K for the loss.")
 @click.option("--out", required=True, type=options.PATH, help="Table of fits to write (.csv).")
-def fit(curves: Path, families: tuple[str, ...], metrics: tuple[str, ...], classes: int, out: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the fits as JSON.")
+def fit(curves: Path, families: tuple[str, ...], metrics: tuple[str, ...], classes: int, out: Path, as_json: bool) -> None:
     """Fit every learning curve of CURVES (a table, or a folder of runs) with every family, one row each."""
     from dominoes import files
+    from dominoes.tables import as_csv
     from dominoes.theory.fits import curve
     from dominoes.theory.fits.table import fit_table
 
     table = _table(curves)
     found = fit_table(table, families=families or curve.SHAPES, metrics=metrics or curve.METRICS, chance=1 / classes)
-    files.write(out, found.to_csv(index=False, lineterminator="\n"))
+    files.write(out, as_csv(found))
+    if as_json:
+        click.echo(found.to_json(orient="records", indent=1))
+        return
     left = found.attrs["left_out"]
     note = f"; columns that vary within a run are left out: {', '.join(left)}" if left else ""
     click.echo(f"{out}: {len(found)} fits, {int((found['status'] == 'not learned').sum())} of curves that are not learned{note}")
@@ -81,7 +87,7 @@ def fit(curves: Path, families: tuple[str, ...], metrics: tuple[str, ...], class
 @click.command()
 @click.argument("curves", type=options.PATH)
 @click.option(
-    "--classes", "by_class", type=options.PATH, help="Table by class (classes.csv).  [default: the runs' own, or the one beside CURVES]"
+    "--class-table", "by_class", type=options.PATH, help="Table by class (classes.csv).  [default: the runs' own, or the one beside CURVES]"
 )
 @click.option("--sweep", is_flag=True, help="Compare across the runs' differing parameters: laws, competition, points left out.")
 @click.option(
@@ -119,6 +125,7 @@ def compare(
     reaches across.
     """
     from dominoes import files
+    from dominoes.tables import as_csv
     from dominoes.theory.comparison import compare_groups
     from dominoes.theory.sweep_comparison import compare_sweep
 
@@ -131,7 +138,7 @@ def compare(
         raise CurvesError("--simplicity is read with --sweep; pass both, or neither")
     else:
         found = compare_groups(table, classes, by=by or None, level=level, seed=seed)
-    files.write(out, found.table.to_csv(index=False, lineterminator="\n"))
+    files.write(out, as_csv(found.table))
     click.echo(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(found.lines()))
     if plot is not None and measured is not None:
         from dominoes.reporting import stills

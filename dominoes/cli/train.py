@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("dataset", required=False, type=options.PATH)
 @options.dataset
-@options.training
+@options.training()
 @click.option(
     "--seeds", default="0", show_default=True, metavar="LIST", help="Seeds of initialisation and order, one run each: 0-4 or 0,3,7."
 )

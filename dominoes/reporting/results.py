@@ -20,8 +20,6 @@ from dominoes.spec import DominoSpec, RunSpec, parse
 
 FITS, COMPARISON, SIMPLICITY = "fits.csv", "comparison.csv", "simplicity.csv"
 _SHOWN = ("finished", "diverged")
-# What follows from other parameters; left out of a name where the others tell the groups apart.
-_DERIVED = ("ratio", "empty", "both", "dominoes")
 
 
 @dataclass(frozen=True)
@@ -286,11 +284,7 @@ def _grouped(parts: list[pd.DataFrame], runs: Mapping[str, Run], notes: list[str
             except DominoesError as error:
                 notes.append(f"run {name}: {error}")
     made_with = pd.DataFrame.from_dict(made, orient="index")
-    fields = [str(column) for column in made_with.columns if made_with[column].astype(str).nunique() > 1]
-    for name in _DERIVED:
-        fewer = [each for each in fields if each != name]
-        if name in fields and fewer and len(_keys(made_with, fewer).unique()) == len(_keys(made_with, fields).unique()):
-            fields = fewer
+    fields = tables.telling(made_with)
     keys = _keys(made_with, fields)
     first = made_with.assign(group=keys).drop_duplicates("group")
     order = first.assign(**{name: pd.to_numeric(first[name], errors="coerce").fillna(np.inf) for name in fields})

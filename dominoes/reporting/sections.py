@@ -21,6 +21,7 @@ from dominoes.reporting.tables import Table, asked, runs_table, verdict_table
 from dominoes.solver.composition import Composition
 from dominoes.solver.solution import solve
 from dominoes.spec import DominoSpec
+from dominoes.tables import as_csv
 
 _MOST_PREVIEWS = 3
 
@@ -122,7 +123,7 @@ def _preview(results: Results, data: Path | None) -> Section:
             f"them; n = {len(dominoes)}; dealt anew from the run's spec; no seeds, no band."
         )
         name = "preview" if not number else f"preview-{number + 1}"
-        csv = table.to_csv(index=False, lineterminator="\n")
+        csv = as_csv(table)
         images.append(Image(name, f"{spec.top} over {spec.bottom}", caption, preview.preview_png(dominoes), csv))
     if len(different) > _MOST_PREVIEWS:
         notes.append(f"{len(different)} datasets show different pictures; the first {_MOST_PREVIEWS} are shown")

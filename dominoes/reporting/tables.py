@@ -15,6 +15,7 @@ from dominoes.reporting.charts import theory as theory_charts
 from dominoes.reporting.results import Results, Run
 from dominoes.solver.composition import Composition
 from dominoes.spec import DominoSpec, RunSpec, TrainSpec
+from dominoes.tables import as_csv
 
 # Of large results the page shows so much in its tables; their data links hold all.
 MOST_ROWS = 1000
@@ -54,7 +55,7 @@ def asked(found: Mapping[str, Composition]) -> Table:
     rows = [[Cell(str(title)), *(Cell(str(text)) for text in values)] for title, values in zip(wide.index, wide.to_numpy(), strict=True)]
     columns = {"dataset": False} | {str(name): False for name in wide.columns}
     caption = "One number: dealt as asked, to six digits. An arrow: asked → dealt, as whole numbers allow. Exact counts: no seeds, no band."
-    return Table("asked", "Asked and dealt", caption, columns, rows[:MOST_ROWS], table.to_csv(index=False, lineterminator="\n"))
+    return Table("asked", "Asked and dealt", caption, columns, rows[:MOST_ROWS], as_csv(table))
 
 
 _PAIRS = ("prevalence", "reliability")
@@ -84,7 +85,7 @@ def verdict_table(results: Results, charts: Mapping[str, Chart]) -> Table | None
     told = ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in ("holds", "fails", "cannot tell"))
     caption = f"{told}. Each compares an interval over seeds (95 % unless its sentence says otherwise) with a margin stated beforehand."
     columns = {"verdict": False, "sentence": False, "question": False, "group": False, "figure": False}
-    csv = pd.DataFrame(results.comparison).to_csv(index=False, lineterminator="\n")
+    csv = as_csv(pd.DataFrame(results.comparison))
     return Table("verdicts", "Verdicts", caption, columns, rows[:MOST_ROWS], csv)
 
 
@@ -113,7 +114,7 @@ def runs_table(results: Results) -> Table:
         row += [Cell(device), Cell(run.reason, style="reason")]
         shown.append(row)
         lines.append([run.id, run.status, *plain, device, run.reason, command(run.spec, results.out) if run.spec else ""])
-    csv = pd.DataFrame(lines, columns=[*columns, "again"]).to_csv(index=False, lineterminator="\n")
+    csv = as_csv(pd.DataFrame(lines, columns=[*columns, "again"]))
     counts: dict[str, int] = {}
     for run in results.runs:
         counts[run.status] = counts.get(run.status, 0) + 1

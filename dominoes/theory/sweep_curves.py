@@ -17,14 +17,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dominoes.errors import CurvesError
-from dominoes.tables import mended, swept
+from dominoes.spec import SIDES
+from dominoes.tables import mended, swept, telling
 from dominoes.theory.fits.curve import fit_curve
 from dominoes.theory.intervals import FloatArray
 from dominoes.theory.run_arrays import log_time_weights
 
-SIDES = ("top", "bottom")
-# Fields that follow from the prevalences: held fixed, they would leave nothing to compare.
-_DERIVED = ("both", "empty", "ratio")
 _FEWEST = 4
 
 Points = NDArray[np.intp]
@@ -104,7 +102,7 @@ def arranged(
     if missing:
         names = ", ".join(str(name) for name in curves.columns)
         raise CurvesError(f"the column {', '.join(missing)} is not in the curves; expected swept columns among {names}")
-    fields = tuple(by) if by else tuple(name for name in swept(curves) if name not in _DERIVED) or tuple(swept(curves))
+    fields = tuple(by) if by else tuple(telling(curves[swept(curves)].drop_duplicates()))
     if not fields:
         raise CurvesError("the runs differ in nothing but the seed; a sweep needs a column with several values, such as prevalence_top")
     # Runs of different points may carry one name (a table without run ids, or ids that begin anew at each point).

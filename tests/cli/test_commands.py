@@ -152,7 +152,7 @@ def test_ctrl_c_leaves_an_unfinished_folder_that_the_next_call_runs(tmp_path: Pa
 
 def test_toy_reproduces_the_two_shapes(tmp_path: Path) -> None:
     """Double descent peaks near .53, falls to about .351, ends at .48; grokking crosses .5 at t = 200."""
-    text = done("toy", "--out", tmp_path / "toy.csv", "--plot")
+    text = done("toy", "--out", tmp_path / "toy.csv", "--plot", tmp_path / "toy.png")
     assert "highest 0.534 at t = 44, then lowest 0.351" in text
     assert "at the end 0.480" in text
     assert (tmp_path / "toy.png").exists()

@@ -14,12 +14,13 @@ from dominoes.errors import CurvesError
 from dominoes.reporting.chart import Chart, Grid, Line, Panel
 from dominoes.reporting.charts.learning import probes_text
 from dominoes.reporting.results import SIMPLICITY, Results
+from dominoes.spec import SIDES
 from dominoes.tables import CURVES
 from dominoes.theory.intervals import FAILS, HOLDS, FloatArray, number
 from dominoes.theory.questions import simplicity
 from dominoes.theory.questions.laws import QUANTITIES
 from dominoes.theory.sweep_comparison import compare_sweep
-from dominoes.theory.sweep_curves import SIDES, Curve, SweepCurves, arranged
+from dominoes.theory.sweep_curves import Curve, SweepCurves, arranged
 
 _FORMS = {"power law": (True, True), "exponential": (False, True), "linear": (False, False)}
 _LEVEL = 0.95

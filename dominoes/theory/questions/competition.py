@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from dominoes.spec import SIDES
 from dominoes.theory import intervals
 from dominoes.theory.intervals import CANNOT_TELL
 from dominoes.theory.questions.laws import everywhere, slopes, spread
 from dominoes.theory.run_arrays import log_time_weights
-from dominoes.theory.sweep_curves import SIDES, Curve, SweepCurves
+from dominoes.theory.sweep_curves import Curve, SweepCurves
 from dominoes.theory.verdicts import Answer, Options, gathered
 
 

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dominoes.spec import SIDES
 from dominoes.theory.intervals import CANNOT_TELL, FloatArray, Interval, number
 from dominoes.theory.run_arrays import log_time_weights
-from dominoes.theory.sweep_curves import SIDES, Curve, Points, SweepCurves
+from dominoes.theory.sweep_curves import Curve, Points, SweepCurves
 from dominoes.theory.verdicts import Answer, Options, gathered
 
 QUANTITIES = ("onset", "speed", "ceiling")

@@ -11,11 +11,12 @@ from scipy.stats import spearmanr
 
 from dominoes import dials
 from dominoes.errors import CurvesError
+from dominoes.spec import SIDES
 from dominoes.tables import ALL, UNREACHED
 from dominoes.theory.intervals import Interval
 from dominoes.theory.questions.competition import competes
 from dominoes.theory.questions.laws import law
-from dominoes.theory.sweep_curves import SIDES, SweepCurves, arranged
+from dominoes.theory.sweep_curves import SweepCurves, arranged
 from dominoes.theory.verdicts import Answer, Options, gathered
 
 # Rank correlation from which on the yardstick is said to order the onsets.
