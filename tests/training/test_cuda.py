@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mixed_runs import DATASET, FULL, MIXED, of, packing, tables
 from small_sweeps import ROOT, call, write
-from test_packing import DATASET, FULL, MIXED, of, packing, tables
 
 from dominoes.data import resident
 from dominoes.data.dealing import Dealt

@@ -8,33 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from mixed_runs import FULL, MIXED, of, packing, tables
 
 from dominoes.runs import claims, state
 from dominoes.runs.engines import worker
 from dominoes.runs.engines.protocol import WorkerSetting
-from dominoes.spec import DominoSpec, RunSpec, TrainSpec
+from dominoes.spec import TrainSpec
 from dominoes.training import loop
 from dominoes.training.turns import CardMemory, Ended, Pack
-
-DATASET = DominoSpec(n=120, prevalence=(0.7, 0.6), top="digits", bottom="textures", seed=3)
-OTHER = DominoSpec(n=90, prevalence=(0.3, 0.9), reliability=(0.8, 1), top="digits", bottom="digits", seed=4)
-FULL = "CUDA out of memory. Tried to allocate 20.00 GiB"
-
-
-def of(number: int, dataset: DominoSpec = DATASET, **fields: Any) -> RunSpec:
-    """A short run."""
-    how = {"model": "mlp", "epochs": 3, "batch": 25, "measurements": 5, "probe": 20} | fields
-    return RunSpec(dataset=dataset, train=TrainSpec(**how), seed=number)
-
-
-MIXED = [
-    of(0),
-    of(1, lr=0.1, epochs=5),
-    of(2, OTHER, optimizer="adam", lr=0.001),
-    of(3, model="detector", epochs=2),
-    of(4, OTHER, model="resnet8", epochs=1, batch=30, precision="bf16"),
-    of(5, lr=1e30),
-]
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +26,6 @@ def alone(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> dict[str, tu
         (report,) = worker.attempt([spec], WorkerSetting(out, "cpu", pack=1))
         assert report.state == ("diverged" if spec.seed == 5 else "done"), report
     return tables(out)
-
-
-def tables(out: Path) -> dict[str, tuple[bytes, ...]]:
-    """The bytes of the tables of finished runs."""
-    return {mark.parent.name: tuple((mark.parent / name).read_bytes() for name in state.TABLES) for mark in out.glob("runs/*/DONE")}
-
-
-def packing(out: Path) -> list[int]:
-    """How many runs were at work at once, by run in the order of MIXED."""
-    return [state.environment(out / "runs" / spec.id)["packing"] for spec in MIXED]
 
 
 class Shelf:
