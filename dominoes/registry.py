@@ -202,18 +202,19 @@ def is_reference(name: str) -> bool:
     return _REFERENCE.fullmatch(name) is not None
 
 
-def refuse_untrusted(named: Iterable[tuple[str, str]], where: str) -> None:
+def refuse_untrusted(named: Iterable[tuple[str, str]], where: str, *, remedy: str = "pass --trust") -> None:
     """Raise RegistryError if a file names code that somebody else may have written: a reference without a pin.
 
     Args:
         named: (kind, name) of all that the file names; built-in names and installed entry points are trusted.
         where: the file.
+        remedy: what to do for the code to be run.
     """
     found = [entry for kind, name in dict.fromkeys(named) if is_reference(name) and (entry := find(kind, name)).pin is None]
     if found:
         pinned = f"{found[0].name}@sha256:{digest(found[0])}"
         raise RegistryError(
-            f"{where} names code that would be run here: {', '.join(entry.name for entry in found)}; read it, then pass --trust, or pin it "
+            f"{where} names code that would be run here: {', '.join(entry.name for entry in found)}; read it, then {remedy}, or pin it "
             f"in the file, as {pinned}"
         )
 
@@ -244,8 +245,7 @@ def digest(entry: Entry) -> str:
     """SHA-256 of the code of an entry from outside: see `Provenance`. The code is read, not run."""
     spec = _locate(entry)
     if spec.submodule_search_locations is None:
-        with open(str(spec.origin), "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.sha256(Path(str(spec.origin)).read_bytes()).hexdigest()
     total = hashlib.sha256()
     for root in sorted(spec.submodule_search_locations):
         for file in sorted(path for path in Path(root).rglob("*") if path.name.endswith(_CODE) and path.is_file()):

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -20,13 +22,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dominoes import registry
 from dominoes.data import resident as residents
 from dominoes.data.dominoes import Dominoes
-from dominoes.data.resident import Resident
-from dominoes.spec import RunSpec, TrainSpec, stream
-from dominoes.training.device import Device
-from dominoes.training.models import MODELS
-from dominoes.training.optimizers import Descent, make_optimizer
+from dominoes.data.resident import SCALES, Resident
+from dominoes.errors import RunError
+from dominoes.spec import KINDS, RunSpec, TrainSpec, stream
+from dominoes.training.augmentations import augmentation
+from dominoes.training.batches import Batches
+from dominoes.training.device import Device, Noise
+from dominoes.training.levels import LOOKS, Level, Levels
+from dominoes.training.losses import loss
+from dominoes.training.models import chosen, initial
+from dominoes.training.optimizers import Descent, is_short, make_optimizer
+from dominoes.training.schedules import factors
 from dominoes.training.scorer import Scorer
 
 # Steps after which a turn ends: enough to keep a device busy while other runs have theirs.
@@ -38,6 +47,10 @@ _REHEARSALS = 3
 
 T = TypeVar("T")
 Step = Callable[[Tensor], None]
+#: Called at each checkpoint with the step and the network, which it must leave as it is.
+Keep = Callable[[int, nn.Module], None]
+#: Called at each measurement with the step, a copy of the network in evaluation mode, and the rows of curves.csv of that step.
+Callback = Callable[[int, nn.Module, Sequence[Mapping[str, Any]]], None]
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,7 @@ class Trained:
         diverged: step of the measurement at which a loss was not finite any more, and training stopped; None if it went well.
         seconds: by stage (`training`, `measuring`), of the run's own turns; on CUDA as its stream saw them, beside those of other runs.
         confusion: what the probes were answered with in the last measurement (`scorer.Scorer.confusion`).
+        levels: of the train loss that were asked for and met.
     """
 
     curves: pd.DataFrame
@@ -61,6 +75,7 @@ class Trained:
     diverged: int | None
     seconds: Mapping[str, float]
     confusion: NDArray[np.int64]
+    levels: tuple[Level, ...] = ()
 
 
 def schedule(steps: int, points: int) -> list[int]:
@@ -72,14 +87,6 @@ def schedule(steps: int, points: int) -> list[int]:
     return sorted({0, *grid.tolist(), steps})
 
 
-def initial(model: str, classes: int, seed: int) -> nn.Module:
-    """A new network whose weights follow from the seed; the global random state is put back."""
-    with torch.random.fork_rng(devices=[]):
-        # The CPU's generator alone: `torch.manual_seed` would set those of every device, and nobody put them back.
-        torch.default_generator.manual_seed(stream(seed, "init"))
-        return MODELS[TrainSpec(model=model).model](classes)
-
-
 def train(
     spec: RunSpec,
     dominoes: Dominoes,
@@ -89,6 +96,8 @@ def train(
     threads: int = 1,
     deterministic: bool = True,
     progress: Callable[[int, int], None] = lambda step, steps: None,
+    keep: Keep | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Trained:
     """Train one network and measure it on the way.
 
@@ -100,11 +109,16 @@ def train(
         threads: CPU threads. The numbers depend on it in the last digits.
         deterministic: on CUDA, use only algorithms that repeat themselves bit for bit.
         progress: called after each step with (step, last step); on CUDA the device may be behind.
+        keep: called at each checkpoint (`TrainSpec.checkpoints`).
+        callbacks: called at each measurement. Whatever they do to what they are given, or to PyTorch's random state, training goes on as
+            it would without them.
 
-    Raises DeviceError if CUDA cannot be deterministic in this process (`device.Device`).
+    Raises:
+        RegistryError, SpecError: something that the spec names cannot be had, or does not do what it must (`trial.check`).
+        DeviceError: CUDA cannot be deterministic in this process (`device.Device`).
     """
     lane = Device(device or torch.device("cpu"), spec.train.precision, deterministic=deterministic, threads=threads)
-    return finish(turns(spec, dominoes, probes, lane, progress=progress))
+    return finish(turns(spec, dominoes, probes, lane, progress=progress, keep=keep, callbacks=callbacks))
 
 
 def finish(work: Generator[None, None, T]) -> T:
@@ -124,73 +138,128 @@ def turns(
     lane: Device,
     *,
     progress: Callable[[int, int], None] = lambda step, steps: None,
+    keep: Keep | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Generator[None, None, Trained]:
     """What `train` does, as a generator that yields after every turn: a few steps, or up to the next measurement."""
     how = spec.train
     count = len(dominoes)
     per_epoch = -(-count // how.batch)
     steps = per_epoch * how.epochs
-    due = set(schedule(steps, how.measurements))
+    due = set(schedule(steps, how.measurements)) | {step for step in how.checkpoint_steps if step <= steps}
+    levels = Levels(how, kinds_of(dominoes))
+    looks = set(schedule(steps, LOOKS * how.measurements)) if levels.asked else set()
     seconds = {"training": 0.0, "measuring": 0.0}
+    record = chosen(how.model)
+    noise = None if record.static else Noise(stream(spec.seed, "noise"), lane.device)
+
+    def aside() -> AbstractContextManager[None]:
+        # What is drawn outside of training, always the same, is nothing to training.
+        return nullcontext() if record.static and not callbacks else Noise(stream(spec.seed, "measuring"), lane.device).entered()
+
     with lane.entered():
-        network = initial(how.model, len(dominoes.classes), spec.seed).to(lane.device)
-        channels_last = lane.device.type == "cpu" and getattr(network, "channels_last", False)
+        network = initial(how.model, len(dominoes.classes), spec.seed, how.model_args).to(lane.device)
+        channels_last = record.channels_last and lane.device.type == "cpu"
         if channels_last:
             network = network.to(memory_format=torch.channels_last)
-        resident = residents.resident(dominoes.deal, dominoes.sources, lane.device, swap=dominoes.swap)
-        meter = Scorer(spec, resident, dominoes.deal, probes, channels_last=channels_last)
-        optimizer = make_optimizer(network, how, lane)
-        take = stepper(network, optimizer, resident, lane, channels_last=channels_last)
+        resident = residents.resident(dominoes.deal, dominoes.sources, lane.device, swap=dominoes.swap, scale=how.input)
+        meter = Scorer(spec, resident, dominoes.deal, probes, record)
+        descent = make_optimizer(network, how, lane, static=record.static)
+        rate = _rate(descent, how, steps)
+        take = stepper(network, descent, resident, lane, spec, about(dominoes, how, lane.device), channels_last=channels_last)
         ask: Callable[[], list[Tensor]] = partial(meter.answers, network)
-        if lane.graphs:
-            assert isinstance(optimizer, torch.optim.Optimizer)
-            take = replayed(take, network, optimizer, how.batch, count, lane)
+        graphs = lane.graphs and record.static and rate is None and is_short(how) and how.loss == "cross-entropy" and not how.augment
+        if graphs:
+            assert isinstance(descent, torch.optim.Optimizer)
+            take = replayed(take, network, descent, how.batch, count, lane)
             ask()
             ask = lane.recorded(ask)
-        batches = _batches(count, how, spec.seed, lane, due)
+        batches = _batches(count, how, spec.seed, lane, due | looks, graphs)
         clock = _Clock(lane, seconds)
-        asked = [lane.download(answers) for answers in ask()]
-        clock.mark("measuring")
-    yield
+
+    def measured(step: int, samples: int) -> Generator[None, None, bool]:
+        """Look at the network after a step that is due, or may be: false if a loss was not finite."""
+        whole = step in due
+        with lane.entered(), aside():
+            asked = [lane.download(answers) for answers in (ask() if whole else [meter.train_answers(network)])]
+            clock.mark("measuring")
+        yield
+        clock.wait()
+        if levels.asked and levels.look(step, meter.train_losses(asked[0])) and not whole:
+            whole = True
+            with lane.entered(), aside():
+                clock.start()
+                asked = [lane.download(answers) for answers in ask()]
+                clock.mark("measuring")
+            yield
+            clock.wait()
+        if not whole:
+            return True
+        if not meter.score(asked, step, step / per_epoch, samples):
+            return False
+        if keep is not None and (how.checkpoints == "measurements" or step in how.checkpoint_steps):
+            keep(step, network)
+        for each in callbacks:
+            with lane.entered(), aside():
+                _call(each, step, network, meter.rows(step))
+        return True
+
+    finite = yield from measured(0, 0)
     step = samples = 0
-    clock.wait()
-    finite = meter.score(asked, step, 0.0, samples)
-    while finite and step < steps:
-        with lane.entered():
+    while finite and step < steps and not levels.over:
+        with lane.entered(), noise.entered() if noise else nullcontext():
             clock.start()
             network.train()
             end = step + _TURN
             while step < end:
                 rows = next(batches)
+                if rate is not None:
+                    rate(step)
                 take(rows)
                 step += -(-len(rows) // how.batch)
                 samples += len(rows)
                 progress(step, steps)
-                if step in due:
+                if step in due or step in looks:
                     break
             clock.mark("training")
-            if step in due:
-                asked = [lane.download(answers) for answers in ask()]
-                clock.mark("measuring")
-        yield
-        if step in due:
-            clock.wait()
-            finite = meter.score(asked, step, step / per_epoch, samples)
-    return Trained(*meter.tables(), network, step, None if finite else step, seconds, meter.confusion())
+        if step in due or step in looks:
+            finite = yield from measured(step, samples)
+        else:
+            yield
+    if keep is not None and how.checkpoints == "last" and finite:
+        keep(step, network)
+    return Trained(*meter.tables(), network, step, None if finite else step, seconds, meter.confusion(), tuple(levels.met))
 
 
 def stepper(
-    network: nn.Module, optimizer: Descent | torch.optim.Optimizer, resident: Resident, lane: Device, *, channels_last: bool
+    network: nn.Module,
+    descent: Descent | torch.optim.Optimizer,
+    resident: Resident,
+    lane: Device,
+    spec: RunSpec,
+    told: Batches | None,
+    *,
+    channels_last: bool,
 ) -> Step:
-    """A function that makes one training step on the dominoes of some rows."""
+    """A function that makes one training step on the dominoes of some rows; `told` is what a loss other than plain cross-entropy and
+    augmentations are told of them."""
+    how = spec.train
+    change = augmentation(how, spec.seed, lane.device)
+    penalty = loss(how)
 
     def take(rows: Tensor) -> None:
-        optimizer.zero_grad(set_to_none=True)
+        descent.zero_grad(set_to_none=True)
         with lane.cast():
-            answers = network(resident.compose(rows, channels_last=channels_last))
-            loss = nn.functional.cross_entropy(answers, resident.label.index_select(0, rows))
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+            pictures = resident.compose(rows, channels_last=channels_last)
+            if told is None:
+                value = nn.functional.cross_entropy(network(pictures), resident.label.index_select(0, rows))
+            else:
+                batch = told.of(rows)
+                value = penalty(network(pictures if change is None else change(pictures, batch)), batch)
+        value.backward()  # type: ignore[no-untyped-call]
+        if how.clip is not None:
+            nn.utils.clip_grad_norm_(network.parameters(), how.clip)
+        descent.step()
 
     return take
 
@@ -238,10 +307,10 @@ def replayed(take: Step, network: nn.Module, optimizer: torch.optim.Optimizer, b
     return step
 
 
-def _batches(count: int, how: TrainSpec, seed: int, lane: Device, due: set[int]) -> Iterator[Tensor]:
+def _batches(count: int, how: TrainSpec, seed: int, lane: Device, due: set[int], graphs: bool) -> Iterator[Tensor]:
     """Rows of each step, on the device; an epoch's order goes there at once.
 
-    Where steps are recorded, those of `_BLOCK` steps at once if their batches are full and none but the last is due to be measured.
+    Where steps are recorded (`graphs`), those of `_BLOCK` steps at once if their batches are full and none but the last is to be measured.
     """
     order = torch.Generator().manual_seed(stream(seed, "order"))
     step = 0
@@ -249,11 +318,62 @@ def _batches(count: int, how: TrainSpec, seed: int, lane: Device, due: set[int])
         rows = lane.upload(torch.randperm(count, generator=order))
         start = 0
         while start < count:
-            full = lane.graphs and count - start >= _BLOCK * how.batch
+            full = graphs and count - start >= _BLOCK * how.batch
             many = _BLOCK if full and due.isdisjoint(range(step + 1, step + _BLOCK)) else 1
             yield rows[start : start + many * how.batch]
             start += many * how.batch
             step += many
+
+
+def callback(name: str) -> Callback:
+    """The callback of a name. Raises RegistryError."""
+    entry = registry.find("callbacks", name)
+    found: Callback = entry.load()
+    registry.check_call(found, entry.said, ("step", "network", "rows"), {})
+    return found
+
+
+def _call(callback: Callback, step: int, network: nn.Module, rows: Sequence[Mapping[str, Any]]) -> None:
+    try:
+        callback(step, deepcopy(network).eval(), rows)
+    except Exception as error:
+        name = getattr(callback, "__qualname__", type(callback).__qualname__)
+        raise RunError(f"callback {name} fails at step {step} ({type(error).__name__}: {' '.join(str(error).split())[:300]})") from error
+
+
+def kinds_of(dominoes: Dominoes) -> dict[str, int]:
+    """Dominoes of each kind."""
+    counts = np.bincount(dominoes.deal.kind, minlength=len(KINDS)).tolist()
+    return dict(zip(KINDS, counts, strict=True))
+
+
+def about(dominoes: Dominoes, how: TrainSpec, device: torch.device) -> Batches | None:
+    """What a loss and augmentations are told; None where plain cross-entropy needs nothing but labels."""
+    if how.loss == "cross-entropy" and not how.loss_args and not how.augment:
+        return None
+    mean, std = SCALES[how.input]
+    return Batches(dominoes.deal, device, swap=dominoes.swap, blank=-mean / std)
+
+
+def _rate(descent: Descent | torch.optim.Optimizer, how: TrainSpec, steps: int) -> Callable[[int], None] | None:
+    """A function that sets the learning rate for the step after so many others; None where it never changes."""
+    if how.schedule == "constant" and not how.warmup:
+        return None
+    factor = factors(how, steps)
+    if isinstance(descent, Descent):
+
+        def scale(step: int) -> None:
+            descent.factor = factor(step)
+
+        return scale
+    # Groups may have rates of their own.
+    rates = [float(group["lr"]) for group in descent.param_groups]
+
+    def scale_all(step: int) -> None:
+        for group, rate in zip(descent.param_groups, rates, strict=True):
+            group["lr"] = rate * factor(step)
+
+    return scale_all
 
 
 class _Clock:

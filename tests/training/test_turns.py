@@ -196,11 +196,11 @@ def test_runs_survive_a_full_memory(
     name = "initial" if when == "start" else "_batches"
     plain, met = getattr(loop, name), []
 
-    def initial(model: str, classes: int, seed: int) -> torch.nn.Module:
+    def initial(model: str, classes: int, seed: int, *rest: Any) -> torch.nn.Module:
         if seed == 3 and not met:
             met.append(seed)
             raise torch.OutOfMemoryError(FULL)
-        return plain(model, classes, seed)
+        return plain(model, classes, seed, *rest)
 
     def batches(count: int, how: TrainSpec, seed: int, *rest: Any) -> Generator[torch.Tensor, None, None]:
         for number, rows in enumerate(plain(count, how, seed, *rest)):
@@ -222,10 +222,10 @@ def test_a_run_that_never_fits_is_failed_with_the_reason(tmp_path: Path, monkeyp
     """Alone, and still no memory: FAILED says so; the others are done."""
     plain = loop.initial
 
-    def initial(model: str, classes: int, seed: int) -> torch.nn.Module:
+    def initial(model: str, classes: int, seed: int, *rest: Any) -> torch.nn.Module:
         if seed == 1:
             raise torch.OutOfMemoryError(FULL)
-        return plain(model, classes, seed)
+        return plain(model, classes, seed, *rest)
 
     monkeypatch.setattr(loop, "initial", initial)
     specs = [of(seed) for seed in range(3)]
