@@ -6,18 +6,34 @@ import difflib
 import hashlib
 import json
 import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dominoes import arguments, registry
 from dominoes.arguments import Arguments
-from dominoes.errors import RegistryError, SpecError
+from dominoes.errors import SpecError
+from dominoes.fields import (
+    MOST,
+    Augmentations,
+    Checkpoints,
+    CountOrMax,
+    GroupingName,
+    Levels,
+    LossName,
+    ModelName,
+    Named,
+    Number,
+    OptimizerName,
+    ScheduleName,
+    Share,
+    Transforms,
+    Whole,
+)
 
 SIDES = ("top", "bottom")
 KINDS = ("top", "bottom", "both", "empty")
@@ -51,109 +67,6 @@ class Input(StrEnum):
 
     STANDARD = "standard"
     UNIT = "unit"
-
-
-# More would not fit into memory, as a table of rows, let alone be trained on.
-_MOST = 100_000_000
-
-
-def _number(value: object) -> object:
-    # YAML's `yes` and JSON's `true` are 1 to Python; in a number's place they are a slip.
-    if isinstance(value, bool):
-        raise ValueError("expected a number")
-    return value
-
-
-def _count_or_max(value: object) -> object:
-    if value == "max":
-        return value
-    try:
-        count = int(value) if isinstance(value, str) else value
-    except ValueError:
-        count = None
-    if isinstance(count, float) and count.is_integer():
-        count = int(count)
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ValueError("expected a whole number of at least 1, or max")
-    if count > _MOST:
-        raise ValueError(f"expected at most {_MOST:,} dominoes")
-    return count
-
-
-def _known(kind: str) -> Callable[[str, ValidationInfo], str]:
-    def check(name: str, info: ValidationInfo) -> str:
-        # What a record of long ago names need not be there to read the record.
-        if not (info.context or {}).get("recorded"):
-            try:
-                registry.find(kind, name)
-            except RegistryError as error:
-                raise ValueError(str(error)) from error
-        return name
-
-    return check
-
-
-def _call(text: str, info: ValidationInfo) -> str:
-    """`NAME a=1 b=2` in the one way that it is written."""
-    name, given = arguments.called(text)
-    if not name:
-        raise ValueError("expected the name of an augmentation, such as flip or crop")
-    _known("augmentations")(name, info)
-    return arguments.written(name, given)
-
-
-def _texts(value: object) -> object:
-    return () if value in (None, "none") else (value,) if isinstance(value, str) else value
-
-
-def _checkpoints(value: object) -> str:
-    """none, last, measurements, or steps as `0,10,100`, rising."""
-    text = value if isinstance(value, str) else ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    text = "".join(text.split())
-    if text in ("none", "last", "measurements"):
-        return text
-    if not re.fullmatch(r"\d{1,12}(,\d{1,12})*", text):
-        raise ValueError("expected none, last, measurements, or steps such as 0,10,100")
-    return ",".join(map(str, sorted(set(map(int, text.split(","))))))
-
-
-def _levels(value: object) -> object:
-    """Levels as a list or as `.6,.3,.03`."""
-    return (
-        tuple(part for part in re.split(r"[,\s]+", value) if part)
-        if isinstance(value, str)
-        else (value,)
-        if isinstance(value, int | float)
-        else value
-    )
-
-
-def _falling(levels: tuple[float, ...]) -> tuple[float, ...]:
-    return tuple(sorted(set(levels), reverse=True))
-
-
-Number = Annotated[float, BeforeValidator(_number)]
-Whole = Annotated[int, BeforeValidator(_number)]
-Share = Annotated[Number, Field(ge=0, le=1)]
-Named = Annotated[dict[str, Any], AfterValidator(Arguments), BeforeValidator(arguments.read)]
-
-
-def _written(text: str) -> str:
-    # Here and below: the dials load numpy, which help and the parsing of flags can do without.
-    from dominoes import dials
-
-    return dials.written(text)
-
-
-def _split(value: object) -> object:
-    if value in ((), [], None):
-        return ()
-    from dominoes import dials
-
-    return dials.split(value)
-
-
-Transforms = Annotated[tuple[Annotated[str, AfterValidator(_written)], ...], BeforeValidator(_split)]
 
 
 class _Spec(BaseModel):
@@ -214,7 +127,7 @@ class DominoSpec(_Spec):
 
     _later: ClassVar[frozenset[str]] = frozenset({"top_transform", "bottom_transform", "swap"})
 
-    n: Annotated[int | str, BeforeValidator(_count_or_max)] = "max"
+    n: CountOrMax = "max"
     prevalence: tuple[Share | None, Share | None] = (None, None)
     both: Share | None = None
     empty: Share | None = None
@@ -302,10 +215,10 @@ class TrainSpec(_Spec):
         }
     )
 
-    model: Annotated[str, AfterValidator(_known("models"))] = "detector"
+    model: ModelName = "detector"
     epochs: Annotated[Whole, Field(ge=1, le=1_000_000)] = 5
-    batch: Annotated[Whole, Field(ge=1, le=_MOST)] = 64
-    optimizer: Annotated[str, AfterValidator(_known("optimizers"))] = "sgd"
+    batch: Annotated[Whole, Field(ge=1, le=MOST)] = 64
+    optimizer: OptimizerName = "sgd"
     lr: Annotated[Number, Field(gt=0)] = 0.01
     momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[Number, Field(ge=0)] = 0.0
@@ -315,18 +228,18 @@ class TrainSpec(_Spec):
     precision: Precision = Precision.FLOAT32
     model_args: Named = Arguments()
     optimizer_args: Named = Arguments()
-    parameter_groups: Annotated[str, AfterValidator(_known("parameter_groups"))] | None = None
-    schedule: Annotated[str, AfterValidator(_known("schedules"))] = "constant"
+    parameter_groups: GroupingName | None = None
+    schedule: ScheduleName = "constant"
     schedule_args: Named = Arguments()
-    warmup: Annotated[Whole, Field(ge=0, le=_MOST)] = 0
+    warmup: Annotated[Whole, Field(ge=0, le=MOST)] = 0
     clip: Annotated[Number, Field(gt=0)] | None = None
-    loss: Annotated[str, AfterValidator(_known("losses"))] = "cross-entropy"
+    loss: LossName = "cross-entropy"
     loss_args: Named = Arguments()
-    augment: Annotated[tuple[Annotated[str, AfterValidator(_call)], ...], BeforeValidator(_texts)] = ()
+    augment: Augmentations = ()
     input: Input = Input.STANDARD
-    checkpoints: Annotated[str, BeforeValidator(_checkpoints)] = "none"
+    checkpoints: Checkpoints = "none"
     stop_loss: Annotated[Number, Field(gt=0)] | None = None
-    measure_at_loss: Annotated[tuple[Annotated[Number, Field(gt=0)], ...], AfterValidator(_falling), BeforeValidator(_levels)] = ()
+    measure_at_loss: Levels = ()
     level_kind: Literal["mix", "top", "bottom", "both", "empty"] = "mix"
 
     @property

@@ -62,7 +62,11 @@ def prepare(
         elsewhere: the workers are on other machines, whose devices cannot be tried here.
         collect: and their run folders are brought back, so that datasets need not be composed here.
 
-    Raises SpecError: a run has no dataset. RegistryError: code that is not trusted, or not there. RunError: finished runs were made otherwise. DeviceError, SourceError: a new sweep cannot start.
+    Raises:
+        SpecError: a run has no dataset.
+        RegistryError: code that is not trusted, or not there.
+        RunError: finished runs were made otherwise.
+        DeviceError, SourceError: a new sweep cannot start.
     """
     if not trust:
         refuse_untrusted(sweep, where)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from dominoes.data.dealing import Deal
 from dominoes.errors import SpecError
 from dominoes.spec import KINDS, TrainSpec
 
@@ -62,3 +65,8 @@ class Levels:
     def over(self) -> bool:
         """Whether training is to end."""
         return self.stop is not None and self.stop not in self._left
+
+
+def kinds_of(table: Deal) -> dict[str, int]:
+    """Dominoes of each kind."""
+    return dict(zip(KINDS, np.bincount(table.kind, minlength=len(KINDS)).tolist(), strict=True))

@@ -8,8 +8,7 @@ the device: steps are replayed as a graph, and what is measured is looked at in 
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
@@ -25,28 +24,19 @@ from torch import Tensor, nn
 from dominoes import registry
 from dominoes.data import resident as residents
 from dominoes.data.dominoes import Dominoes
-from dominoes.data.resident import SCALES, Resident
 from dominoes.errors import RunError
-from dominoes.spec import KINDS, RunSpec, TrainSpec, stream
-from dominoes.training.augmentations import augmentation
-from dominoes.training.batches import Batches
+from dominoes.spec import RunSpec, stream
 from dominoes.training.device import Device, Noise
-from dominoes.training.levels import LOOKS, Level, Levels
-from dominoes.training.losses import loss
+from dominoes.training.levels import LOOKS, Level, Levels, kinds_of
 from dominoes.training.models import chosen, initial
-from dominoes.training.optimizers import Descent, is_short, make_optimizer
-from dominoes.training.schedules import factors
+from dominoes.training.optimizers import is_short, make_optimizer
 from dominoes.training.scorer import Scorer
+from dominoes.training.steps import about, rate_setter, replayed, row_batches, stepper
 
 # Steps after which a turn ends: enough to keep a device busy while other runs have theirs.
 _TURN = 32
-# Steps that are recorded as one, so that a device is told of them once.
-_BLOCK = 8
-# As PyTorch's documentation wants it before a graph is recorded: libraries choose algorithms and get their memory.
-_REHEARSALS = 3
 
 T = TypeVar("T")
-Step = Callable[[Tensor], None]
 #: Called at each checkpoint with the step and the network, which it must leave as it is.
 Keep = Callable[[int, nn.Module], None]
 #: Called at each measurement with the step, a copy of the network in evaluation mode, and the rows of curves.csv of that step.
@@ -147,7 +137,7 @@ def turns(
     per_epoch = -(-count // how.batch)
     steps = per_epoch * how.epochs
     due = set(schedule(steps, how.measurements)) | {step for step in how.checkpoint_steps if step <= steps}
-    levels = Levels(how, kinds_of(dominoes))
+    levels = Levels(how, kinds_of(dominoes.deal))
     looks = set(schedule(steps, LOOKS * how.measurements)) if levels.asked else set()
     seconds = {"training": 0.0, "measuring": 0.0}
     record = chosen(how.model)
@@ -165,7 +155,7 @@ def turns(
         resident = residents.resident(dominoes.deal, dominoes.sources, lane.device, swap=dominoes.swap, scale=how.input)
         meter = Scorer(spec, resident, dominoes.deal, probes, record)
         descent = make_optimizer(network, how, lane, static=record.static)
-        rate = _rate(descent, how, steps)
+        rate = rate_setter(descent, how, steps)
         take = stepper(network, descent, resident, lane, spec, about(dominoes, how, lane.device), channels_last=channels_last)
         ask: Callable[[], list[Tensor]] = partial(meter.answers, network)
         graphs = lane.graphs and record.static and rate is None and is_short(how) and how.loss == "cross-entropy" and not how.augment
@@ -174,7 +164,7 @@ def turns(
             take = replayed(take, network, descent, how.batch, count, lane)
             ask()
             ask = lane.recorded(ask)
-        batches = _batches(count, how, spec.seed, lane, due | looks, graphs)
+        batches = row_batches(count, how, spec.seed, lane, due | looks, graphs)
         clock = _Clock(lane, seconds)
 
     def measured(step: int, samples: int) -> Generator[None, None, bool]:
@@ -231,100 +221,6 @@ def turns(
     return Trained(*meter.tables(), network, step, None if finite else step, seconds, meter.confusion(), tuple(levels.met))
 
 
-def stepper(
-    network: nn.Module,
-    descent: Descent | torch.optim.Optimizer,
-    resident: Resident,
-    lane: Device,
-    spec: RunSpec,
-    told: Batches | None,
-    *,
-    channels_last: bool,
-) -> Step:
-    """A function that makes one training step on the dominoes of some rows; `told` is what a loss other than plain cross-entropy and
-    augmentations are told of them."""
-    how = spec.train
-    change = augmentation(how, spec.seed, lane.device)
-    penalty = loss(how)
-
-    def take(rows: Tensor) -> None:
-        descent.zero_grad(set_to_none=True)
-        with lane.cast():
-            pictures = resident.compose(rows, channels_last=channels_last)
-            if told is None:
-                value = nn.functional.cross_entropy(network(pictures), resident.label.index_select(0, rows))
-            else:
-                batch = told.of(rows)
-                value = penalty(network(pictures if change is None else change(pictures, batch)), batch)
-        value.backward()  # type: ignore[no-untyped-call]
-        if how.clip is not None:
-            nn.utils.clip_grad_norm_(network.parameters(), how.clip)
-        descent.step()
-
-    return take
-
-
-def replayed(take: Step, network: nn.Module, optimizer: torch.optim.Optimizer, batch: int, count: int, lane: Device) -> Step:
-    """The same step, recorded for full batches, and for `_BLOCK` of them, one after the other, where there are so many dominoes: then only
-    rows are brought to it. A shorter batch is taken as before.
-
-    To be recorded a step must have been made before. Weights, statistics and the optimiser's state are put back after that, in place,
-    because a recording knows tensors by their addresses; a momentum of zeros and one that is not there yet are the same.
-    """
-    batch = min(batch, count)
-    rows = torch.zeros(batch, dtype=torch.int64, device=lane.device)
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    network.train()
-    with warnings.catch_warnings():
-        # What Adam says of every first step that is not recorded, also of those that must not be.
-        warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
-        for _ in range(_REHEARSALS):
-            take(rows)
-    for name, value in network.state_dict().items():
-        value.copy_(before[name])
-    for state in optimizer.state.values():
-        for value in state.values():
-            if isinstance(value, Tensor):
-                value.zero_()
-
-    def take_all(parts: tuple[Tensor, ...]) -> None:
-        for part in parts:
-            take(part)
-
-    recordings = {}
-    for size in {batch, _BLOCK * batch if _BLOCK * batch <= count else batch}:
-        buffer = torch.zeros(size, dtype=torch.int64, device=lane.device)
-        recordings[size] = buffer, lane.recorded(partial(take_all, torch.split(buffer, batch)))
-
-    def step(mine: Tensor) -> None:
-        if len(mine) not in recordings:
-            take(mine)
-            return
-        buffer, replay = recordings[len(mine)]
-        buffer.copy_(mine)
-        replay()
-
-    return step
-
-
-def _batches(count: int, how: TrainSpec, seed: int, lane: Device, due: set[int], graphs: bool) -> Iterator[Tensor]:
-    """Rows of each step, on the device; an epoch's order goes there at once.
-
-    Where steps are recorded (`graphs`), those of `_BLOCK` steps at once if their batches are full and none but the last is to be measured.
-    """
-    order = torch.Generator().manual_seed(stream(seed, "order"))
-    step = 0
-    for _ in range(how.epochs):
-        rows = lane.upload(torch.randperm(count, generator=order))
-        start = 0
-        while start < count:
-            full = graphs and count - start >= _BLOCK * how.batch
-            many = _BLOCK if full and due.isdisjoint(range(step + 1, step + _BLOCK)) else 1
-            yield rows[start : start + many * how.batch]
-            start += many * how.batch
-            step += many
-
-
 def callback(name: str) -> Callback:
     """The callback of a name. Raises RegistryError."""
     entry = registry.find("callbacks", name)
@@ -339,41 +235,6 @@ def _call(callback: Callback, step: int, network: nn.Module, rows: Sequence[Mapp
     except Exception as error:
         name = getattr(callback, "__qualname__", type(callback).__qualname__)
         raise RunError(f"callback {name} fails at step {step} ({type(error).__name__}: {' '.join(str(error).split())[:300]})") from error
-
-
-def kinds_of(dominoes: Dominoes) -> dict[str, int]:
-    """Dominoes of each kind."""
-    counts = np.bincount(dominoes.deal.kind, minlength=len(KINDS)).tolist()
-    return dict(zip(KINDS, counts, strict=True))
-
-
-def about(dominoes: Dominoes, how: TrainSpec, device: torch.device) -> Batches | None:
-    """What a loss and augmentations are told; None where plain cross-entropy needs nothing but labels."""
-    if how.loss == "cross-entropy" and not how.loss_args and not how.augment:
-        return None
-    mean, std = SCALES[how.input]
-    return Batches(dominoes.deal, device, swap=dominoes.swap, blank=-mean / std)
-
-
-def _rate(descent: Descent | torch.optim.Optimizer, how: TrainSpec, steps: int) -> Callable[[int], None] | None:
-    """A function that sets the learning rate for the step after so many others; None where it never changes."""
-    if how.schedule == "constant" and not how.warmup:
-        return None
-    factor = factors(how, steps)
-    if isinstance(descent, Descent):
-
-        def scale(step: int) -> None:
-            descent.factor = factor(step)
-
-        return scale
-    # Groups may have rates of their own.
-    rates = [float(group["lr"]) for group in descent.param_groups]
-
-    def scale_all(step: int) -> None:
-        for group, rate in zip(descent.param_groups, rates, strict=True):
-            group["lr"] = rate * factor(step)
-
-    return scale_all
 
 
 class _Clock:

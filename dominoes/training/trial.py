@@ -10,11 +10,11 @@ from dominoes.data.dominoes import Dominoes
 from dominoes.errors import DominoesError, SpecError
 from dominoes.spec import RunSpec, TrainSpec, stream
 from dominoes.training.device import Device, Noise
-from dominoes.training.levels import Levels
-from dominoes.training.loop import about, kinds_of, stepper
+from dominoes.training.levels import Levels, kinds_of
 from dominoes.training.models import chosen, initial
 from dominoes.training.optimizers import is_short, make_optimizer
 from dominoes.training.schedules import factors
+from dominoes.training.steps import about, stepper
 
 # Dominoes of the step that is tried.
 _FEW = 4
@@ -30,7 +30,7 @@ def check(spec: RunSpec, dominoes: Dominoes) -> None:
     beyond = [step for step in sorted(how.checkpoint_steps) if step > steps]
     if beyond:
         raise SpecError(f"checkpoints {beyond[0]}: the run has {steps} steps; expected steps up to the last one")
-    Levels(how, kinds_of(dominoes))
+    Levels(how, kinds_of(dominoes.deal))
     attempt(spec, dominoes)
 
 
