@@ -173,7 +173,9 @@ def test_a_clash_is_refused_when_the_name_is_used(plugin: Path, monkeypatch: pyt
     for folder in (plugin, tmp_path):
         monkeypatch.syspath_prepend(str(folder))
     registry.installed.cache_clear()
-    with pytest.raises(RegistryError, match=r"the model detector is in dominoes [0-9.]+ .* and dominoes-rival 1.0 \(rival:Net\); uninstall"):
+    with pytest.raises(
+        RegistryError, match=r"the model detector is in dominoes [0-9.]+ .* and dominoes-rival 1.0 \(rival:Net\); uninstall"
+    ):
         find("models", "detector")
     with pytest.raises(RegistryError, match="the model tiny is in dominoes-"):
         find("models", "tiny")

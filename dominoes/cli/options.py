@@ -103,7 +103,8 @@ _ARGUMENTS = [
 
 # Fixed sets, so that shells complete them.
 _CHOICES = {
-    name: click.Choice([each.value for each in values]) for name, values in (("labels", Labels), ("split", Split), ("precision", Precision))
+    name: click.Choice([each.value for each in values])
+    for name, values in (("labels", Labels), ("split", Split), ("precision", Precision), ("input", Input))
 }
 
 

@@ -163,7 +163,7 @@ def run(
     log = _logs(loggers, out, planned)
     if not missing:
         return
-    start = _engine(engine, setting, workers, address, collect)
+    start = _engine(engine, ready.setting, workers, address, collect)
     failed = 0
     specs = {spec.id: spec for spec in missing}
     with tqdm(total=len(missing), unit="run", disable=None, file=sys.stderr) as bar:
