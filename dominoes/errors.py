@@ -38,3 +38,7 @@ class RunError(DominoesError):
 
 class FitError(DominoesError):
     """A pattern model or a fit cannot be made from what was given."""
+
+
+class RegistryError(DominoesError):
+    """A name answers to nothing, to two things, or to code that cannot be imported, called or trusted."""

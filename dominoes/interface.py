@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -28,13 +29,15 @@ from dominoes.theory import comparison
 from dominoes.theory.fits import table as fits
 from dominoes.theory.verdicts import Comparison
 from dominoes.training import device as devices
-from dominoes.training import loop
+from dominoes.training import loop, trial
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
     from dominoes.reporting.results import Results
+    from dominoes.training.levels import Level
+    from dominoes.training.loop import Callback
 
 # A spec, the path of its YAML file, or its fields.
 Request = DominoSpec | str | Path | Mapping[str, Any]
@@ -53,6 +56,8 @@ class Run:
         confusion: answers of the last measurement, probes × labels × answers.
         diverged: step at which a loss was not finite any more; None if it went well.
         dominoes: how many it was trained on.
+        networks: by step, as they were measured, those that `checkpoints` asks for.
+        levels: of the train loss, the steps at which they were met.
     """
 
     spec: RunSpec
@@ -62,6 +67,8 @@ class Run:
     confusion: NDArray[Any]
     diverged: int | None
     dominoes: int = field(default=0)
+    networks: Mapping[int, nn.Module] = field(default_factory=dict)
+    levels: tuple[Level, ...] = ()
 
     @property
     def id(self) -> str:
@@ -127,6 +134,7 @@ def train(
     data: PathLike | None = None,
     download: bool = False,
     progress: Callable[[int, int], None] = lambda step, steps: None,
+    callbacks: Sequence[Callback] = (),
     **how: Any,
 ) -> Run:
     """Train one network and measure it on the way, in memory.
@@ -138,6 +146,8 @@ def train(
         threads: CPU threads; the numbers depend on it in the last digits.
         data, download: where the test pictures of the probes are, as in `make`.
         progress: called after each step with (step, last step).
+        callbacks: called at each measurement with the step, a copy of the network in evaluation mode, and the rows of the curves; they
+            cannot disturb training.
         how: fields of TrainSpec: `model`, `epochs`, `lr`, ...
     """
     trained_on = dominoes if isinstance(dominoes, Dominoes) else make(dominoes, data=data, download=download)
@@ -146,8 +156,16 @@ def train(
     spec = RunSpec(dataset=trained_on.spec, train=parse(TrainSpec, how), seed=seed)
     probes = probe_sets.probes(spec.dataset, spec.train.probe, spec.train.probe_seed, data=_path(data), download=download)
     where = devices.device_of(device)
-    trained = loop.train(spec, trained_on, probes, device=where, threads=threads, progress=progress)
-    return Run(spec, trained.curves, trained.classes, trained.network, trained.confusion, trained.diverged, len(trained_on))
+    trial.check(spec, trained_on)
+    networks: dict[int, nn.Module] = {}
+
+    def keep(step: int, network: nn.Module) -> None:
+        networks[step] = deepcopy(network).cpu().eval()
+
+    options: dict[str, Any] = {"device": where, "threads": threads, "progress": progress, "keep": keep, "callbacks": callbacks}
+    trained = loop.train(spec, trained_on, probes, **options)
+    measured = trained.curves, trained.classes, trained.network, trained.confusion, trained.diverged
+    return Run(spec, *measured, len(trained_on), networks, trained.levels)
 
 
 def compare(curves: Curves | Sequence[Curves], classes: pd.DataFrame | None = None, **options: Any) -> Comparison:
@@ -202,6 +220,8 @@ def run_sweep(
     keep_going: bool = False,
     skip_infeasible: bool = False,
     accept_changed: bool = False,
+    trust: bool = False,
+    callbacks: Sequence[str] = (),
     progress: Callable[[RunReport], None] = lambda report: None,
 ) -> Status:
     """Execute the runs of a sweep that are missing in a results folder, on this machine; how far it is then.
@@ -214,13 +234,17 @@ def run_sweep(
         limit: execute so many runs at most.
         keep_going: start further runs after one has failed.
         skip_infeasible: go on without the runs that have no dataset.
-        accept_changed: keep finished runs that were made of other pictures or by another version.
+        accept_changed: keep finished runs that were made of other pictures, with other code, or by another version.
+        trust: run code that the sweep names by unpinned references.
+        callbacks: names of what to call at each measurement: an installed entry point's, or module:attr.
         progress: called with the report of each run as it ends.
     """
     described = sweep if isinstance(sweep, Sweep) else read_sweep(sweep)
-    setting = WorkerSetting(Path(out).resolve(), device, None if data is None else Path(data).resolve(), download)
-    ready = sweeping.prepare(described, setting, where=described.name, skip_infeasible=skip_infeasible, accept_changed=accept_changed)
-    for each in ready.launch(sweeping.on_this_machine(setting, workers), limit=limit, keep_going=keep_going):
+    where = None if data is None else Path(data).resolve()
+    setting = WorkerSetting(Path(out).resolve(), device, where, download, callbacks=tuple(callbacks))
+    options = {"skip_infeasible": skip_infeasible, "accept_changed": accept_changed, "trust": trust}
+    ready = sweeping.prepare(described, setting, where=described.name, **options)
+    for each in ready.launch(sweeping.on_this_machine(ready.setting, workers), limit=limit, keep_going=keep_going):
         progress(each)
     return status(out)
 

@@ -9,12 +9,31 @@ import os
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from dominoes import arguments, registry
+from dominoes.arguments import Arguments
 from dominoes.errors import SpecError
+from dominoes.fields import (
+    MOST,
+    Augmentations,
+    Checkpoints,
+    CountOrMax,
+    GroupingName,
+    Levels,
+    LossName,
+    ModelName,
+    Named,
+    Number,
+    OptimizerName,
+    ScheduleName,
+    Share,
+    Transforms,
+    Whole,
+)
 
 SIDES = ("top", "bottom")
 KINDS = ("top", "bottom", "both", "empty")
@@ -35,22 +54,6 @@ class Split(StrEnum):
     TEST = "test"
 
 
-class Model(StrEnum):
-    """Names of the networks in `models`."""
-
-    DETECTOR = "detector"
-    MLP = "mlp"
-    RESNET8 = "resnet8"
-    RESNET18 = "resnet18"
-
-
-class Optimizer(StrEnum):
-    """Names of the optimisers in `training`."""
-
-    SGD = "sgd"
-    ADAM = "adam"
-
-
 class Precision(StrEnum):
     """What a run computes in: see `TrainSpec`."""
 
@@ -59,54 +62,11 @@ class Precision(StrEnum):
     BFLOAT16 = "bf16"
 
 
-# More would not fit into memory, as a table of rows, let alone be trained on.
-_MOST = 100_000_000
+class Input(StrEnum):
+    """How pixels become numbers: minus 0.3, over 0.3 (of the range of a pixel), or as they are, from 0 to 1."""
 
-
-def _number(value: object) -> object:
-    # YAML's `yes` and JSON's `true` are 1 to Python; in a number's place they are a slip.
-    if isinstance(value, bool):
-        raise ValueError("expected a number")
-    return value
-
-
-def _count_or_max(value: object) -> object:
-    if value == "max":
-        return value
-    try:
-        count = int(value) if isinstance(value, str) else value
-    except ValueError:
-        count = None
-    if isinstance(count, float) and count.is_integer():
-        count = int(count)
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ValueError("expected a whole number of at least 1, or max")
-    if count > _MOST:
-        raise ValueError(f"expected at most {_MOST:,} dominoes")
-    return count
-
-
-Number = Annotated[float, BeforeValidator(_number)]
-Whole = Annotated[int, BeforeValidator(_number)]
-Share = Annotated[Number, Field(ge=0, le=1)]
-
-
-def _written(text: str) -> str:
-    # Here and below: the dials load numpy, which help and the parsing of flags can do without.
-    from dominoes import dials
-
-    return dials.written(text)
-
-
-def _split(value: object) -> object:
-    if value in ((), [], None):
-        return ()
-    from dominoes import dials
-
-    return dials.split(value)
-
-
-Transforms = Annotated[tuple[Annotated[str, AfterValidator(_written)], ...], BeforeValidator(_split)]
+    STANDARD = "standard"
+    UNIT = "unit"
 
 
 class _Spec(BaseModel):
@@ -167,7 +127,7 @@ class DominoSpec(_Spec):
 
     _later: ClassVar[frozenset[str]] = frozenset({"top_transform", "bottom_transform", "swap"})
 
-    n: Annotated[int | str, BeforeValidator(_count_or_max)] = "max"
+    n: CountOrMax = "max"
     prevalence: tuple[Share | None, Share | None] = (None, None)
     both: Share | None = None
     empty: Share | None = None
@@ -203,6 +163,10 @@ class DominoSpec(_Spec):
         fields = ("top", "bottom", "top_transform", "bottom_transform", "swap")
         return DominoSpec(**{field: getattr(self, field) for field in fields})
 
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """(kind of the registry, name) of all that it names by reference."""
+        return tuple(("sources", name) for name in dict.fromkeys((self.top, self.bottom)) if registry.is_reference(name))
+
     @property
     def shared(self) -> bool:
         """Whether both sides draw on one source, in whatever way its path is spelt."""
@@ -211,29 +175,50 @@ class DominoSpec(_Spec):
 
 
 class TrainSpec(_Spec):
-    """How a network is trained and measured.
+    """How a network is trained and measured. Names are those of `registry`: built in, an installed entry point's, or `module:attr`.
 
     Attributes:
         model: the network.
-        epochs: passes over the dataset.
+        epochs: passes over the dataset, at most.
         batch: dominoes a step; the last step of an epoch takes what is left.
-        optimizer: sgd or adam.
-        lr: learning rate, constant.
-        momentum: of SGD; Adam takes it as its first-moment decay β₁.
-        weight_decay: L2 penalty, as PyTorch's optimisers apply it.
+        optimizer: sgd, adam, or another of `torch.optim` in small letters; or by reference.
+        lr: learning rate, before the schedule's factor.
+        momentum: of SGD and others that have one; those with two decays (Adam) take it as their first, β₁.
+        weight_decay: L2 penalty, as the optimiser applies it, if it does.
         measurements: points of the geometric grid of steps at which everything is measured (step 0 comes on top).
         probe: dominoes of each kind in the test probes, and at most in the sample of training dominoes.
         probe_seed: seed of the probes; runs that share it are measured on the same dominoes.
         precision: float32; tf32, where the device is CUDA: products of float32 numbers rounded to ten bits; or bf16: forward passes of
             training in bfloat16, all else as with tf32. Weights are float32 in each.
+        model_args: further arguments of the network's constructor (`models`).
+        optimizer_args: further arguments of the optimiser (`optimizers`); they stand before lr, momentum and weight_decay.
+        parameter_groups: by reference, what makes the optimiser's parameter groups of the network; None: all parameters alike.
+        schedule: constant, cosine, triangular or steps (`schedules`).
+        schedule_args: its arguments.
+        warmup: steps in which the rate rises linearly, before the schedule begins.
+        clip: largest norm of all gradients together; None: as they are.
+        loss: cross-entropy, or by reference (`losses`).
+        loss_args: its arguments, of cross-entropy `label_smoothing`.
+        augment: what is done to the dominoes of a step, in this order: `NAME a=1 b=2` each (`augmentations`).
+        input: how pixels become numbers, the same for all.
+        checkpoints: at which of the measured steps the network is kept: none, last, measurements, or `0,10,100`, steps that are measured
+            besides those of the grid.
+        stop_loss: train loss at which training ends before its last epoch.
+        measure_at_loss: train losses at whose first meeting everything is measured too, falling.
+        level_kind: whose train loss those two are of: the mix of all kinds, or one kind.
     """
 
-    _later: ClassVar[frozenset[str]] = frozenset({"precision"})
+    _later: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("precision", "model_args", "optimizer_args", "parameter_groups", "schedule", "schedule_args", "warmup", "clip", "loss"),
+            *("loss_args", "augment", "input", "checkpoints", "stop_loss", "measure_at_loss", "level_kind"),
+        }
+    )
 
-    model: Model = Model.DETECTOR
+    model: ModelName = "detector"
     epochs: Annotated[Whole, Field(ge=1, le=1_000_000)] = 5
-    batch: Annotated[Whole, Field(ge=1, le=_MOST)] = 64
-    optimizer: Optimizer = Optimizer.SGD
+    batch: Annotated[Whole, Field(ge=1, le=MOST)] = 64
+    optimizer: OptimizerName = "sgd"
     lr: Annotated[Number, Field(gt=0)] = 0.01
     momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[Number, Field(ge=0)] = 0.0
@@ -241,6 +226,32 @@ class TrainSpec(_Spec):
     probe: Annotated[Whole, Field(ge=1)] = 1000
     probe_seed: Whole = 0
     precision: Precision = Precision.FLOAT32
+    model_args: Named = Arguments()
+    optimizer_args: Named = Arguments()
+    parameter_groups: GroupingName | None = None
+    schedule: ScheduleName = "constant"
+    schedule_args: Named = Arguments()
+    warmup: Annotated[Whole, Field(ge=0, le=MOST)] = 0
+    clip: Annotated[Number, Field(gt=0)] | None = None
+    loss: LossName = "cross-entropy"
+    loss_args: Named = Arguments()
+    augment: Augmentations = ()
+    input: Input = Input.STANDARD
+    checkpoints: Checkpoints = "none"
+    stop_loss: Annotated[Number, Field(gt=0)] | None = None
+    measure_at_loss: Levels = ()
+    level_kind: Literal["mix", "top", "bottom", "both", "empty"] = "mix"
+
+    @property
+    def checkpoint_steps(self) -> frozenset[int]:
+        """Steps that are asked for by number."""
+        return frozenset(map(int, self.checkpoints.split(",")) if self.checkpoints[0].isdigit() else ())
+
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """(kind of the registry, name) of all that it names."""
+        found = [("models", self.model), ("optimizers", self.optimizer), ("schedules", self.schedule), ("losses", self.loss)]
+        found += [("parameter_groups", self.parameter_groups)] if self.parameter_groups else []
+        return (*found, *(("augmentations", arguments.called(text)[0]) for text in self.augment))
 
 
 class RunSpec(_Spec):
@@ -249,6 +260,10 @@ class RunSpec(_Spec):
     dataset: DominoSpec
     train: TrainSpec
     seed: Whole = 0
+
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """(kind of the registry, name) of all that it names."""
+        return (*self.dataset.named(), *self.train.named())
 
 
 Spec = TypeVar("Spec", bound=BaseModel)
@@ -260,13 +275,21 @@ def stream(seed: int, *names: str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def parse(form: type[Spec], values: Mapping[str, Any], *, where: str = "") -> Spec:
-    """Check `values` and return the frozen spec. Raises SpecError that names the first wrong field, its value and its range."""
+def parse(form: type[Spec], values: Mapping[str, Any], *, where: str = "", record: bool = False) -> Spec:
+    """Check `values` and return the frozen spec; of a `record`, what it names need not be there.
+
+    Raises SpecError that names the first wrong field, its value and its range.
+    """
     try:
-        return form.model_validate(dict(values))
+        return form.model_validate(dict(values), context={"recorded": record})
     except ValidationError as error:
         problem = error.errors()[0]
         raise SpecError((f"{where}: " if where else "") + _sentence(form, dict(problem))) from error
+
+
+def recorded(text: str) -> RunSpec:
+    """A run's spec from the JSON of its record: what it names need not be there to read it. Raises ValueError."""
+    return RunSpec.model_validate_json(text, context={"recorded": True})
 
 
 def _sentence(form: type[BaseModel], problem: dict[str, Any]) -> str:

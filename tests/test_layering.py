@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "dominoes"
 # Modules on the ground, each may import those before it; rooms, each may import the ground and the rooms before it.
-GROUND = ("lazy", "errors", "files", "dials", "spec", "tables")
+GROUND = ("lazy", "errors", "files", "registry", "arguments", "dials", "fields", "spec", "tables")
 ROOMS = ("solver", "theory", "data", "training", "runs", "yardstick", "reporting", "interface", "cli")
 
 

@@ -87,11 +87,12 @@ def _composition_text(found: Composition) -> str:
 @options.download
 @options.out("Dataset folder to make.")
 @options.force
-def build(spec: Path | None, data: Path | None, download: bool, out: Path, force: bool, **given: Any) -> None:
+@options.trust
+def build(spec: Path | None, data: Path | None, download: bool, out: Path, force: bool, trust: bool, **given: Any) -> None:
     """Solve a request, deal pictures to it and write a dataset folder (no pixels)."""
     from dominoes.data import dealing, folder
 
-    dealt = dealing.make(options.spec(spec, given), data=data, download=download)
+    dealt = dealing.make(options.spec(spec, given, trust=trust), data=data, download=download)
     folder.save(dealt, out, force=force)
     kinds = ", ".join(f"{count} {kind}" for kind, count in dealt.composition.kinds.items())
     click.echo(f"{out}: {dealt.composition.n} dominoes ({kinds})")

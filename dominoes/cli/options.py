@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
+from dominoes import registry
 from dominoes.errors import SpecError
-from dominoes.spec import DominoSpec, Labels, Model, Optimizer, Precision, Split, TrainSpec, parse, read_mapping
+from dominoes.spec import DominoSpec, Input, Labels, Precision, Split, TrainSpec, parse, read_mapping
 
 Command = Callable[..., None]
 PATH = click.Path(path_type=Path)
@@ -18,6 +19,11 @@ PATH = click.Path(path_type=Path)
 data = click.option("--data", type=PATH, help="Folder with the sources.  [default: $DOMINOES_DATA, else the cache folder]")
 download = click.option("--download", is_flag=True, help="Let torchvision download a named source that is not there.")
 force = click.option("--force", is_flag=True, help="Replace what an earlier call of this command left at --out.")
+trust = click.option("--trust", is_flag=True, help="Run code that a file names as module:attr and that is neither pinned nor installed.")
+accept_changed = click.option(
+    "--accept-changed", is_flag=True, help="Keep finished runs that were made with another package, other code or other pictures."
+)
+callbacks = click.option("--callback", "callbacks", metavar="NAME", multiple=True, help="What to call at each measurement; repeatable.")
 deterministic = click.option(
     "--deterministic/--no-deterministic",
     default=True,
@@ -64,23 +70,41 @@ _DIALS = [
 # Left out, these follow from the others.
 _OPEN = ("prevalence", "both", "empty", "ratio")
 _TRAINING = [
-    ("--model", "|".join(Model), "Network."),
+    ("--model", "NAME", "Network: detector, mlp, resnet8, resnet18, an installed one, or module:attr."),
     ("--epochs", "INT", "Passes over the dataset."),
     ("--batch", "INT", "Dominoes a step."),
-    ("--optimizer", "|".join(Optimizer), "Optimiser."),
+    ("--optimizer", "NAME", "Optimiser: sgd, adam, another of torch.optim in small letters, an installed one, or module:attr."),
     ("--lr", "X", "Learning rate."),
-    ("--momentum", "X", "Momentum of SGD; of Adam, beta 1."),
+    ("--momentum", "X", "Momentum of SGD; of Adam and its like, beta 1."),
     ("--weight-decay", "X", "L2 penalty."),
     ("--measurements", "INT", "Points of the geometric grid of steps at which everything is measured, besides step 0."),
     ("--probe", "INT", "Test dominoes of each kind to measure on."),
     ("--probe-seed", "INT", "Seed of the probes; runs that share it are measured on the same dominoes."),
     ("--precision", "|".join(Precision), "What it computes in; tf32 is float32 where the device is not CUDA."),
+    ("--parameter-groups", "MODULE:ATTR", "What makes the optimiser's parameter groups of the network."),
+    ("--schedule", "NAME", "Factor of the learning rate: constant, cosine, triangular, steps, an installed one, or module:attr."),
+    ("--warmup", "STEPS", "Steps in which the rate rises linearly before the schedule begins."),
+    ("--clip", "X", "Largest norm of all gradients together."),
+    ("--loss", "NAME", "Loss of training: cross-entropy, an installed one, or module:attr."),
+    ("--input", "|".join(Input), "What pixels become: minus 0.3, over 0.3 (of their range), or 0 to 1 as they are."),
+    ("--checkpoints", "none|last|measurements|STEPS", "At which measured steps the network is kept; STEPS such as 0,10,100."),
+    ("--stop-loss", "X", "Train loss at which training ends before its last epoch."),
+    ("--measure-at-loss", "X,X", "Train losses at whose first meeting everything is measured too, such as .6,.3,.03."),
+    ("--level-kind", "mix|top|bottom|both|empty", "Whose train loss those two are of."),
+]
+_ARGUMENTS = [
+    ("--model-args", "NAME=VALUE", "Argument of the network; repeatable."),
+    ("--optimizer-args", "NAME=VALUE", "Argument of the optimiser; repeatable."),
+    ("--schedule-args", "NAME=VALUE", "Argument of the schedule: floor of cosine and triangular, peak, at, factor; repeatable."),
+    ("--loss-args", "NAME=VALUE", "Argument of the loss, of cross-entropy label_smoothing; repeatable."),
+    ("--augment", "'NAME ...'", "Change dominoes at random in training: flip, 'crop side=top shift=2', ...; repeatable, in this order."),
 ]
 
 
 # Fixed sets, so that shells complete them.
 _CHOICES = {
-    name: click.Choice([each.value for each in values]) for name, values in (("labels", Labels), ("split", Split), ("precision", Precision))
+    name: click.Choice([each.value for each in values])
+    for name, values in (("labels", Labels), ("split", Split), ("precision", Precision), ("input", Input))
 }
 
 
@@ -108,9 +132,12 @@ def training(**defaults: object) -> Callable[[Command], Command]:
     """The options of how a network is trained; `defaults` are those of a command that has its own."""
 
     def add(command: Command) -> Command:
+        for flag, metavar, text in reversed(_ARGUMENTS):
+            command = click.option(flag, f"train_{flag[2:].replace('-', '_')}", metavar=metavar, multiple=True, help=text)(command)
         for flag, metavar, text in reversed(_TRAINING):
             field = flag[2:].replace("-", "_")
-            help_ = f"{text}  [default: {defaults.get(field, _default(TrainSpec, field))}]"
+            default = defaults.get(field, _default(TrainSpec, field))
+            help_ = f"{text}  [default: {default}]" if default not in ("None", "") else text
             command = click.option(flag, f"train_{field}", help=help_, **_text(field, metavar))(command)
         return command
 
@@ -125,12 +152,16 @@ def fields(options: Mapping[str, Any], head: str) -> dict[str, Any]:
     return found
 
 
-def spec(file: Path | None, options: Mapping[str, Any]) -> DominoSpec:
-    """The spec of a YAML file, if there is one, with the flags in its fields' places."""
+def spec(file: Path | None, options: Mapping[str, Any], *, trust: bool = False) -> DominoSpec:
+    """The spec of a YAML file, if there is one, with the flags in its fields' places. Raises RegistryError if the file names code that is
+    not trusted."""
     given = fields(options, "spec_")
     if file is None:
         return parse(DominoSpec, given)
-    return parse(DominoSpec, read_mapping(file) | given, where=str(file))
+    found = parse(DominoSpec, read_mapping(file) | given, where=str(file))
+    if not trust:
+        registry.refuse_untrusted([(kind, name) for kind, name in found.named() if name not in given.values()], str(file))
+    return found
 
 
 def seeds(text: str) -> list[int]:

@@ -38,14 +38,24 @@ def sweep() -> None:
 @options.device()
 @options.data
 @options.download
-def plan_(file: Path, workers: int | None, no_timing: bool, as_json: bool, device: str, data: Path | None, download: bool) -> None:
+@options.trust
+def plan_(
+    file: Path,
+    workers: int | None,
+    no_timing: bool,
+    as_json: bool,
+    device: str,
+    data: Path | None,
+    download: bool,
+    trust: bool,
+) -> None:
     """Print the runs of a sweep FILE, their compositions, and what they will cost; nothing is written."""
     from tabulate import tabulate
 
     from dominoes.runs import plan
     from dominoes.spec import KINDS
 
-    planned = _planned(file, data)
+    planned = _planned(file, data, trust)
     timed = _cost(planned, workers, device, data, download) if planned.runs and not no_timing else {}
     if as_json:
         runs = [{"run": run.spec.id, **planned.values(run.spec), "n": run.n, "kinds": run.kinds} for run in planned.runs]
@@ -94,7 +104,9 @@ def _cost(planned: Plan, workers: int | None, device: str, data: Path | None, do
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Execute at most N runs of those that are missing.")
 @click.option("--keep-going", is_flag=True, help="Start further runs after one has failed.")
 @click.option("--skip-infeasible", is_flag=True, help="Go on without points that have no dataset; they stand in runs.csv.")
-@click.option("--accept-changed", is_flag=True, help="Keep finished runs that another package, or other pictures, made.")
+@options.accept_changed
+@options.callbacks
+@options.trust
 @click.option("--log", "loggers", multiple=True, type=_logs_to, help="Show finished runs there too; repeatable.")
 @click.option("--address", metavar="HOST:PORT", help="Of ray: the cluster to join; auto: this machine's.  [default: a new one]")
 @click.option("--collect", is_flag=True, help="Of ray: bring run folders back from machines that do not share OUT.")
@@ -112,6 +124,8 @@ def run(
     keep_going: bool,
     skip_infeasible: bool,
     accept_changed: bool,
+    callbacks: tuple[str, ...],
+    trust: bool,
     loggers: tuple[str, ...],
     address: str | None,
     collect: bool,
@@ -129,13 +143,15 @@ def run(
     described = sweep_file.read(file)
     for note in described.notes:
         click.echo(f"Note: {note}", err=True)
-    setting = WorkerSetting(out.resolve(), device, data.resolve() if data else None, download, _pack(pack), deterministic)
+    where = data.resolve() if data else None
+    setting = WorkerSetting(out.resolve(), device, where, download, _pack(pack), deterministic, callbacks=callbacks)
     ready = sweeping.prepare(
         described,
         setting,
         where=str(file),
         skip_infeasible=skip_infeasible,
         accept_changed=accept_changed,
+        trust=trust,
         elsewhere=engine != "local",
         collect=collect,
     )
@@ -147,7 +163,7 @@ def run(
     log = _logs(loggers, out, planned)
     if not missing:
         return
-    start = _engine(engine, setting, workers, address, collect)
+    start = _engine(engine, ready.setting, workers, address, collect)
     failed = 0
     specs = {spec.id: spec for spec in missing}
     with tqdm(total=len(missing), unit="run", disable=None, file=sys.stderr) as bar:
@@ -176,12 +192,14 @@ def _pack(text: str) -> int | None:
     return int(text)
 
 
-def _planned(file: Path, data: Path | None) -> Plan:
-    from dominoes.runs import plan, sweep_file
+def _planned(file: Path, data: Path | None, trust: bool) -> Plan:
+    from dominoes.runs import plan, sweep_file, sweeping
 
     described = sweep_file.read(file)
     for note in described.notes:
         click.echo(f"Note: {note}", err=True)
+    if not trust:
+        sweeping.refuse_untrusted(described, str(file))
     return plan.make(described, data=data)
 
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 @options.deterministic
 @options.data
 @options.download
+@options.trust
+@options.accept_changed
+@options.callbacks
 @options.out("Results folder; finished runs in it are kept and not run again.")
 def train(
     dataset: Path | None,
@@ -38,13 +41,16 @@ def train(
     deterministic: bool,
     data: Path | None,
     download: bool,
+    trust: bool,
+    accept_changed: bool,
+    callbacks: tuple[str, ...],
     out: Path,
     **given: Any,
 ) -> None:
     """Train a network on DATASET for each seed and write its learning curves.
 
     DATASET is a folder made by build, a YAML file, or absent where flags say it all. Each run goes to OUT/runs/ID, with curves.csv,
-    classes.csv, confusion.npz, spec.json and environment.json.
+    classes.csv, confusion.npz, spec.json, environment.json and, if it is asked for, checkpoints/.
     """
     from dominoes.data import dealing, folder
 
@@ -56,9 +62,18 @@ def train(
             raise SpecError(f"{dataset} is a dataset folder and has its spec; got {flags} too, leave them out or build another dataset")
         dealt = folder.read(dataset, data=data, download=download)
     else:
-        dealt = dealing.make(options.spec(dataset, given), data=data, download=download)
-    for outcome, spec in runs(dealt, how, numbers, out, device, threads, deterministic, data, download):
+        dealt = dealing.make(options.spec(dataset, given, trust=trust), data=data, download=download)
+    more = {"accept_changed": accept_changed, "callbacks": _callbacks(callbacks)}
+    for outcome, spec in runs(dealt, how, numbers, out, device, threads, deterministic, data, download, **more):
         click.echo(summary(spec, outcome))
+
+
+def _callbacks(names: tuple[str, ...]) -> list[Any]:
+    if not names:
+        return []
+    from dominoes.training.loop import callback
+
+    return [callback(name) for name in names]
 
 
 def runs(
@@ -71,8 +86,9 @@ def runs(
     deterministic: bool,
     data: Path | None,
     download: bool,
+    **more: Any,
 ) -> Any:
-    """Execute a run a seed with a progress bar; yield each outcome as it comes."""
+    """Execute a run a seed with a progress bar; yield each outcome as it comes. `more` is for `execution.execute`."""
     from tqdm import tqdm
 
     from dominoes.data.probe_sets import probes
@@ -89,7 +105,8 @@ def runs(
                 bar.total = steps
                 bar.update(number - bar.n)
 
-            outcome = execution.execute(spec, dealt, tests, out, device=where, threads=threads, deterministic=deterministic, progress=step)
+            options: Any = {"device": where, "threads": threads, "deterministic": deterministic, "progress": step}
+            outcome = execution.execute(spec, dealt, tests, out, **options, **more)
         yield outcome, spec
 
 

@@ -12,18 +12,22 @@ from torch import Tensor
 from dominoes.data.dealing import Deal
 from dominoes.data.readers import SIZE
 from dominoes.data.sources import Source
-from dominoes.spec import SIDES
+from dominoes.spec import SIDES, Input
 
 # Fixed, the same for both halves and for blanks: never computed from a composition, or prevalence would leak into the input.
 MEAN, STD = 0.3, 0.3
+# What is subtracted from pixels, and what they are divided by, in units of their range.
+SCALES = {Input.STANDARD: (MEAN, STD), Input.UNIT: (0.0, 1.0)}
 # Pairs of sources whose pictures stay on a device: the training and the test pictures of two datasets.
 _MOST = 4
 _hung: OrderedDict[tuple[str, str, torch.device], Tensor] = OrderedDict()
 
 
-def resident(table: Deal, chosen: Mapping[str, Source], device: torch.device, *, swap: bool = False) -> Resident:
+def resident(
+    table: Deal, chosen: Mapping[str, Source], device: torch.device, *, swap: bool = False, scale: Input = Input.STANDARD
+) -> Resident:
     """Dominoes of a table in the form that the device composes fastest; with `swap` the bottom half is above the top half."""
-    return (Hung if device.type == "cuda" else Resident)(table, chosen, device, swap=swap)
+    return (Hung if device.type == "cuda" else Resident)(table, chosen, device, swap=swap, scale=scale)
 
 
 def hang(chosen: Mapping[str, Source], device: torch.device) -> Tensor:
@@ -45,8 +49,17 @@ def hang(chosen: Mapping[str, Source], device: torch.device) -> Tensor:
 class Resident:
     """The pictures that some dominoes are made of, on one device; composes batches by index without leaving it."""
 
-    def __init__(self, table: Deal, chosen: Mapping[str, Source], device: torch.device, *, swap: bool = False):
+    def __init__(
+        self,
+        table: Deal,
+        chosen: Mapping[str, Source],
+        device: torch.device,
+        *,
+        swap: bool = False,
+        scale: Input = Input.STANDARD,
+    ):
         self.device = device
+        self._mean, self._std = SCALES[scale]
         # Sides from the upper half of the picture to the lower.
         self._places = SIDES[::-1] if swap else SIDES
         self.label = torch.from_numpy(table.label).to(device)
@@ -65,7 +78,7 @@ class Resident:
             pictures = self._pictures[side].index_select(0, self._index[side].index_select(0, rows))
             half.copy_(pictures.mul_(self._visible[side].index_select(0, rows)))
         if normalize:
-            batch = batch.float().sub_(255 * MEAN).div_(255 * STD)
+            batch = batch.float().sub_(255 * self._mean).div_(255 * self._std)
         # Put in another order last: a plain copy of whole pictures is faster than one that also converts or repeats.
         return batch.contiguous(memory_format=torch.channels_last) if channels_last else batch
 
@@ -76,14 +89,23 @@ class Hung(Resident):
     The plain `Resident` is its twin: uint8 dominoes are the same, normalised ones agree to one rounding.
     """
 
-    def __init__(self, table: Deal, chosen: Mapping[str, Source], device: torch.device, *, swap: bool = False):
+    def __init__(
+        self,
+        table: Deal,
+        chosen: Mapping[str, Source],
+        device: torch.device,
+        *,
+        swap: bool = False,
+        scale: Input = Input.STANDARD,
+    ):
         self.device = device
+        mean, self._std = SCALES[scale]
         self.label = torch.from_numpy(table.label).to(device)
         self._hanging = hang(chosen, device)
         blank, first = len(self._hanging) - 1, {"top": 0, "bottom": len(chosen["top"].pictures)}
         places = [np.where(table.index[side] >= 0, table.index[side] + first[side], blank) for side in (SIDES[::-1] if swap else SIDES)]
         self._rows = torch.from_numpy(np.stack(places, axis=1)).to(device)
-        self._zero = torch.tensor(-MEAN / STD, device=device)
+        self._zero = torch.tensor(-mean / self._std, device=device)
 
     def compose(self, rows: Tensor, *, normalize: bool = True, channels_last: bool = False) -> Tensor:
         """A batch N×3×64×32, uint8 or normalised float32, in either order of memory."""
@@ -94,7 +116,7 @@ class Hung(Resident):
         batch = torch.empty((len(rows), 3, 2 * SIZE, SIZE), dtype=kind, device=self.device, memory_format=order)
         places = batch.view(-1, 3, 2, SIZE, SIZE)
         if normalize:
-            torch.add(self._zero, stacked, alpha=1 / (255 * STD), out=places)
+            torch.add(self._zero, stacked, alpha=1 / (255 * self._std), out=places)
         else:
             places.copy_(stacked)
         return batch

@@ -94,8 +94,8 @@ def _columns(plan: Plan) -> dict[str, dict[str, Any]]:
     """By run id, the columns that are joined to its curves: the same names for every run."""
     made = {run.spec.id: parameters.of_spec(run.spec, run.n) for run in plan.runs}
     apart = parameters.differing(list(made.values()))
-    kept = [name for name in next(iter(made.values())) if name in ALWAYS or name in apart]
-    return {run: {name: each[name] for name in kept} for run, each in made.items()}
+    kept = [name for name in dict.fromkeys(name for each in made.values() for name in each) if name in ALWAYS or name in apart]
+    return {run: {name: each.get(name) for name in kept} for run, each in made.items()}
 
 
 def _write(done: list[Planned], columns: Mapping[str, Mapping[str, Any]], out: Path, path: Path, form: str) -> None:
@@ -140,7 +140,7 @@ def _chunks(runs: list[str]) -> Iterator[list[str]]:
 
 
 def _type(columns: Mapping[str, Mapping[str, Any]], name: str) -> pa.DataType:
-    value = next(iter(columns.values()))[name]
+    value = next((each[name] for each in columns.values() if each[name] is not None), None)
     return pa.string() if isinstance(value, str) else pa.int64() if isinstance(value, int) else pa.float64()
 
 

@@ -5,18 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 from dominoes.data import dealing
 from dominoes.data.dealing import Deal
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.probe_sets import probes
+from dominoes.runs import checkpoints
 from dominoes.runs.plan import Plan, Planned
-from dominoes.spec import SIDES, RunSpec
+from dominoes.spec import SIDES, RunSpec, TrainSpec
 from dominoes.training.device import device_of
 from dominoes.training.loop import schedule, train
 
 # Steps that are timed; as many before them warm up.
 _STEPS = 12
+# What is asked of the runs that are timed; runs that differ in nothing else take as long a step.
+_ONE: dict[str, Any] = {
+    **{"epochs": 1, "measurements": 1, "checkpoints": "none", "stop_loss": None, "measure_at_loss": (), "level_kind": "mix"},
+    **{name: TrainSpec.model_fields[name].default for name in ("lr", "momentum", "weight_decay", "probe_seed")},
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,7 @@ class _Rates:
     step: float
     measurement: float
     bytes: float
+    network: int
 
 
 def estimate(plan: Plan, *, device: str = "auto", data: Path | None = None, download: bool = False) -> Cost:
@@ -45,13 +53,16 @@ def estimate(plan: Plan, *, device: str = "auto", data: Path | None = None, down
     seconds = total = 0.0
     for run in plan.runs:
         how = run.spec.train
-        key = (how.model, how.batch, how.optimizer, how.probe, how.precision, run.spec.dataset.top, run.spec.dataset.bottom)
+        one = how.model_copy(update=_ONE)
+        key = (one, run.spec.dataset.top, run.spec.dataset.bottom)
         if key not in rates:
             rates[key] = _rates(run, device, data, download)
         steps = ceil(run.n / how.batch) * how.epochs
-        measured = len(schedule(steps, how.measurements))
+        grid = set(schedule(steps, how.measurements))
+        measured = len(grid | how.checkpoint_steps) + len(how.measure_at_loss)
+        kept = {"none": 0, "last": 1, "measurements": measured}.get(how.checkpoints, len(how.checkpoint_steps))
         seconds += rates[key].step * steps + rates[key].measurement * measured
-        total += rates[key].bytes * measured + 3000
+        total += rates[key].bytes * measured + rates[key].network * kept + 3000
     return Cost(seconds, int(total))
 
 
@@ -60,11 +71,16 @@ def _rates(run: Planned, device: str, data: Path | None, download: bool) -> _Rat
     dealt = dealing.make(spec.dataset, data=data, download=download)
     tests = probes(spec.dataset, spec.train.probe, spec.train.probe_seed, data=data, download=download)
     few = replace(dealt, deal=_first(dealt.deal, _STEPS * spec.train.batch))
-    how = spec.train.model_copy(update={"epochs": 1, "measurements": 1})
+    how = spec.train.model_copy(update=_ONE)
     trained = [train(RunSpec(dataset=spec.dataset, train=how), Dominoes.of(few), tests, device=device_of(device)) for _ in range(2)][1]
     measured = len(schedule(trained.steps, 1))
     text = len(trained.curves.to_csv(index=False)) + len(trained.classes.to_csv(index=False))
-    return _Rates(trained.seconds["training"] / trained.steps, trained.seconds["measuring"] / measured, text / measured)
+    return _Rates(
+        trained.seconds["training"] / trained.steps,
+        trained.seconds["measuring"] / measured,
+        text / measured,
+        checkpoints.size(trained.network),
+    )
 
 
 def _first(table: Deal, count: int) -> Deal:

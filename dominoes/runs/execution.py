@@ -5,29 +5,32 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from dominoes import __version__, files, tables
 from dominoes.data.dealing import Dealt
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.folder import metadata
 from dominoes.errors import DominoesError, RunError
-from dominoes.runs import claims, state
+from dominoes.runs import checkpoints, claims, state
+from dominoes.runs.code import changed, used
 from dominoes.runs.state import DONE, RUNS
 from dominoes.spec import SIDES, RunSpec
-from dominoes.training import loop
+from dominoes.training import loop, trial
 from dominoes.training.device import Device, broken, out_of_memory
-from dominoes.training.loop import Trained, finish
+from dominoes.training.loop import Callback, Trained, finish
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,10 @@ class Outcome:
         """Its table of learning curves."""
         return tables.read(self.folder / "curves.csv")
 
+    def network(self, step: int | None = None, *, trust: bool = True) -> nn.Module:
+        """The network at a checkpoint, None: the last one (`checkpoints.network`). The run was just asked for, so its code is trusted."""
+        return checkpoints.network(self.folder, step, trust=trust)
+
 
 def execute(
     spec: RunSpec,
@@ -61,6 +68,8 @@ def execute(
     deterministic: bool = True,
     progress: Callable[[int, int], None] = lambda step, steps: None,
     repair: bool = False,
+    accept_changed: bool = False,
+    callbacks: Sequence[Callback] = (),
 ) -> Outcome:
     """Train one run and keep it in `out`/runs/<id>, unless it is there already.
 
@@ -76,16 +85,21 @@ def execute(
         deterministic: on CUDA, use only algorithms that repeat themselves bit for bit.
         progress: called after each step with (step, last step).
         repair: run a folder again that is marked DONE but whose files are damaged, instead of raising RunError.
+        accept_changed: keep a finished run that was made with other code, dominoes or pictures.
+        callbacks: called at each measurement (`loop.train`).
 
     Raises:
+        RegistryError, SpecError: something that the spec names cannot be had, or does not do what it must. Nothing was written.
         state.Busy: another process is at this run.
-        RunError: the run was finished on other pictures or dominoes, or its files are damaged.
+        RunError: the run was finished with other code, pictures or dominoes, or its files are damaged.
         OutputError: the folder cannot be written. The run stays unfinished and the next call runs it again.
         DeviceError: CUDA cannot be deterministic in this process (`device.Device`).
     """
     lane = Device(device or torch.device("cpu"), spec.train.precision, deterministic=deterministic, threads=threads)
     try:
-        return finish(turns(spec, dealt, probes, out, lane, progress=progress, repair=repair))
+        return finish(
+            turns(spec, dealt, probes, out, lane, progress=progress, repair=repair, accept_changed=accept_changed, callbacks=callbacks)
+        )
     except Exception as error:
         if of_device(error):
             with claims.claimed(Path(out) / RUNS / spec.id) as claim:
@@ -103,6 +117,8 @@ def turns(
     packing: Callable[[], int] = lambda: 1,
     progress: Callable[[int, int], None] = lambda step, steps: None,
     repair: bool = False,
+    accept_changed: bool = False,
+    callbacks: Sequence[Callback] = (),
 ) -> Generator[None, None, Outcome]:
     """What `execute` does, by turns (`loop.turns`), so that several runs can be at work in one process.
 
@@ -115,16 +131,17 @@ def turns(
     folder = Path(out) / RUNS / spec.id
     digests = _digests(dealt, probes)
     if (folder / DONE).exists() and not repair:
-        return _finished(folder, digests)
+        return _finished(spec, folder, digests, accept_changed)
+    trial.check(spec, Dominoes.of(dealt))
     with claims.claimed(folder) as claim:
         if (folder / DONE).exists():
             if not (repair and state.damage(folder, deep=True)):
-                return _finished(folder, digests)
+                return _finished(spec, folder, digests, accept_changed)
             (folder / DONE).unlink()
         (folder / claims.FAILED).unlink(missing_ok=True)
         _forget_parts(folder)
         try:
-            environment = yield from _run(spec, dealt, probes, folder, claim, digests, lane, packing, progress)
+            environment = yield from _run(spec, dealt, probes, folder, claim, digests, lane, packing, progress, callbacks)
         except Exception as error:
             if not of_device(error):
                 claim.fail(failure(error), traceback.format_exc())
@@ -147,6 +164,7 @@ def _forget_parts(folder: Path) -> None:
     """Remove what a killed process left half-written."""
     for part in folder.glob(".partial-*"):
         part.unlink(missing_ok=True)
+    shutil.rmtree(folder / state.CHECKPOINTS, ignore_errors=True)
 
 
 def _run(
@@ -159,6 +177,7 @@ def _run(
     lane: Device,
     packing: Callable[[], int],
     progress: Callable[[int, int], None],
+    callbacks: Sequence[Callback],
 ) -> Generator[None, None, dict[str, Any]]:
     """Train and write a claimed folder, DONE last; return the content of environment.json."""
     files.write(folder / "spec.json", json.dumps(spec.identity(), indent=1, sort_keys=True) + "\n")
@@ -168,13 +187,18 @@ def _run(
         claim.check()
         progress(step, steps)
 
-    trained = yield from loop.turns(spec, Dominoes.of(dealt), probes, lane, progress=step_done)
+    def keep(step: int, network: nn.Module) -> None:
+        checkpoints.write(network, folder, step)
+
+    code = [each.plain() for each in used(spec)]
+    trained = yield from loop.turns(spec, Dominoes.of(dealt), probes, lane, progress=step_done, keep=keep, callbacks=callbacks)
     tables.write(trained.curves, folder / "curves.csv")
     tables.write(trained.classes, folder / "classes.csv", form="classes")
-    environment = _environment(trained, dealt, digests, lane) | {"packing": packing()}
+    environment = _environment(trained, dealt, digests, lane) | {"packing": packing()} | ({"code": code} if code else {})
+    kept = [checkpoints.name(step) for step in checkpoints.steps(folder)]
     with files.replacing(folder / state.CONFUSION) as temporary:
         np.savez_compressed(temporary, counts=trained.confusion)
-    environment["files"] = {name: state.digest(folder / name) for name in (*state.TABLES, state.CONFUSION)}
+    environment["files"] = {name: state.digest(folder / name) for name in (*state.TABLES, state.CONFUSION, *kept)}
     environment["seconds"] |= {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
     files.write(folder / "environment.json", json.dumps(environment, indent=1) + "\n")
     claim.check(now=True)
@@ -188,8 +212,12 @@ def _digests(dealt: Dealt, probes: Mapping[str, Dominoes]) -> dict[str, str]:
     return found | {"deal": hashlib.sha256(metadata(dealt.deal).encode()).hexdigest()}
 
 
-def _finished(folder: Path, digests: Mapping[str, str]) -> Outcome:
+def _finished(spec: RunSpec, folder: Path, digests: Mapping[str, str], accept_changed: bool) -> Outcome:
     environment = state.environment(folder)
+    if accept_changed:
+        return Outcome(folder, False, environment)
+    if sentence := changed(spec, environment.get("code", [])):
+        raise RunError(f"{folder} was finished with other code: {sentence}; pass --accept-changed to keep it, or another --out")
     for part, now in digests.items():
         if environment["digests"].get(part) != now:
             what = "another deal of dominoes" if part == "deal" else f"other pictures of the {part} half"
@@ -212,6 +240,7 @@ def _environment(trained: Trained, dealt: Dealt, digests: Mapping[str, str], lan
         "precision": lane.precision.value,
         "deterministic": lane.deterministic,
         "steps": trained.steps,
+        **({"levels": [asdict(level) for level in trained.levels]} if trained.levels else {}),
         "status": "finished" if trained.diverged is None else "diverged",
         "diverged_at": trained.diverged,
         "digests": dict(digests),

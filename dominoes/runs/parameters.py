@@ -14,9 +14,11 @@ from dominoes.dials import joined
 from dominoes.errors import RunError
 from dominoes.runs.state import DONE, RUNS
 from dominoes.solver.shares import resolve
-from dominoes.spec import SIDES, RunSpec
+from dominoes.spec import SIDES, RunSpec, recorded
 
 _NO_RUN = "{} holds no finished run; expected runs/<id>/DONE in it, as 'dominoes train --out' leaves them"
+# What a field is called in a table that has the measured loss too.
+_COLUMNS = {"loss": "loss_function"}
 
 
 def finished(out: Path) -> list[Path]:
@@ -30,7 +32,7 @@ def finished(out: Path) -> list[Path]:
 def of_folder(folder: Path) -> dict[str, Any]:
     """What a finished run was made with (`of_spec`). Raises RunError if the run's files cannot be read."""
     try:
-        spec = RunSpec.model_validate_json((folder / "spec.json").read_text(encoding="utf-8"))
+        spec = recorded((folder / "spec.json").read_text(encoding="utf-8"))
         count = json.loads((folder / "environment.json").read_text(encoding="utf-8"))["dominoes"]["n"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{folder}/spec.json or environment.json is damaged; remove the folder to run it again") from error
@@ -47,7 +49,7 @@ def read_runs(out: Path, *, form: str = "curves") -> pd.DataFrame:
     names = differing(made)
     read = [tables.read(folder / f"{form}.csv", form=form) for folder in found]
     return pd.concat(
-        [table.assign(**{name: each[name] for name in names}) for table, each in zip(read, made, strict=True)], ignore_index=True
+        [table.assign(**{name: each.get(name) for name in names}) for table, each in zip(read, made, strict=True)], ignore_index=True
     )
 
 
@@ -55,7 +57,8 @@ def of_spec(spec: RunSpec, count: int | None) -> dict[str, Any]:
     """What a run is made with, as flat columns that meet no column of its curves.
 
     The shares are the resolved ones, whichever fields were given: prevalence_top, prevalence_bottom, both, empty, ratio. `dominoes`
-    is `count`, the number of dominoes that it is trained on. Raises SpecError if the shares cannot be resolved.
+    is `count`, the number of dominoes that it is trained on. Arguments of things have a column each, such as model_args.width, which runs
+    without them lack. Raises SpecError if the shares cannot be resolved.
     """
     shares = resolve(spec.dataset)
     ratio = float("nan") if shares.ratio is None else float(shares.ratio)
@@ -66,11 +69,23 @@ def of_spec(spec: RunSpec, count: int | None) -> dict[str, Any]:
     found |= {f"source_{side}": getattr(spec.dataset, side) for side in SIDES}
     found |= {f"transform_{side}": joined(spec.dataset.transforms(side)) for side in SIDES} | {"swap": int(spec.dataset.swap)}
     found |= {"labels": spec.dataset.labels.value, "reuse": spec.dataset.reuse, "deal_seed": spec.dataset.seed}
-    return found | spec.train.model_dump(mode="json")
+    for name, value in spec.train.model_dump(mode="json").items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{key}": _flat(part) for key, part in value.items()}
+        elif isinstance(value, list):
+            found[name] = " ".join(map(str, value)) or "none"
+        else:
+            found[_COLUMNS.get(name, name)] = value if value is not None else "" if name == "parameter_groups" else float("nan")
+    return found
+
+
+def _flat(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list | dict) else "" if value is None else value
 
 
 def differing(made: Sequence[Mapping[str, Any]]) -> list[str]:
     """Names of the parameters (of `parameters`) in which runs differ; beside a side's transforms its source, which they are of."""
-    names = [name for name in made[0] if len({str(each[name]) for each in made}) > 1]
+    known = list(dict.fromkeys(name for each in made for name in each))
+    names = [name for name in known if len({str(each.get(name)) for each in made}) > 1]
     of_transforms = {f"source_{side}" for side in SIDES if f"transform_{side}" in names}
-    return [name for name in made[0] if name in names or name in of_transforms]
+    return [name for name in known if name in names or name in of_transforms]

@@ -129,8 +129,8 @@ def load(out: Path) -> Plan:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
             raise RunError(f"{path} has format {content['format']}, expected {FORMAT}; run the sweep again with this package")
-        runs = tuple(Planned(parse(RunSpec, run["spec"]), int(run["n"]), run["kinds"]) for run in content["runs"])
-        infeasible = tuple(Refused(parse(RunSpec, run["spec"]), str(run["reason"])) for run in content["infeasible"])
+        runs = tuple(Planned(parse(RunSpec, run["spec"], record=True), int(run["n"]), run["kinds"]) for run in content["runs"])
+        infeasible = tuple(Refused(parse(RunSpec, run["spec"], record=True), str(run["reason"])) for run in content["infeasible"])
         return Plan(content["name"], content["description"], tuple(content["swept"]), runs, infeasible)
     except FileNotFoundError as error:
         raise RunError(f"{out} is no sweep's folder, {RECORD} is missing; make one with 'dominoes sweep run FILE --out {out}'") from error

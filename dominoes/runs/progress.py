@@ -14,6 +14,7 @@ from dominoes import __version__
 from dominoes.data import sources
 from dominoes.errors import OutputError, RunError
 from dominoes.runs import claims, state
+from dominoes.runs.code import changed
 from dominoes.runs.plan import Plan
 from dominoes.runs.state import RUNS, State
 from dominoes.spec import SIDES, RunSpec, Split
@@ -124,7 +125,7 @@ def _folders(out: Path) -> list[Path]:
 
 
 def changes(plan: Plan, found: Survey, *, data: Path | None = None, download: bool = False) -> list[str]:
-    """What finished runs were made with that is different now, a sentence each: the package, PyTorch, the pictures."""
+    """What finished runs were made with that is different now, a sentence each: the package, PyTorch, code from outside, the pictures."""
     specs = {run.spec.id: run.spec for run in plan.runs}
     now = {"package": __version__, "torch": _public(version("torch"))}
     known: dict[tuple[str, Split, tuple[str, ...]], str] = {}
@@ -135,6 +136,9 @@ def changes(plan: Plan, found: Survey, *, data: Path | None = None, download: bo
             if made != now[key]:
                 sentence = f"made by {title} {made} (this is {now[key]})"
                 counts[sentence] = counts.get(sentence, 0) + 1
+        if sentence := changed(specs[name], content.get("code", [])):
+            sentence = f"made with other code: {sentence}"
+            counts[sentence] = counts.get(sentence, 0) + 1
         for part, digest in _digests(specs[name], known, data, download).items():
             if content["digests"].get(part) != digest:
                 sentence = f"made from other pictures of the {part} half"

@@ -24,6 +24,7 @@ DONE = "DONE"
 TABLES = ("curves.csv", "classes.csv")
 # Runs of earlier versions have none, and are whole without it.
 CONFUSION = "confusion.npz"
+CHECKPOINTS = "checkpoints"
 
 
 class State(StrEnum):
@@ -87,7 +88,7 @@ def damage(folder: Path, *, deep: bool, content: Mapping[str, Any] | None = None
     """
     try:
         content = content or environment(folder)
-        for table in [name for name in (*TABLES, CONFUSION) if name in content["files"]]:
+        for table in content["files"]:
             known, size = content["files"][table], (folder / table).stat().st_size
             if size != known["bytes"]:
                 return f"{table} has {size} bytes, {known['bytes']} were written"

@@ -27,7 +27,10 @@ FIELDS = (
     *(name for name in RunSpec.model_fields if name not in _NESTED),
 )
 # Of fields that are whole numbers, the ranges are too.
-_WHOLE = ("seed", "dataset.n", "dataset.reuse", "dataset.seed", *(f"train.{name}" for name in ("epochs", "batch", "measurements", "probe")))
+_WHOLE: tuple[str, ...] = ("seed", "dataset.n", "dataset.reuse", "dataset.seed")
+_WHOLE += tuple(f"train.{name}" for name in ("epochs", "batch", "measurements", "probe", "warmup"))
+# Of these, every argument can be swept by itself: train.model_args.width.
+_ARGUMENTS = tuple(f"train.{name}." for name in TrainSpec.model_fields if name.endswith("_args"))
 
 
 class Method(StrEnum):
@@ -150,7 +153,7 @@ def _refuse(values: Mapping[str, Any], where: str) -> None:
 
 def _axis(name: str, entry: Any, method: Method, where: str) -> list[Any] | Range:
     """The values of one parameter, each checked as a value of its field; or the range of a random one."""
-    if name not in FIELDS:
+    if name not in FIELDS and not _is_argument(name):
         near = difflib.get_close_matches(name, FIELDS, n=1)
         ends = [field for field in FIELDS if field.endswith(f".{name}")]
         hint = f"did you mean {(ends or near)[0]}?" if ends or near else f"the fields are {', '.join(FIELDS)}"
@@ -209,8 +212,12 @@ def _range(name: str, entry: Range, method: Method, where: str) -> list[Any] | R
     return [_checked(name, _whole(name, step), where) for step in steps]
 
 
+def _is_argument(name: str) -> bool:
+    return name.startswith(_ARGUMENTS) and name.rpartition(".")[2].isidentifier() and name.count(".") == 2
+
+
 def _whole(name: str, value: float) -> float | int:
-    return int(value) if name in _WHOLE and float(value).is_integer() else value
+    return int(value) if (name in _WHOLE or _is_argument(name)) and float(value).is_integer() else value
 
 
 def _checked(name: str, value: Any, where: str) -> Any:
@@ -218,7 +225,10 @@ def _checked(name: str, value: Any, where: str) -> Any:
     spec = parse(RunSpec, _nested({name: value}), where=where)
     found: Any = spec
     for part in name.split("."):
-        found = found[SIDES.index(part)] if part in SIDES and isinstance(found, tuple) else getattr(found, part)
+        if isinstance(found, dict):
+            found = found[part]
+        else:
+            found = found[SIDES.index(part)] if part in SIDES and isinstance(found, tuple) else getattr(found, part)
     return found
 
 
@@ -231,6 +241,8 @@ def _nested(point: Mapping[str, Any]) -> dict[str, Any]:
             found[head] = value
         elif len(rest) == 1:
             found[head][rest[0]] = value
+        elif _is_argument(name):
+            found[head][rest[0]] = {**found[head].get(rest[0], {}), rest[1]: value}
         else:
             pair = found[head].setdefault(rest[0], list(DominoSpec.model_fields[rest[0]].default))
             pair[SIDES.index(rest[1])] = value

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dominoes import registry
 from dominoes.errors import RunError, SpecError
 from dominoes.runs import plan, progress
+from dominoes.runs.code import used
 from dominoes.runs.engines import local, protocol
 from dominoes.runs.engines.protocol import Engine, RunReport, WorkerSetting
 from dominoes.runs.plan import Plan
@@ -44,6 +46,7 @@ def prepare(
     where: str = "sweep",
     skip_infeasible: bool = False,
     accept_changed: bool = False,
+    trust: bool = False,
     elsewhere: bool = False,
     collect: bool = False,
 ) -> Prepared:
@@ -54,13 +57,22 @@ def prepare(
         setting: where workers work; its `out` is the results folder.
         where: names the sweep in errors.
         skip_infeasible: go on without the runs that have no dataset.
-        accept_changed: keep finished runs that were made of other pictures or by another version.
+        accept_changed: keep finished runs that were made of other pictures, with other code, or by another version.
+        trust: run code that the sweep names by unpinned references.
         elsewhere: the workers are on other machines, whose devices cannot be tried here.
         collect: and their run folders are brought back, so that datasets need not be composed here.
 
-    Raises SpecError: a run has no dataset. RunError: finished runs were made otherwise. DeviceError, SourceError: a new sweep cannot start.
+    Raises:
+        SpecError: a run has no dataset.
+        RegistryError: code that is not trusted, or not there.
+        RunError: finished runs were made otherwise.
+        DeviceError, SourceError: a new sweep cannot start.
     """
+    if not trust:
+        refuse_untrusted(sweep, where)
     planned = plan.make(sweep, data=setting.data)
+    code = sorted({(each.ref, each.sha256) for run in planned.runs for each in used(run.spec)})
+    setting = replace(setting, modules=Path.cwd(), code=tuple(code))
     if planned.infeasible and not skip_infeasible:
         raise SpecError(
             f"{where}: {len(planned.infeasible)} of {len(planned.infeasible) + len(planned.runs)} runs have no dataset; change these "
@@ -81,6 +93,11 @@ def prepare(
     notes += [f"run {name} is marked DONE but damaged, it runs again: {problem}" for name, problem in found.damaged.items()]
     missing = tuple(each.spec for each in planned.runs if found.states[each.spec.id] is not State.DONE)
     return Prepared(planned, setting, missing, tuple(notes))
+
+
+def refuse_untrusted(sweep: Sweep, where: str) -> None:
+    """Raise RegistryError if a sweep file names code that somebody else may have written (`registry.refuse_untrusted`)."""
+    registry.refuse_untrusted((each for spec in sweep.runs for each in spec.named()), where)
 
 
 def _is_new(out: Path) -> bool:

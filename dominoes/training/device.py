@@ -111,6 +111,40 @@ class Device:
         return replay
 
 
+class Noise:
+    """A stream of its own for what draws from PyTorch's global generators, such as dropout; they are left as they were."""
+
+    def __init__(self, seed: int, device: torch.device):
+        self._seed: int | None = seed
+        self._states: list[Tensor] = []
+        self._generators = [torch] + ([] if device.type == "cpu" else [torch.get_device_module(device)])
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Inside, the stream goes on where it was left."""
+        before = self._get()
+        try:
+            if self._seed is None:
+                self._put(self._states)
+            else:
+                # Those of other devices are nobody's here, and stay: `torch.manual_seed` would set them all.
+                torch.default_generator.manual_seed(self._seed)
+                for module in self._generators[1:]:
+                    module.manual_seed(self._seed)
+                self._seed = None
+            yield
+        finally:
+            self._states = self._get()
+            self._put(before)
+
+    def _get(self) -> list[Tensor]:
+        return [module.get_rng_state() for module in self._generators]
+
+    def _put(self, states: list[Tensor]) -> None:
+        for module, state in zip(self._generators, states, strict=True):
+            module.set_rng_state(state)
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that the device, or the machine, has no memory left."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or bool(_FULL.search(str(error)))

@@ -8,8 +8,9 @@ the device: steps are replayed as a graph, and what is measured is looked at in 
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -20,24 +21,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dominoes import registry
 from dominoes.data import resident as residents
 from dominoes.data.dominoes import Dominoes
-from dominoes.data.resident import Resident
-from dominoes.spec import RunSpec, TrainSpec, stream
-from dominoes.training.device import Device
-from dominoes.training.models import MODELS
-from dominoes.training.optimizers import Descent, make_optimizer
+from dominoes.errors import RunError
+from dominoes.spec import RunSpec, stream
+from dominoes.training.device import Device, Noise
+from dominoes.training.levels import LOOKS, Level, Levels, kinds_of
+from dominoes.training.models import chosen, initial
+from dominoes.training.optimizers import is_short, make_optimizer
 from dominoes.training.scorer import Scorer
+from dominoes.training.steps import about, rate_setter, replayed, row_batches, stepper
 
 # Steps after which a turn ends: enough to keep a device busy while other runs have theirs.
 _TURN = 32
-# Steps that are recorded as one, so that a device is told of them once.
-_BLOCK = 8
-# As PyTorch's documentation wants it before a graph is recorded: libraries choose algorithms and get their memory.
-_REHEARSALS = 3
 
 T = TypeVar("T")
-Step = Callable[[Tensor], None]
+#: Called at each checkpoint with the step and the network, which it must leave as it is.
+Keep = Callable[[int, nn.Module], None]
+#: Called at each measurement with the step, a copy of the network in evaluation mode, and the rows of curves.csv of that step.
+Callback = Callable[[int, nn.Module, Sequence[Mapping[str, Any]]], None]
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Trained:
         diverged: step of the measurement at which a loss was not finite any more, and training stopped; None if it went well.
         seconds: by stage (`training`, `measuring`), of the run's own turns; on CUDA as its stream saw them, beside those of other runs.
         confusion: what the probes were answered with in the last measurement (`scorer.Scorer.confusion`).
+        levels: of the train loss that were asked for and met.
     """
 
     curves: pd.DataFrame
@@ -61,6 +65,7 @@ class Trained:
     diverged: int | None
     seconds: Mapping[str, float]
     confusion: NDArray[np.int64]
+    levels: tuple[Level, ...] = ()
 
 
 def schedule(steps: int, points: int) -> list[int]:
@@ -72,14 +77,6 @@ def schedule(steps: int, points: int) -> list[int]:
     return sorted({0, *grid.tolist(), steps})
 
 
-def initial(model: str, classes: int, seed: int) -> nn.Module:
-    """A new network whose weights follow from the seed; the global random state is put back."""
-    with torch.random.fork_rng(devices=[]):
-        # The CPU's generator alone: `torch.manual_seed` would set those of every device, and nobody put them back.
-        torch.default_generator.manual_seed(stream(seed, "init"))
-        return MODELS[TrainSpec(model=model).model](classes)
-
-
 def train(
     spec: RunSpec,
     dominoes: Dominoes,
@@ -89,6 +86,8 @@ def train(
     threads: int = 1,
     deterministic: bool = True,
     progress: Callable[[int, int], None] = lambda step, steps: None,
+    keep: Keep | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Trained:
     """Train one network and measure it on the way.
 
@@ -100,11 +99,16 @@ def train(
         threads: CPU threads. The numbers depend on it in the last digits.
         deterministic: on CUDA, use only algorithms that repeat themselves bit for bit.
         progress: called after each step with (step, last step); on CUDA the device may be behind.
+        keep: called at each checkpoint (`TrainSpec.checkpoints`).
+        callbacks: called at each measurement. Whatever they do to what they are given, or to PyTorch's random state, training goes on as
+            it would without them.
 
-    Raises DeviceError if CUDA cannot be deterministic in this process (`device.Device`).
+    Raises:
+        RegistryError, SpecError: something that the spec names cannot be had, or does not do what it must (`trial.check`).
+        DeviceError: CUDA cannot be deterministic in this process (`device.Device`).
     """
     lane = Device(device or torch.device("cpu"), spec.train.precision, deterministic=deterministic, threads=threads)
-    return finish(turns(spec, dominoes, probes, lane, progress=progress))
+    return finish(turns(spec, dominoes, probes, lane, progress=progress, keep=keep, callbacks=callbacks))
 
 
 def finish(work: Generator[None, None, T]) -> T:
@@ -124,136 +128,113 @@ def turns(
     lane: Device,
     *,
     progress: Callable[[int, int], None] = lambda step, steps: None,
+    keep: Keep | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Generator[None, None, Trained]:
     """What `train` does, as a generator that yields after every turn: a few steps, or up to the next measurement."""
     how = spec.train
     count = len(dominoes)
     per_epoch = -(-count // how.batch)
     steps = per_epoch * how.epochs
-    due = set(schedule(steps, how.measurements))
+    due = set(schedule(steps, how.measurements)) | {step for step in how.checkpoint_steps if step <= steps}
+    levels = Levels(how, kinds_of(dominoes.deal))
+    looks = set(schedule(steps, LOOKS * how.measurements)) if levels.asked else set()
     seconds = {"training": 0.0, "measuring": 0.0}
+    record = chosen(how.model)
+    noise = None if record.static else Noise(stream(spec.seed, "noise"), lane.device)
+
+    def aside() -> AbstractContextManager[None]:
+        # What is drawn outside of training, always the same, is nothing to training.
+        return nullcontext() if record.static and not callbacks else Noise(stream(spec.seed, "measuring"), lane.device).entered()
+
     with lane.entered():
-        network = initial(how.model, len(dominoes.classes), spec.seed).to(lane.device)
-        channels_last = lane.device.type == "cpu" and getattr(network, "channels_last", False)
+        network = initial(how.model, len(dominoes.classes), spec.seed, how.model_args).to(lane.device)
+        channels_last = record.channels_last and lane.device.type == "cpu"
         if channels_last:
             network = network.to(memory_format=torch.channels_last)
-        resident = residents.resident(dominoes.deal, dominoes.sources, lane.device, swap=dominoes.swap)
-        meter = Scorer(spec, resident, dominoes.deal, probes, channels_last=channels_last)
-        optimizer = make_optimizer(network, how, lane)
-        take = stepper(network, optimizer, resident, lane, channels_last=channels_last)
+        resident = residents.resident(dominoes.deal, dominoes.sources, lane.device, swap=dominoes.swap, scale=how.input)
+        meter = Scorer(spec, resident, dominoes.deal, probes, record)
+        descent = make_optimizer(network, how, lane, static=record.static)
+        rate = rate_setter(descent, how, steps)
+        take = stepper(network, descent, resident, lane, spec, about(dominoes, how, lane.device), channels_last=channels_last)
         ask: Callable[[], list[Tensor]] = partial(meter.answers, network)
-        if lane.graphs:
-            assert isinstance(optimizer, torch.optim.Optimizer)
-            take = replayed(take, network, optimizer, how.batch, count, lane)
+        graphs = lane.graphs and record.static and rate is None and is_short(how) and how.loss == "cross-entropy" and not how.augment
+        if graphs:
+            assert isinstance(descent, torch.optim.Optimizer)
+            take = replayed(take, network, descent, how.batch, count, lane)
             ask()
             ask = lane.recorded(ask)
-        batches = _batches(count, how, spec.seed, lane, due)
+        batches = row_batches(count, how, spec.seed, lane, due | looks, graphs)
         clock = _Clock(lane, seconds)
-        asked = [lane.download(answers) for answers in ask()]
-        clock.mark("measuring")
-    yield
+
+    def measured(step: int, samples: int) -> Generator[None, None, bool]:
+        """Look at the network after a step that is due, or may be: false if a loss was not finite."""
+        whole = step in due
+        with lane.entered(), aside():
+            asked = [lane.download(answers) for answers in (ask() if whole else [meter.train_answers(network)])]
+            clock.mark("measuring")
+        yield
+        clock.wait()
+        if levels.asked and levels.look(step, meter.train_losses(asked[0])) and not whole:
+            whole = True
+            with lane.entered(), aside():
+                clock.start()
+                asked = [lane.download(answers) for answers in ask()]
+                clock.mark("measuring")
+            yield
+            clock.wait()
+        if not whole:
+            return True
+        if not meter.score(asked, step, step / per_epoch, samples):
+            return False
+        if keep is not None and (how.checkpoints == "measurements" or step in how.checkpoint_steps):
+            keep(step, network)
+        for each in callbacks:
+            with lane.entered(), aside():
+                _call(each, step, network, meter.rows(step))
+        return True
+
+    finite = yield from measured(0, 0)
     step = samples = 0
-    clock.wait()
-    finite = meter.score(asked, step, 0.0, samples)
-    while finite and step < steps:
-        with lane.entered():
+    while finite and step < steps and not levels.over:
+        with lane.entered(), noise.entered() if noise else nullcontext():
             clock.start()
             network.train()
             end = step + _TURN
             while step < end:
                 rows = next(batches)
+                if rate is not None:
+                    rate(step)
                 take(rows)
                 step += -(-len(rows) // how.batch)
                 samples += len(rows)
                 progress(step, steps)
-                if step in due:
+                if step in due or step in looks:
                     break
             clock.mark("training")
-            if step in due:
-                asked = [lane.download(answers) for answers in ask()]
-                clock.mark("measuring")
-        yield
-        if step in due:
-            clock.wait()
-            finite = meter.score(asked, step, step / per_epoch, samples)
-    return Trained(*meter.tables(), network, step, None if finite else step, seconds, meter.confusion())
+        if step in due or step in looks:
+            finite = yield from measured(step, samples)
+        else:
+            yield
+    if keep is not None and how.checkpoints == "last" and finite:
+        keep(step, network)
+    return Trained(*meter.tables(), network, step, None if finite else step, seconds, meter.confusion(), tuple(levels.met))
 
 
-def stepper(
-    network: nn.Module, optimizer: Descent | torch.optim.Optimizer, resident: Resident, lane: Device, *, channels_last: bool
-) -> Step:
-    """A function that makes one training step on the dominoes of some rows."""
-
-    def take(rows: Tensor) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        with lane.cast():
-            answers = network(resident.compose(rows, channels_last=channels_last))
-            loss = nn.functional.cross_entropy(answers, resident.label.index_select(0, rows))
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-
-    return take
+def callback(name: str) -> Callback:
+    """The callback of a name. Raises RegistryError."""
+    entry = registry.find("callbacks", name)
+    found: Callback = entry.load()
+    registry.check_call(found, entry.said, ("step", "network", "rows"), {})
+    return found
 
 
-def replayed(take: Step, network: nn.Module, optimizer: torch.optim.Optimizer, batch: int, count: int, lane: Device) -> Step:
-    """The same step, recorded for full batches, and for `_BLOCK` of them, one after the other, where there are so many dominoes: then only
-    rows are brought to it. A shorter batch is taken as before.
-
-    To be recorded a step must have been made before. Weights, statistics and the optimiser's state are put back after that, in place,
-    because a recording knows tensors by their addresses; a momentum of zeros and one that is not there yet are the same.
-    """
-    batch = min(batch, count)
-    rows = torch.zeros(batch, dtype=torch.int64, device=lane.device)
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    network.train()
-    with warnings.catch_warnings():
-        # What Adam says of every first step that is not recorded, also of those that must not be.
-        warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
-        for _ in range(_REHEARSALS):
-            take(rows)
-    for name, value in network.state_dict().items():
-        value.copy_(before[name])
-    for state in optimizer.state.values():
-        for value in state.values():
-            if isinstance(value, Tensor):
-                value.zero_()
-
-    def take_all(parts: tuple[Tensor, ...]) -> None:
-        for part in parts:
-            take(part)
-
-    recordings = {}
-    for size in {batch, _BLOCK * batch if _BLOCK * batch <= count else batch}:
-        buffer = torch.zeros(size, dtype=torch.int64, device=lane.device)
-        recordings[size] = buffer, lane.recorded(partial(take_all, torch.split(buffer, batch)))
-
-    def step(mine: Tensor) -> None:
-        if len(mine) not in recordings:
-            take(mine)
-            return
-        buffer, replay = recordings[len(mine)]
-        buffer.copy_(mine)
-        replay()
-
-    return step
-
-
-def _batches(count: int, how: TrainSpec, seed: int, lane: Device, due: set[int]) -> Iterator[Tensor]:
-    """Rows of each step, on the device; an epoch's order goes there at once.
-
-    Where steps are recorded, those of `_BLOCK` steps at once if their batches are full and none but the last is due to be measured.
-    """
-    order = torch.Generator().manual_seed(stream(seed, "order"))
-    step = 0
-    for _ in range(how.epochs):
-        rows = lane.upload(torch.randperm(count, generator=order))
-        start = 0
-        while start < count:
-            full = lane.graphs and count - start >= _BLOCK * how.batch
-            many = _BLOCK if full and due.isdisjoint(range(step + 1, step + _BLOCK)) else 1
-            yield rows[start : start + many * how.batch]
-            start += many * how.batch
-            step += many
+def _call(callback: Callback, step: int, network: nn.Module, rows: Sequence[Mapping[str, Any]]) -> None:
+    try:
+        callback(step, deepcopy(network).eval(), rows)
+    except Exception as error:
+        name = getattr(callback, "__qualname__", type(callback).__qualname__)
+        raise RunError(f"callback {name} fails at step {step} ({type(error).__name__}: {' '.join(str(error).split())[:300]})") from error
 
 
 class _Clock:

@@ -1,27 +1,48 @@
-"""Networks for 3×64×32 pictures: plain modules, and one table from name to constructor.
+"""Networks for 3×64×32 pictures: plain modules, and one table from name to record.
 
-A constructor takes the number of classes. A class attribute `channels_last = True` says that the network computes faster, and as
-reproducibly, with pictures stored channels last on a CPU.
+A network is brought as a callable (classes, **model_args) that gives a module: N×3×64×32 pictures to N×classes answers before the
+softmax. Nothing more is taken for granted of it. Who can say more of it brings a `Network` instead.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from dominoes.spec import Model
+from dominoes import registry
+from dominoes.errors import RegistryError, SpecError
+from dominoes.spec import stream
 from dominoes.training.layers import conv_pool, norm
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network and the faster ways of computing it that are known to be right. Each is off unless its record says otherwise.
+
+    Attributes:
+        build: callable (classes, **model_args) that gives the module.
+        channels_last: it computes faster, and as reproducibly, with pictures stored channels last on a CPU.
+        folds: each batch normalisation that is registered right after a convolution takes that one's answer, and nothing else does: the
+            two may be measured as one (`folded`).
+        static: each step is the same work: every weight gets a gradient, nothing is drawn at random, nothing depends on the values. It
+            may be recorded as a CUDA graph, and the optimisers' short forms do for it.
+    """
+
+    build: Callable[..., nn.Module]
+    channels_last: bool = False
+    folds: bool = False
+    static: bool = False
 
 
 class Detector(nn.Module):
     """One convolution (32 filters 3×3), max-pooling, 128 hidden units: the smallest network that learns both halves."""
-
-    channels_last = True
 
     def __init__(self, classes: int):
         super().__init__()
@@ -86,8 +107,6 @@ class _Mean(nn.Module):
 class ResNet8(nn.Module):
     """Small residual network: 16, 32, 64 channels, two blocks each, batch normalisation."""
 
-    channels_last = True
-
     def __init__(self, classes: int):
         super().__init__()
         self.conv = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
@@ -103,13 +122,13 @@ class ResNet8(nn.Module):
 
 def folded(network: nn.Module) -> nn.Module:
     """The network for evaluation only, with each batch normalisation folded into the convolution before it: the same function but for
-    rounding, with less to compute. A network without batch normalisation comes back as it is, in evaluation mode."""
+    rounding, with less to compute. Only for networks whose record says that it is (`Network.folds`). One without batch normalisation
+    comes back as it is, in evaluation mode."""
     network.eval()
     if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
         return network
     network = copy.deepcopy(network)
     for module in list(network.modules()):
-        # All networks here register a normalisation right after the convolution whose answer it takes.
         for (name, first), (after, second) in pairwise(list(module.named_children())):
             if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
                 setattr(module, name, fuse_conv_bn_eval(first, second))
@@ -128,9 +147,53 @@ def resnet18(classes: int) -> nn.Module:
     return network
 
 
-MODELS: dict[Model, Callable[[int], nn.Module]] = {
-    Model.DETECTOR: Detector,
-    Model.MLP: MLP,
-    Model.RESNET8: ResNet8,
-    Model.RESNET18: resnet18,
+MODELS: dict[str, Network] = {
+    "detector": Network(Detector, channels_last=True, static=True),
+    "mlp": Network(MLP, static=True),
+    "resnet8": Network(ResNet8, channels_last=True, folds=True, static=True),
+    "resnet18": Network(resnet18, folds=True, static=True),
 }
+
+
+def chosen(model: str) -> Network:
+    """The record of a network by its name. Raises RegistryError."""
+    found = registry.find("models", model).load()
+    return found if isinstance(found, Network) else Network(found)
+
+
+def initial(model: str, classes: int, seed: int, arguments: Mapping[str, Any] | None = None) -> nn.Module:
+    """A new network on the CPU whose weights follow from the seed; the global random state is put back.
+
+    Raises RegistryError, or SpecError if what was brought cannot be made with these arguments, or gives no N×classes answers.
+    """
+    entry = registry.find("models", model)
+    network, arguments = chosen(model), arguments or {}
+    registry.check_call(network.build, entry.said, ("classes",), arguments)
+    with torch.random.fork_rng(devices=[]):
+        # The CPU's generator alone: `torch.manual_seed` would set those of every device, and nobody put them back.
+        torch.default_generator.manual_seed(stream(seed, "init"))
+        if entry.origin == registry.BUILT_IN:
+            return network.build(classes, **arguments)
+        return _tried(network, entry.said, classes, arguments)
+
+
+def _tried(network: Network, said: str, classes: int, arguments: Mapping[str, Any]) -> nn.Module:
+    """A network from outside, after a look at what it answers to two blank pictures. Layers whose size was open have one after that."""
+    given = "".join(f", {name}={value!r}" for name, value in arguments.items())
+    try:
+        made: Any = network.build(classes, **arguments)
+        if not isinstance(made, nn.Module):
+            raise RegistryError(f"{said} makes {type(made).__name__} of ({classes}{given}); expected a torch.nn.Module")
+        with torch.no_grad():
+            answers: Any = made.eval()(torch.zeros(2, 3, 64, 32))
+    except RegistryError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise SpecError(f"{said} with ({classes}{given}) cannot answer for 3×64×32 pictures ({type(error).__name__}: {reason})") from error
+    if not isinstance(answers, Tensor) or answers.shape != (2, classes):
+        got = f"a tensor of shape {tuple(answers.shape)}" if isinstance(answers, Tensor) else type(answers).__name__
+        raise SpecError(
+            f"{said} with ({classes}{given}) answers {got} to 2 pictures; expected one of shape (2, {classes}), before the softmax"
+        )
+    return made.train()

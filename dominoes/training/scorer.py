@@ -17,8 +17,8 @@ from dominoes.data import resident as residents
 from dominoes.data.dealing import Deal
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.resident import Resident
-from dominoes.spec import KINDS, SIDES, RunSpec, stream
-from dominoes.training.models import folded
+from dominoes.spec import KINDS, SIDES, RunSpec, TrainSpec, stream
+from dominoes.training.models import Network, chosen, folded
 
 # What lies between layers should stay near a processor's cache, but a weight matrix should be read for many pictures. A GPU has nothing
 # to do in small batches.
@@ -39,8 +39,16 @@ class _Group:
 class Scorer:
     """Measures a network on the probes and on a fixed sample of the training dominoes of each kind."""
 
-    def __init__(self, spec: RunSpec, resident: Resident, table: Deal, probes: Mapping[str, Dominoes], *, channels_last: bool):
-        self._run, self._seed, self._channels_last = spec.id, spec.seed, channels_last
+    def __init__(self, spec: RunSpec, resident: Resident, table: Deal, probes: Mapping[str, Dominoes], record: Network):
+        """
+        Args:
+            spec: of the run.
+            resident: its dominoes, on the device.
+            table: their rows.
+            probes: by kind.
+            record: of the network, which says how it may be measured.
+        """
+        self._run, self._seed, self._record = spec.id, spec.seed, record
         self._classes = len(next(iter(probes.values())).classes)
         self._curves: list[tuple[Any, ...]] = []
         self._by_class: list[tuple[Any, ...]] = []
@@ -52,7 +60,7 @@ class Scorer:
         ]
         joined = _join([probe.deal for probe in probes.values()])
         any_probe = next(iter(probes.values()))
-        test = residents.resident(joined, any_probe.sources, resident.device, swap=any_probe.swap)
+        test = residents.resident(joined, any_probe.sources, resident.device, swap=any_probe.swap, scale=spec.train.input)
         groups = [_Group("test", kind, probe.deal.label, probe.deal.shown) for kind, probe in probes.items()]
         self._parts.append((test, *_distinct(joined, np.arange(len(joined)), resident.device), groups))
 
@@ -62,7 +70,24 @@ class Scorer:
 
     def answers(self, network: nn.Module) -> list[Tensor]:
         """What the network answers to all that is measured: for each split its distinct dominoes × classes, on the network's device."""
-        return [_logits(network, resident, rows, channels_last=self._channels_last) for resident, rows, _, _ in self._parts]
+        return [self._ask(network, part) for part in self._parts]
+
+    def train_answers(self, network: nn.Module) -> Tensor:
+        """The same, of the training dominoes alone."""
+        return self._ask(network, self._parts[0])
+
+    def train_losses(self, answers: Tensor) -> dict[str, float]:
+        """Mean cross-entropy of the sample of each kind in training, of `train_answers` that have come to the CPU."""
+        _, _, inverse, groups = self._parts[0]
+        found, start = {}, 0
+        for group in groups:
+            mine = answers.double()[inverse[start : start + len(group.label)]]
+            start += len(group.label)
+            found[group.kind] = float(nn.functional.cross_entropy(mine, torch.from_numpy(group.label)))
+        return found
+
+    def _ask(self, network: nn.Module, part: tuple[Resident, Tensor, Tensor, list[_Group]]) -> Tensor:
+        return _logits(network, part[0], part[1], self._record)
 
     def score(self, answers: list[Tensor], step: int, epoch: float, samples: int) -> bool:
         """What `measure` does, of `answers` that have come to the CPU."""
@@ -90,6 +115,10 @@ class Scorer:
         self._by_class += class_rows
         self._answers = given
         return True
+
+    def rows(self, step: int) -> list[dict[str, Any]]:
+        """The rows of curves.csv of one step, by column."""
+        return [dict(zip(tables.CURVES, row, strict=True)) for row in self._curves if row[2] == step]
 
     def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The tables of `curves.csv` (ordered by split and kind, then step) and `classes.csv`."""
@@ -145,25 +174,26 @@ def _distinct(table: Deal, rows: NDArray[np.int64], device: torch.device) -> tup
     return torch.from_numpy(rows[first]).to(device), torch.from_numpy(inverse.ravel())
 
 
-@torch.inference_mode()
-def _logits(network: nn.Module, resident: Resident, rows: Tensor, *, channels_last: bool) -> Tensor:
+def _logits(network: nn.Module, resident: Resident, rows: Tensor, record: Network) -> Tensor:
     """Answers of the network in evaluation mode, rows × classes."""
-    network = folded(network)
-    size = _CUDA_BATCH if resident.device.type == "cuda" else _EVALUATION_BATCH
-    answers: Tensor | None = None
-    for start, part in zip(range(0, len(rows), size), torch.split(rows, size), strict=True):
-        found = network(resident.compose(part, channels_last=channels_last))
-        # Kept in one block: small tensors left between large ones that are freed would split the heap, and it would grow.
-        answers = found.new_empty((len(rows), found.shape[1])) if answers is None else answers
-        answers[start : start + len(part)] = found
-    assert answers is not None
-    return answers
+    # Of a network from outside nothing is known: what it keeps of a pass may meet the next step's gradients.
+    with torch.inference_mode() if record.static else torch.no_grad():
+        network = folded(network) if record.folds else network.eval()
+        channels_last = record.channels_last and resident.device.type == "cpu"
+        size = _CUDA_BATCH if resident.device.type == "cuda" else _EVALUATION_BATCH
+        answers: Tensor | None = None
+        for start, part in zip(range(0, len(rows), size), torch.split(rows, size), strict=True):
+            found = network(resident.compose(part, channels_last=channels_last))
+            # Kept in one block: small tensors left between large ones that are freed would split the heap, and it would grow.
+            answers = found.new_empty((len(rows), found.shape[1])) if answers is None else answers
+            answers[start : start + len(part)] = found
+        assert answers is not None
+        return answers
 
 
-def logits(network: nn.Module, dominoes: Dominoes, device: torch.device | None = None) -> NDArray[np.float64]:
-    """Answers of a network in evaluation mode to all dominoes, N×K, before the softmax."""
+def logits(network: nn.Module, dominoes: Dominoes, how: TrainSpec, device: torch.device | None = None) -> NDArray[np.float64]:
+    """Answers of a network that was trained so, in evaluation mode, to all dominoes: N×K, before the softmax."""
     where = device or torch.device("cpu")
-    resident = residents.resident(dominoes.deal, dominoes.sources, where, swap=dominoes.swap)
-    channels_last = where.type == "cpu" and getattr(network, "channels_last", False)
+    resident = residents.resident(dominoes.deal, dominoes.sources, where, swap=dominoes.swap, scale=how.input)
     rows = torch.arange(len(dominoes), device=where)
-    return np.asarray(_logits(network, resident, rows, channels_last=channels_last).cpu().double().numpy())
+    return np.asarray(_logits(network, resident, rows, chosen(how.model)).cpu().double().numpy())

@@ -221,7 +221,7 @@ def _rows(
     how = setting.train
     head: dict[str, Any] = {"source": setting.source, "transforms": dials.joined(setting.transforms), "side": setting.side}
     head |= {name: getattr(how, name) for name in ("epochs", "batch", "lr", "momentum", "weight_decay")}
-    head |= {"model": how.model.value, "optimizer": how.optimizer.value, "n": ends[-1], "classes": classes}
+    head |= {"model": how.model, "optimizer": how.optimizer, "n": ends[-1], "classes": classes}
 
     def one(
         quantity: str, value: float, *, labels: int | None = None, seed: object = ALL, count: int = 1, status: str = "ok"

@@ -79,7 +79,7 @@ def coded(
     few = one_sided(source, side, rows[:1])
     trained = _finite(train(RunSpec(dataset=DominoSpec(), train=how, seed=seed), fit, {side: few}, device=device), source, how)
     following = one_sided(source, side, rows[ends[block] : ends[block + 1]])
-    answers, labels = (logits(trained.network, part, device) for part in (held, following)), (held.deal.label, following.deal.label)
+    answers, labels = (logits(trained.network, part, how, device) for part in (held, following)), (held.deal.label, following.deal.label)
     (of_held, of_next) = answers
     temperature = code_length.temperature(of_held, labels[0])
     cost = code_length.hedged(code_length.nats(of_next, labels[1], temperature), len(source.classes))

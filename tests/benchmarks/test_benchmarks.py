@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from benchmarks import baseline
-from dominoes.spec import Model
 from dominoes.training.models import MODELS
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +21,7 @@ def test_the_baseline_computes_the_same_function(name: str, training: bool) -> N
     """With the same weights, the baseline's network gives the answers of ours, in training and in evaluation mode, to 1e-5."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        ours, theirs = MODELS[Model(name)](10), baseline.MODELS[name]()
+        ours, theirs = MODELS[name].build(10), baseline.MODELS[name]()
     state = zip(theirs.state_dict().items(), ours.state_dict().values(), strict=True)
     theirs.load_state_dict({key: value.reshape(old.shape) for (key, old), value in state})
     x = torch.randn(8, 3, 64, 32, generator=torch.Generator().manual_seed(0))

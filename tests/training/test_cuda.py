@@ -144,7 +144,7 @@ def test_nothing_waits_for_the_device_in_a_turn(small: Dealt, tests: dict[str, D
 
 def test_a_full_memory_halves_the_pack(alone: dict[str, tuple[bytes, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that are put back in the middle of their graphs begin again; every table is what it was."""
-    plain, met = loop._batches, []
+    plain, met = loop.row_batches, []
 
     def batches(count: int, how: TrainSpec, seed: int, *rest: Any) -> Generator[torch.Tensor, None, None]:
         for number, rows in enumerate(plain(count, how, seed, *rest)):
@@ -153,7 +153,7 @@ def test_a_full_memory_halves_the_pack(alone: dict[str, tuple[bytes, ...]], tmp_
                 raise torch.OutOfMemoryError(FULL)
             yield rows
 
-    monkeypatch.setattr(loop, "_batches", batches)
+    monkeypatch.setattr(loop, "row_batches", batches)
     with pytest.warns(RuntimeWarning, match="no memory left"):
         reports = list(worker.attempt(MIXED, WorkerSetting(tmp_path, "cuda", pack=4)))
     assert len(reports) == 6
@@ -169,11 +169,11 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from dominoes.runs.engines import worker
 from dominoes.training import loop
-plain = loop._batches
+plain = loop.row_batches
 def batches(count, how, seed, *rest):
     for rows in plain(count, how, seed, *rest):
         yield rows + 10**7 if seed == 1 else rows
-loop._batches = batches
+loop.row_batches = batches
 worker.serve()
 """,
         encoding="utf-8",

@@ -20,10 +20,10 @@ from dominoes.data.dominoes import Dominoes
 from dominoes.data.probe_sets import probes
 from dominoes.data.resident import MEAN, STD, Hung
 from dominoes.errors import DeviceError
-from dominoes.spec import DominoSpec, Model, Precision, RunSpec, TrainSpec, stream
+from dominoes.spec import DominoSpec, Precision, RunSpec, TrainSpec, stream
 from dominoes.training.device import Device, device_of
-from dominoes.training.loop import Trained, finish, initial, schedule, train, turns
-from dominoes.training.models import MODELS
+from dominoes.training.loop import Trained, finish, schedule, train, turns
+from dominoes.training.models import MODELS, initial
 
 DATASET = DominoSpec(n=300, prevalence=(0.7, 0.6), reliability=(0.8, 0.7), top="digits", bottom="textures", seed=3)
 
@@ -73,7 +73,7 @@ def test_training_equals_a_plain_loop(small: Dealt, tests: dict[str, Dominoes], 
     pictures = normalised(Dominoes.of(small)).contiguous(memory_format=order)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream(0, "init"))
-        network = MODELS[Model(model)](10).to(memory_format=order)
+        network = MODELS[model].build(10).to(memory_format=order)
     settings = {"lr": 0.003, "weight_decay": 0.01}
     chosen = (
         torch.optim.SGD(network.parameters(), momentum=0.9, **settings)

@@ -164,14 +164,14 @@ def test_runs_survive_a_full_memory(
     alone: dict[str, tuple[bytes, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     """A device that is full while a run begins, or in the middle of a step: those put back begin again, and every table is what it was."""
-    name = "initial" if when == "start" else "_batches"
+    name = "initial" if when == "start" else "row_batches"
     plain, met = getattr(loop, name), []
 
-    def initial(model: str, classes: int, seed: int) -> torch.nn.Module:
+    def initial(model: str, classes: int, seed: int, *rest: Any) -> torch.nn.Module:
         if seed == 3 and not met:
             met.append(seed)
             raise torch.OutOfMemoryError(FULL)
-        return plain(model, classes, seed)
+        return plain(model, classes, seed, *rest)
 
     def batches(count: int, how: TrainSpec, seed: int, *rest: Any) -> Generator[torch.Tensor, None, None]:
         for number, rows in enumerate(plain(count, how, seed, *rest)):
@@ -193,10 +193,10 @@ def test_a_run_that_never_fits_is_failed_with_the_reason(tmp_path: Path, monkeyp
     """Alone, and still no memory: FAILED says so; the others are done."""
     plain = loop.initial
 
-    def initial(model: str, classes: int, seed: int) -> torch.nn.Module:
+    def initial(model: str, classes: int, seed: int, *rest: Any) -> torch.nn.Module:
         if seed == 1:
             raise torch.OutOfMemoryError(FULL)
-        return plain(model, classes, seed)
+        return plain(model, classes, seed, *rest)
 
     monkeypatch.setattr(loop, "initial", initial)
     specs = [of(seed) for seed in range(3)]
@@ -208,7 +208,7 @@ def test_a_run_that_never_fits_is_failed_with_the_reason(tmp_path: Path, monkeyp
 
 def test_a_broken_device_is_not_blamed_on_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a CUDA error the whole pack is lost, and no run of it FAILED: which was at fault is not known yet."""
-    plain = loop._batches
+    plain = loop.row_batches
 
     def batches(count: int, how: TrainSpec, seed: int, *rest: Any) -> Generator[torch.Tensor, None, None]:
         for rows in plain(count, how, seed, *rest):
@@ -216,7 +216,7 @@ def test_a_broken_device_is_not_blamed_on_one_run(tmp_path: Path, monkeypatch: p
                 raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
             yield rows
 
-    monkeypatch.setattr(loop, "_batches", batches)
+    monkeypatch.setattr(loop, "row_batches", batches)
     reports = list(worker.attempt([of(seed) for seed in range(4)], WorkerSetting(tmp_path, "cpu", pack=3)))
     assert [report.state for report in reports] == ["lost"] * 4
     assert all("AcceleratorError: CUDA error: an illegal memory access" in report.reason for report in reports)
@@ -229,7 +229,7 @@ def test_a_claim_that_another_takes_leaves_the_pack_alone(
     """A run whose claim is gone ends with that reason; one that another process holds is left to it; the others are what they were."""
     monkeypatch.setattr(claims, "BEAT_SECONDS", 0.01)
     taken, held = MIXED[1], MIXED[0]
-    plain = loop._batches
+    plain = loop.row_batches
 
     def batches(count: int, how: TrainSpec, seed: int, *rest: Any) -> Generator[torch.Tensor, None, None]:
         for number, rows in enumerate(plain(count, how, seed, *rest)):
@@ -239,7 +239,7 @@ def test_a_claim_that_another_takes_leaves_the_pack_alone(
                 time.sleep(0.2)
             yield rows
 
-    monkeypatch.setattr(loop, "_batches", batches)
+    monkeypatch.setattr(loop, "row_batches", batches)
     with claims.claimed(tmp_path / "runs" / held.id):
         reports = {report.run: report for report in worker.attempt(MIXED, WorkerSetting(tmp_path, "cpu", pack=4))}
     assert reports[held.id].state == "running"

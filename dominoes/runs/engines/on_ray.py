@@ -16,7 +16,7 @@ from dominoes import files
 from dominoes.errors import DominoesError, RunError
 from dominoes.runs import claims, state
 from dominoes.runs.engines.protocol import ENVIRONMENT, MOST_TOGETHER, RunReport, WorkerSetting, composed, failed
-from dominoes.spec import RunSpec
+from dominoes.spec import RunSpec, recorded
 
 # How often ray starts a run again whose process or machine died.
 _RETRIES = 3
@@ -45,16 +45,16 @@ def on_ray(
         import ray
     except ImportError as error:
         raise RunError("--engine ray needs ray, which is not installed: pip install 'dominoes[ray]'") from error
-    _join(ray, workers, address)
+    _join(ray, workers, address, setting.modules)
     try:
         yield from _execute(ray, specs if collect else composed(specs, setting), setting, workers, collect)
     finally:
         ray.shutdown()
 
 
-def _join(ray: Any, workers: int | None, address: str | None) -> None:
+def _join(ray: Any, workers: int | None, address: str | None, modules: Path | None) -> None:
     root = str(Path(__file__).parents[3])
-    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"), str(modules or ""))))
     options: dict[str, Any] = {"address": address} if address else {"num_cpus": workers, "include_dashboard": False}
     if not address:
         # An address in the environment would win over the wish for a cluster of one's own.
@@ -126,14 +126,14 @@ def _task(specs: list[str], setting: str, collect: bool) -> Iterator[tuple[str, 
     """What a ray process does with some runs: of each the report, and the folder's files if they are to be brought back."""
     from dominoes.runs.engines import worker
 
-    runs, where = [RunSpec.model_validate_json(spec) for spec in specs], WorkerSetting.loads(setting)
+    runs, where = [recorded(spec) for spec in specs], WorkerSetting.loads(setting)
     with tempfile.TemporaryDirectory(prefix="dominoes-") as folder:
         for report in worker.attempt(runs, replace(where, out=Path(folder)) if collect else where):
             if report.state == "lost":
                 # A process whose device broke down is of no use to ray; it begins the pack again in another.
                 os._exit(1)
-            found = (Path(folder) / state.RUNS / report.run).glob("*")
-            yield report.dumps(), {file.name: file.read_bytes() for file in found if file.is_file()}
+            run = Path(folder) / state.RUNS / report.run
+            yield report.dumps(), {file.relative_to(run).as_posix(): file.read_bytes() for file in run.rglob("*") if file.is_file()}
 
 
 def _next(ray: Any, stream: Any) -> tuple[RunReport | None, Folder]:

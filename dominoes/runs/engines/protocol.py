@@ -41,6 +41,9 @@ class WorkerSetting:
         download: let torchvision download sources.
         pack: most runs that a worker has at work at once; None: on CUDA as many as find memory, up to 32, elsewhere one.
         deterministic: on CUDA, use only algorithms that repeat themselves bit for bit.
+        modules: the folder whose modules specs may name.
+        code: (name, SHA-256) of all code from outside that the runs are made with; elsewhere it must be the same.
+        callbacks: names of what is called at each measurement.
     """
 
     out: Path
@@ -49,6 +52,9 @@ class WorkerSetting:
     download: bool = False
     pack: int | None = None
     deterministic: bool = True
+    modules: Path | None = None
+    code: tuple[tuple[str, str], ...] = ()
+    callbacks: tuple[str, ...] = ()
 
     def dumps(self) -> str:
         """As a line of JSON."""
@@ -58,7 +64,8 @@ class WorkerSetting:
     def loads(cls, text: str) -> WorkerSetting:
         """From a line of JSON."""
         values = json.loads(text)
-        return cls(**values | {name: Path(values[name]) for name in ("out", "data") if values[name]})
+        values |= {name: Path(values[name]) for name in ("out", "data", "modules") if values[name]}
+        return cls(**values | {"code": tuple(map(tuple, values["code"])), "callbacks": tuple(values["callbacks"])})
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ more.
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import signal
@@ -20,25 +19,32 @@ from functools import lru_cache
 
 import torch
 
+from dominoes import registry
 from dominoes.data import dealing, folder, probe_sets
 from dominoes.data.dealing import Dealt
 from dominoes.data.dominoes import Dominoes
-from dominoes.errors import DatasetError
+from dominoes.errors import DatasetError, RunError
 from dominoes.runs import claims, execution
+from dominoes.runs.code import used
 from dominoes.runs.engines.protocol import BY_ANOTHER, MOST_TOGETHER, RunReport, WorkerSetting, dataset_folder, failed
-from dominoes.spec import DominoSpec, RunSpec
+from dominoes.spec import DominoSpec, RunSpec, recorded
+from dominoes.training import trial
 from dominoes.training.device import Device, broken, device_of
+from dominoes.training.loop import Callback, callback
 from dominoes.training.turns import CardMemory, Pack
 
 
 def check(specs: Iterable[RunSpec], setting: WorkerSetting) -> None:
     """Make the probes of every run, and look for the device, so that what no run could do is said before the first one starts.
 
-    Raises SpecError, SourceError, DeviceError.
+    Raises SpecError, RegistryError, SourceError, DeviceError.
     """
     device_of(setting.device)
     for look, how in {(spec.dataset.look, spec.train) for spec in specs}:
-        _probes(look, how.probe, how.probe_seed, setting)
+        tests = _probes(look, how.probe, how.probe_seed, setting)
+        trial.attempt(RunSpec(dataset=look, train=how), tests["both"])
+    for name in setting.callbacks:
+        callback(name)
 
 
 def together(setting: WorkerSetting) -> Pack[RunSpec, RunReport]:
@@ -88,13 +94,14 @@ def _turns(spec: RunSpec, setting: WorkerSetting, packing: Callable[[], int]) ->
     try:
         dealt = _dealt(spec.dataset, setting)
         tests = _probes(spec.dataset.look, spec.train.probe, spec.train.probe_seed, setting)
+        callbacks = _brought(spec, setting)
         lane = Device(device_of(setting.device), spec.train.precision, deterministic=setting.deterministic)
     except Exception as error:
         if execution.of_device(error):
             raise
         return failed(spec, setting.out, execution.failure(error), traceback.format_exc(), time.perf_counter() - began)
     try:
-        outcome = yield from execution.turns(spec, dealt, tests, setting.out, lane, packing=packing, repair=True)
+        outcome = yield from execution.turns(spec, dealt, tests, setting.out, lane, packing=packing, repair=True, callbacks=callbacks)
     except claims.Busy as error:
         return RunReport(spec.id, "running", str(error), seconds=time.perf_counter() - began)
     except Exception as error:
@@ -103,6 +110,20 @@ def _turns(spec: RunSpec, setting: WorkerSetting, packing: Callable[[], int]) ->
         return RunReport(spec.id, "failed", execution.failure(error), traceback.format_exc(), time.perf_counter() - began)
     result = "diverged" if outcome.environment["status"] == "diverged" else "done"
     return RunReport(spec.id, result, "" if outcome.fresh else BY_ANOTHER, seconds=time.perf_counter() - began)
+
+
+def _brought(spec: RunSpec, setting: WorkerSetting) -> list[Callback]:
+    """The callbacks of a run. Raises RunError if the run's code from outside is another here than where the sweep was started."""
+    if setting.modules is not None:
+        registry.importable(setting.modules)
+    known = dict(setting.code)
+    for each in used(spec):
+        if each.sha256 != known.get(each.ref, each.sha256):
+            raise RunError(
+                f"the code of {each.ref} is another on this machine (SHA-256 {each.sha256[:12]}, not {known[each.ref][:12]}); bring both "
+                "to one version"
+            )
+    return [callback(name) for name in setting.callbacks]
 
 
 # As many as a pack may hold.
@@ -135,7 +156,7 @@ def serve() -> None:
     while not lost:
         # It waits for work only where there is none.
         while not len(pack) or not lines.empty():
-            pack.add(RunSpec.model_validate(json.loads(lines.get())))
+            pack.add(recorded(lines.get()))
         for report in reports(pack, setting):
             replies.write(report.dumps() + "\n")
             replies.flush()

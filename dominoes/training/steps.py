@@ -1,0 +1,150 @@
+"""Steps of training: which dominoes each has, what it does, at which rate; and how a device repeats them by itself."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from dominoes.data.dominoes import Dominoes
+from dominoes.data.resident import SCALES, Resident
+from dominoes.spec import RunSpec, TrainSpec, stream
+from dominoes.training.augmentations import augmentation
+from dominoes.training.batches import Batches
+from dominoes.training.device import Device
+from dominoes.training.losses import loss
+from dominoes.training.optimizers import Descent
+from dominoes.training.schedules import factors
+
+# Steps that are recorded as one, so that a device is told of them once.
+_BLOCK = 8
+# As PyTorch's documentation wants it before a graph is recorded: libraries choose algorithms and get their memory.
+_REHEARSALS = 3
+
+Step = Callable[[Tensor], None]
+
+
+def stepper(
+    network: nn.Module,
+    descent: Descent | torch.optim.Optimizer,
+    resident: Resident,
+    lane: Device,
+    spec: RunSpec,
+    told: Batches | None,
+    *,
+    channels_last: bool,
+) -> Step:
+    """A function that makes one training step on the dominoes of some rows; `told` is what a loss other than plain cross-entropy and
+    augmentations are told of them."""
+    how = spec.train
+    change = augmentation(how, spec.seed, lane.device)
+    penalty = loss(how)
+
+    def take(rows: Tensor) -> None:
+        descent.zero_grad(set_to_none=True)
+        with lane.cast():
+            pictures = resident.compose(rows, channels_last=channels_last)
+            if told is None:
+                value = nn.functional.cross_entropy(network(pictures), resident.label.index_select(0, rows))
+            else:
+                batch = told.of(rows)
+                value = penalty(network(pictures if change is None else change(pictures, batch)), batch)
+        value.backward()  # type: ignore[no-untyped-call]
+        if how.clip is not None:
+            nn.utils.clip_grad_norm_(network.parameters(), how.clip)
+        descent.step()
+
+    return take
+
+
+def replayed(take: Step, network: nn.Module, optimizer: torch.optim.Optimizer, batch: int, count: int, lane: Device) -> Step:
+    """The same step, recorded for full batches, and for `_BLOCK` of them, one after the other, where there are so many dominoes: then only
+    rows are brought to it. A shorter batch is taken as before.
+
+    To be recorded a step must have been made before. Weights, statistics and the optimiser's state are put back after that, in place,
+    because a recording knows tensors by their addresses; a momentum of zeros and one that is not there yet are the same.
+    """
+    batch = min(batch, count)
+    rows = torch.zeros(batch, dtype=torch.int64, device=lane.device)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    network.train()
+    with warnings.catch_warnings():
+        # What Adam says of every first step that is not recorded, also of those that must not be.
+        warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
+        for _ in range(_REHEARSALS):
+            take(rows)
+    for name, value in network.state_dict().items():
+        value.copy_(before[name])
+    for state in optimizer.state.values():
+        for value in state.values():
+            if isinstance(value, Tensor):
+                value.zero_()
+
+    def take_all(parts: tuple[Tensor, ...]) -> None:
+        for part in parts:
+            take(part)
+
+    recordings = {}
+    for size in {batch, _BLOCK * batch if _BLOCK * batch <= count else batch}:
+        buffer = torch.zeros(size, dtype=torch.int64, device=lane.device)
+        recordings[size] = buffer, lane.recorded(partial(take_all, torch.split(buffer, batch)))
+
+    def step(mine: Tensor) -> None:
+        if len(mine) not in recordings:
+            take(mine)
+            return
+        buffer, replay = recordings[len(mine)]
+        buffer.copy_(mine)
+        replay()
+
+    return step
+
+
+def row_batches(count: int, how: TrainSpec, seed: int, lane: Device, due: set[int], graphs: bool) -> Iterator[Tensor]:
+    """Rows of each step, on the device; an epoch's order goes there at once.
+
+    Where steps are recorded (`graphs`), those of `_BLOCK` steps at once if their batches are full and none but the last is to be measured.
+    """
+    order = torch.Generator().manual_seed(stream(seed, "order"))
+    step = 0
+    for _ in range(how.epochs):
+        rows = lane.upload(torch.randperm(count, generator=order))
+        start = 0
+        while start < count:
+            full = graphs and count - start >= _BLOCK * how.batch
+            many = _BLOCK if full and due.isdisjoint(range(step + 1, step + _BLOCK)) else 1
+            yield rows[start : start + many * how.batch]
+            start += many * how.batch
+            step += many
+
+
+def about(dominoes: Dominoes, how: TrainSpec, device: torch.device) -> Batches | None:
+    """What a loss and augmentations are told; None where plain cross-entropy needs nothing but labels."""
+    if how.loss == "cross-entropy" and not how.loss_args and not how.augment:
+        return None
+    mean, std = SCALES[how.input]
+    return Batches(dominoes.deal, device, swap=dominoes.swap, blank=-mean / std)
+
+
+def rate_setter(descent: Descent | torch.optim.Optimizer, how: TrainSpec, steps: int) -> Callable[[int], None] | None:
+    """A function that sets the learning rate for the step after so many others; None where it never changes."""
+    if how.schedule == "constant" and not how.warmup:
+        return None
+    factor = factors(how, steps)
+    if isinstance(descent, Descent):
+
+        def scale(step: int) -> None:
+            descent.factor = factor(step)
+
+        return scale
+    # Groups may have rates of their own.
+    rates = [float(group["lr"]) for group in descent.param_groups]
+
+    def scale_all(step: int) -> None:
+        for group, rate in zip(descent.param_groups, rates, strict=True):
+            group["lr"] = rate * factor(step)
+
+    return scale_all
