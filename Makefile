@@ -4,14 +4,16 @@ BIN := .venv/bin
 JOBS ?= 2
 INSTALLED := .venv/installed
 
-.PHONY: help install demo test check lint types clean
+.PHONY: help install demo test test-all docs check lint types clean
 
 help:
-	@echo "make demo    the whole way on pictures that come with the package, into results/demo (under a minute)"
-	@echo "make test    all tests"
-	@echo "make check   ruff, mypy, all tests: what CI runs"
-	@echo "make install the environment in .venv alone"
-	@echo "make clean   remove .venv and every cache"
+	@echo "make demo     the whole way on pictures that come with the package, into results/demo (under a minute)"
+	@echo "make test     the tests that are quick, in under five minutes"
+	@echo "make test-all all tests"
+	@echo "make docs     the documents as a site that needs no network, into build/docs"
+	@echo "make check    ruff, mypy, the documents, all tests: what CI runs"
+	@echo "make install  the environment in .venv alone"
+	@echo "make clean    remove .venv and every cache"
 
 install: $(INSTALLED)
 
@@ -32,9 +34,16 @@ types: $(INSTALLED)
 	$(BIN)/mypy
 
 test: $(INSTALLED)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
+
+test-all: $(INSTALLED)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-check: lint types test
+# The variable silences an advertisement.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+check: lint types docs test-all
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
