@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from dominoes.cli.main import main
+from dominoes.cli.commands import main
 
 ROOT = Path(__file__).parents[2]
 #: Every page that a reader is sent to, by its path in the repository.
