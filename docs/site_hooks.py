@@ -1,4 +1,4 @@
-"""What the site adds to the pages: tables that follow from the code, formulas as MathML, and files that lie outside of docs/.
+"""What the site adds to the pages: tables and lists that follow from the code, formulas as MathML, and files that lie outside of docs/.
 
 Links between documents are written as they hold in the repository (`../../results/x.png`); what lies outside of docs/ is brought into the
 site under its own path, and links to it are turned accordingly.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import importlib
+import json
 import os
 import re
 import types
@@ -41,15 +42,32 @@ def outside() -> Iterator[Path]:
         # Beside runs, which are many and not for reading; a study without a README is not kept.
         yield from sorted(path for path in readme.parent.iterdir() if path.is_file())
     yield from sorted((ROOT / "sweeps").rglob("*.yaml"))
-    yield from sorted((ROOT / "examples").glob("*.*"))
+    yield ROOT / "examples" / "README.md"
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """Bring what lies outside of docs/ into the site."""
     for path in outside():
         files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
+    for path in sorted((ROOT / "examples").glob("*.ipynb")):
+        files.append(File.generated(config, f"examples/{path.stem}.md", content=notebook(path)))
     config.nav = _expanded(config.nav, files)
     return files
+
+
+def notebook(path: Path) -> str:
+    """An executed notebook as a page: text, code, and what it printed or drew."""
+    parts = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "image/png" in data:
+                parts.append(f"![What the code above draws](data:image/png;base64,{''.join(data['image/png']).replace(chr(10), '')})")
+            elif text := "".join(output.get("text", data.get("text/plain", ""))):
+                parts.append(f"```text\n{text.rstrip()}\n```")
+    return "\n\n".join(parts)
 
 
 def _expanded(nav: Any, files: Files) -> Any:
@@ -82,8 +100,10 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
     def turned(match: re.Match[str]) -> str:
         opening, target, anchor, closing = match.groups()
-        if "://" in target or target.startswith(("mailto:", "/")):
+        if "://" in target or target.startswith(("mailto:", "data:", "/")):
             return match.group()
+        # Notebooks are pages of the site.
+        target = re.sub(r"(examples/|^)([\w-]+)\.ipynb$", r"\1\2.md", target)
         inside = os.path.normpath(here / target)
         # From docs/a/b.md, ../../results is outside of docs/; in the site it is beside a/.
         if inside.startswith("../"):
@@ -175,4 +195,13 @@ def dial_ranges(_: str | None) -> str:
     return "\n".join(["| dial | value |", "|---|---|", *(f"| `{name}` | {dials.Dial(name, 0).range.words} |" for name in dials.NAMES)])
 
 
-TABLES = {"fields": spec_fields, "columns": columns, "dials": dial_ranges}
+def face(package: str) -> str:
+    """The public names of a package, each for mkdocstrings to document; those of `dominoes` itself only there."""
+    import dominoes
+
+    known = {"__version__"} | (set() if package == "dominoes" else {*dominoes.__all__})
+    names = [name for name in importlib.import_module(package).__all__ if name not in known]
+    return "\n\n".join(f"::: {package}.{name}" for name in names)
+
+
+TABLES = {"face": face, "fields": spec_fields, "columns": columns, "dials": dial_ranges}

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from documents import PAGES, ROOT, Call, agrees, blocks, commands
 
-from dominoes.cli.commands import main
+from dominoes.cli import main
 
 # These train on real pictures; cut down by flags that come later in the line, so what they print is not compared.
 REAL = ("README.md",)

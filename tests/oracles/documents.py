@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from dominoes.cli.commands import main
+from dominoes.cli import main
 
 ROOT = Path(__file__).parents[2]
 #: Every page that a reader is sent to, by its path in the repository.
