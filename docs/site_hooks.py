@@ -131,6 +131,8 @@ def spec_fields(name: str) -> str:
     form = getattr(spec, name)
     meanings = described(form)
     rows = []
+    if missing := {*form.model_fields} - {*meanings}:
+        raise PluginError(f"{name}: the section Attributes of its docstring lacks {', '.join(sorted(missing))}")
     for field, about in form.model_fields.items():
         meaning = meanings[field].replace("|", "\\|")
         rows.append(f"| `{field}` | {_values(about.annotation, about.metadata)} | `{_plain(about.default)}` | {meaning} |")
@@ -204,4 +206,13 @@ def face(package: str) -> str:
     return "\n\n".join(f"::: {package}.{name}" for name in names)
 
 
-TABLES = {"face": face, "fields": spec_fields, "columns": columns, "dials": dial_ranges}
+def pages(folder: str) -> str:
+    """The pages of a folder of docs/, by their titles."""
+    found = []
+    for path in sorted((ROOT / "docs" / folder).glob("*.md")):
+        title = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+        found += [f"- [{title}]({path.name})"] if path.name != "index.md" else []
+    return "\n".join(found)
+
+
+TABLES = {"pages": pages, "face": face, "fields": spec_fields, "columns": columns, "dials": dial_ranges}

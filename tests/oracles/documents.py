@@ -51,7 +51,7 @@ def blocks(page: str) -> Iterator[Call | Code]:
 def agrees(shown: str, printed: str, *, exactly: bool) -> bool:
     """Whether a command printed what the page shows.
 
-    A line `...` stands for any lines. Unless `exactly`, numbers with a point, seconds, sizes and the verdict that a line begins with may
+    `...` stands for anything, within a line or over several. Unless `exactly`, numbers with a point, seconds, sizes and the verdict that a line begins with may
     differ: they are of the machine that the page was written on.
     """
 
@@ -62,7 +62,7 @@ def agrees(shown: str, printed: str, *, exactly: bool) -> bool:
         text = re.sub(r"\[\d+ s\]", "[S]", text)
         return re.sub(r"-?\d+\.\d+(e-?\d+)?", "X", text).rstrip()
 
-    parts = [re.escape(part.strip("\n")) for part in re.split(r"^\.\.\.$", plain(shown), flags=re.MULTILINE)]
+    parts = [re.escape(part.strip("\n")) for part in plain(shown).split("...")]
     return re.fullmatch("(?s:.*)".join(parts), plain(printed)) is not None
 
 
