@@ -38,3 +38,7 @@ class RunError(DominoesError):
 
 class FitError(DominoesError):
     """A pattern model or a fit cannot be made from what was given."""
+
+
+class LeaderboardError(DominoesError):
+    """An edition, a theory, an entry or a board cannot be used as it is."""

@@ -1,0 +1,1 @@
+"""Which theory predicts what a network learns: tasks on frozen curves, theories that forecast them, scores."""
