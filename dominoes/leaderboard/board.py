@@ -15,7 +15,7 @@ import pandas as pd
 from dominoes import __version__, files
 from dominoes.errors import LeaderboardError
 from dominoes.leaderboard import contrasts, covariance, score, tasks
-from dominoes.leaderboard.asking import Answers, ask
+from dominoes.leaderboard.asking import Answers, ask, prepare
 from dominoes.leaderboard.edition import Edition
 from dominoes.leaderboard.protocol import Theory
 from dominoes.leaderboard.score import COPY, EVALUATOR, Cell, Skill
@@ -66,10 +66,11 @@ def run(
     """
     from dominoes.leaderboard.theories.naive import CopyNearest
 
+    prepared = prepare(edition, chosen)
     answers = {}
     for name, make in {COPY: CopyNearest, **theories}.items():
         watch(name)
-        answers[name] = ask(make, edition, chosen)
+        answers[name] = ask(make, edition, chosen, prepared)
     return scored(answers, edition, chosen, shown=list(theories), provenance=provenance, seed=seed)
 
 
@@ -140,7 +141,8 @@ def _evaluator(task: str, edition: Edition) -> Callable[[Answers], _Found]:
             found = score.measured(edition.arrays[question.key], question, pools, edition.classes)
             if found.targets and found.parts:
                 targets[cell] = found
-                best[" / ".join(cell)] = score.ceiling(found)
+                # Without another spec there is nothing to copy, and no skill to count from it.
+                best[" / ".join(cell)] = score.ceiling(found) if fold.fit else None
 
     def evaluate(answers: Answers) -> _Found:
         table = answers.table[answers.table["task"] == task]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from dominoes.leaderboard.protocol import ASKED, BANDS
+from dominoes.leaderboard.scale import FloatArray
 
 if TYPE_CHECKING:
     from dominoes.leaderboard.edition import Edition
 
 # Sums of shares, and forecasts of what is known: room for rounding, and for a mean over a finite probe.
-_SUM, _EMPTY = 1e-6, 0.03
+_SUM, _CONFLICT, _EMPTY = 1e-6, 1e-3, 0.03
 
 
 def of_curves(edition: Edition) -> list[str]:
@@ -45,8 +45,8 @@ def of_curves(edition: Edition) -> list[str]:
     return found
 
 
-def of_forecast(forecast: object, asked: pd.DataFrame, classes: int) -> pd.DataFrame | str:
-    """The forecast in the order of `asked`, columns ASKED, mean, q05, q95 (NaN where not stated), or a sentence that says what is wrong.
+def of_forecast(forecast: object, asked: pd.DataFrame, classes: int) -> FloatArray | str:
+    """The forecast (rows, 3) in the order of `asked`: mean, q05, q95 (NaN where not stated); or a sentence that says what is wrong.
 
     Every asked row once, numbers finite, shares in [0, 1], losses not negative, q05 ≤ mean ≤ q95, the three shares of a conflict add
     up to 1, empties at 1/K.
@@ -59,35 +59,52 @@ def of_forecast(forecast: object, asked: pd.DataFrame, classes: int) -> pd.DataF
     columns = [*ASKED, "mean", *(name for name in BANDS if name in forecast.columns)]
     if len(columns) == len(ASKED) + 2:
         return "the forecast has one of q05 and q95; expected both or neither"
-    given = forecast[columns]
-    if given.duplicated(list(ASKED)).any():
-        return "the forecast has a row of kind, metric and step twice; expected each asked row once"
-    found = asked.merge(given, on=list(ASKED), how="left", validate="one_to_one")
+    found = _aligned(forecast[columns], asked)
+    if isinstance(found, str):
+        return found
     numbers = found[columns[len(ASKED) :]].apply(pd.to_numeric, errors="coerce").astype(float)
-    if (lost := ~np.isfinite(numbers["mean"].to_numpy())).any():
+    if wrong := _wrong_numbers(found, numbers):
+        return wrong
+    mean = numbers["mean"].to_numpy()
+    kind, metric = found["kind"].to_numpy(), found["metric"].to_numpy()
+    if (conflict := kind == "conflict").any():
+        steps, places = np.unique(found["step"].to_numpy()[conflict], return_inverse=True)
+        total = np.bincount(places, weights=mean[conflict], minlength=len(steps))
+        if np.abs(total - 1).max() > _CONFLICT:
+            return f"the forecast shares of a conflict add up to {total[np.abs(total - 1).argmax()]:.4f}, expected 1"
+    empty = (kind == "empty") & (metric == "accuracy")
+    off = np.abs(mean[empty] - 1 / classes)
+    if len(off) and off.max() > _EMPTY:
+        return f"the forecast accuracy on empty dominoes is {mean[empty][off.argmax()]:.3f}, expected 1/K = {1 / classes:g}"
+    bands = numbers[list(BANDS)].to_numpy() if BANDS[0] in numbers else np.full((len(mean), len(BANDS)), np.nan)
+    return np.column_stack([mean, bands])
+
+
+def _aligned(forecast: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame | str:
+    """The forecast's rows in the order of `asked`."""
+    if len(forecast) == len(asked) and forecast[list(ASKED)].reset_index(drop=True).equals(asked):
+        return forecast.reset_index(drop=True)
+    if forecast.duplicated(list(ASKED)).any():
+        return "the forecast has a row of kind, metric and step twice; expected each asked row once"
+    return asked.merge(forecast, on=list(ASKED), how="left", validate="one_to_one")
+
+
+def _wrong_numbers(found: pd.DataFrame, numbers: pd.DataFrame) -> str:
+    mean = numbers["mean"].to_numpy()
+    if (lost := ~np.isfinite(mean)).any():
         row = found[lost].iloc[0]
         return f"the forecast has no finite mean for {row['metric']} of {row['kind']} at step {row['step']} ({int(lost.sum())} such rows)"
-    mean, shares = numbers["mean"], found["metric"] != "loss"
-    outside = (numbers < -_SUM).any(axis=1) | ((numbers > 1 + _SUM).any(axis=1) & shares)
+    values, shares = numbers.to_numpy(), (found["metric"] != "loss").to_numpy()
+    outside = (values < -_SUM).any(axis=1) | ((values > 1 + _SUM).any(axis=1) & shares)
     if outside.any():
         row = found[outside].iloc[0]
         return (
-            f"the forecast of {row['metric']} of {row['kind']} at step {row['step']} is {numbers[outside].iloc[0].tolist()}; "
+            f"the forecast of {row['metric']} of {row['kind']} at step {row['step']} is {values[outside][0].tolist()}; "
             "expected shares from 0 to 1 and losses of at least 0"
         )
     if "q05" in numbers:
-        wrong = ~((numbers["q05"] <= mean + _SUM) & (mean <= numbers["q95"] + _SUM))
+        low, high = numbers["q05"].to_numpy(), numbers["q95"].to_numpy()
+        wrong = ~((low <= mean + _SUM) & (mean <= high + _SUM))
         if wrong.any():
             return f"the forecast has {int(wrong.sum())} rows with q05, mean and q95 out of order; expected q05 <= mean <= q95"
-    for kind, metric in (("conflict", None), ("empty", "accuracy")):
-        of_kind = found["kind"] == kind
-        if metric is None and of_kind.any():
-            total = mean[of_kind].groupby(found.loc[of_kind, "step"]).sum()
-            if (math.fabs(float((total - 1).abs().max()))) > 1e-3:
-                return f"the forecast shares of a conflict add up to {total.loc[(total - 1).abs().idxmax()]:.4f}, expected 1"
-        elif of_kind.any():
-            off = mean[of_kind & (found["metric"] == metric)]
-            if len(off) and float((off - 1 / classes).abs().max()) > _EMPTY:
-                return f"the forecast accuracy on empty dominoes is {off.loc[(off - 1 / classes).abs().idxmax()]:.3f}, expected 1/K"
-    numbers = numbers.assign(**{name: np.nan for name in BANDS if name not in numbers})
-    return pd.concat([found[list(ASKED)], numbers[["mean", *BANDS]]], axis=1)
+    return ""

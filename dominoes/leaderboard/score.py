@@ -56,7 +56,7 @@ class Measured:
     Attributes:
         parts: (curve, window) -> indices into the asked steps.
         targets: curve -> (mean (T,), raw (T,), units (U, T)) on the scale; covariances: curve -> Σ and the part of an unseen deal.
-        weights: windows that occur, each with weight 1 / (their number) in a curve, curves with 1 / (their number).
+        normals: (curve, window) -> Σ⁻¹ and ln det(2π Σ) of its steps.
     """
 
     steps: tuple[int, ...]
@@ -64,6 +64,7 @@ class Measured:
     parts: Mapping[tuple[Curve, int], NDArray[np.intp]]
     targets: Mapping[Curve, tuple[FloatArray, FloatArray, FloatArray]]
     covariances: Mapping[Curve, tuple[FloatArray, FloatArray]]
+    normals: Mapping[tuple[Curve, int], tuple[FloatArray, float]]
 
     @property
     def curves(self) -> list[Curve]:
@@ -75,7 +76,7 @@ def measured(runs: SpecRuns, question: tasks.Question, pools: Mapping[tuple[str,
     steps = tasks.asked_steps(runs, question)
     at = np.flatnonzero(np.isin(runs.steps, steps))
     where = window(runs, classes)[at]
-    parts, targets, covariances = {}, {}, {}
+    parts, targets, covariances, normals = {}, {}, {}, {}
     for curve in question.curves:
         if curve not in tasks.SCORED:
             continue
@@ -85,8 +86,9 @@ def measured(runs: SpecRuns, question: tasks.Question, pools: Mapping[tuple[str,
         covariances[curve] = (found.mean, found.deal)
         for number in range(len(WINDOWS)):
             if (where == number).any():
-                parts[curve, number] = np.flatnonzero(where == number)
-    return Measured(tuple(steps), runs.n, parts, targets, covariances)
+                parts[curve, number] = inside = np.flatnonzero(where == number)
+                normals[curve, number] = _normal(found.mean[np.ix_(inside, inside)])
+    return Measured(tuple(steps), runs.n, parts, targets, covariances, normals)
 
 
 def density(target: Measured, forecast: Mapping[Curve, tuple[FloatArray, FloatArray, FloatArray]]) -> Cell:
@@ -95,14 +97,16 @@ def density(target: Measured, forecast: Mapping[Curve, tuple[FloatArray, FloatAr
     for curve, number, weight in _weights(target):
         at = target.parts[curve, number]
         mean, _, units = target.targets[curve]
-        expected, low, high = (forward(curve[1], values[at], target.n) for values in forecast[curve])
-        sigma = target.covariances[curve][0][np.ix_(at, at)]
-        if np.isfinite(low).all():
-            sd = np.maximum((high - low) / (2 * _BAND), _LEAST_SD)
-            own = np.sqrt(np.diag(sigma))
-            sigma = sigma * np.outer(sd / own, sd / own)
-        value, solved = _normal(sigma, mean[at] - expected)
-        total += weight * value
+        expected = forward(curve[1], forecast[curve][0][at], target.n)
+        inverse, log_det = target.normals[curve, number]
+        if np.isfinite(forecast[curve][1][at]).all():
+            low, high = (forward(curve[1], values[at], target.n) for values in forecast[curve][1:])
+            sigma = target.covariances[curve][0][np.ix_(at, at)]
+            scaled = np.maximum((high - low) / (2 * _BAND), _LEAST_SD) / np.sqrt(np.diag(sigma))
+            inverse, log_det = _normal(sigma * np.outer(scaled, scaled))
+        residual = mean[at] - expected
+        solved = inverse @ residual
+        total += weight * -(log_det + float(residual @ solved)) / (2 * len(at))
         influence += weight * -((units[:, at] - units[:, at].mean(axis=0)) @ solved) / len(at)
     return Cell(total, influence)
 
@@ -116,12 +120,11 @@ def ceiling(target: Measured) -> Cell | None:
     for curve, number, weight in _weights(target):
         at = target.parts[curve, number]
         units = target.targets[curve][2][:, at]
-        sigma, deal = (matrix[np.ix_(at, at)] for matrix in target.covariances[curve])
+        inverse, log_det = target.normals[curve, number]
         residuals = (units - units.mean(axis=0)) / np.sqrt(count - 1)
         # Runs of one deal do not show how far another deal would lie: that part is known from its covariance alone.
-        unseen = float(np.trace(np.linalg.solve(sigma, deal)))
-        for unit in range(count):
-            each[unit] += weight * (_normal(sigma, residuals[unit])[0] - unseen / (2 * len(at)))
+        unseen = float((inverse * target.covariances[curve][1][np.ix_(at, at)]).sum())
+        each -= weight * (log_det + ((residuals @ inverse) * residuals).sum(axis=1) + unseen) / (2 * len(at))
     return Cell(float(each.mean()), each - each.mean())
 
 
@@ -137,12 +140,11 @@ def _weights(target: Measured) -> list[tuple[Curve, int, float]]:
     return found
 
 
-def _normal(sigma: FloatArray, residual: FloatArray) -> tuple[float, FloatArray]:
-    """Log density per step of a residual, and Σ⁻¹ times it."""
+def _normal(sigma: FloatArray) -> tuple[FloatArray, float]:
+    """Σ⁻¹ and ln det(2π Σ)."""
     factor = cho_factor(sigma + 1e-10 * np.trace(sigma) / len(sigma) * np.eye(len(sigma)), lower=True)
-    solved = cho_solve(factor, residual)
-    log_det = 2 * float(np.log(np.diag(factor[0])).sum())
-    return -(len(residual) * np.log(2 * np.pi) + log_det + float(residual @ solved)) / (2 * len(residual)), solved
+    log_det = 2 * float(np.log(np.diag(factor[0])).sum()) + len(sigma) * float(np.log(2 * np.pi))
+    return np.asarray(cho_solve(factor, np.eye(len(sigma)))), log_det
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from dominoes.errors import LeaderboardError
 from dominoes.leaderboard.edition import DERIVED, Edition, SpecRuns
-from dominoes.leaderboard.protocol import ASKED, GIVEN
+from dominoes.leaderboard.protocol import GIVEN
 from dominoes.leaderboard.scale import METRICS, SIDES
 
 TASKS = ("doubles", "conflicts", "neighbours", "beyond", "transfer", "competition", "ahead")
@@ -178,8 +178,8 @@ def given_table(edition: Edition, question: Question) -> pd.DataFrame:
 def asked_table(edition: Edition, question: Question) -> pd.DataFrame:
     """The rows that a question asks: columns ASKED."""
     steps = asked_steps(edition.arrays[question.key], question)
-    rows = [(kind, metric, step) for kind, metric in question.curves for step in steps]
-    return pd.DataFrame(rows, columns=list(ASKED))
+    kinds, metrics = (np.repeat([curve[place] for curve in question.curves], len(steps)) for place in range(2))
+    return pd.DataFrame({"kind": kinds, "metric": metrics, "step": np.tile(steps, len(question.curves))})
 
 
 def asked_steps(runs: SpecRuns, question: Question) -> list[int]:

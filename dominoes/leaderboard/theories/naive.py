@@ -55,8 +55,10 @@ class SmoothRegression(CurveTheory):
         self._levels = sorted(
             {(name, str(value)) for dials in self._distances.known.values() for name, value in dials.items() if name not in self._distances.columns}
         )
-        self._x = np.array([self._vector(self.specs[name]) for name in names]).reshape(len(names), -1)
         self._length, self._noise = 4.0, 0.1
+        if not names:
+            return
+        self._x = np.array([self._vector(self.specs[name]) for name in names])
         if len(names) < 3:
             return
         outputs = self._outputs(self._grid())
