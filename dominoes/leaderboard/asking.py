@@ -156,7 +156,9 @@ def _replayed(
         before = [values for name, _, values in pieces[task] if name == fold.name]
         same = (np.allclose(one, other, rtol=1e-6, atol=1e-8, equal_nan=True) for one, (*_, other) in zip(before, found, strict=False))
         if task in late or len(before) != len(found) or not all(same):
-            return f"asked the same again at the end, it answers otherwise in {task}: it keeps what it saw of other specs, or draws at random"
+            return (
+                f"asked the same again at the end, it answers otherwise in {task}: it keeps what it saw of other specs, or draws at random"
+            )
     return ""
 
 

@@ -147,10 +147,12 @@ def _evaluator(task: str, edition: Edition) -> Callable[[Answers], _Found]:
     def evaluate(answers: Answers) -> _Found:
         table = answers.table[answers.table["task"] == task]
         cells, squares, losses, hits, banded = {}, [], [], 0, 0
-        for cell, rows in table.groupby(["fold", "study", "spec"], sort=True):
+        names = [table[name].to_numpy(object) for name in ("fold", "study", "spec")]
+        for rows in score.blocks(*names):
+            cell = tuple(str(column[rows.start]) for column in names)
             if cell not in targets:
                 continue
-            curves = score.by_curve(rows)
+            curves = score.by_curve(table.iloc[rows])
             cells[" / ".join(cell)] = score.density(targets[cell], curves)
             errors = score.errors(targets[cell], curves)
             squares.append(errors.shares)
@@ -258,7 +260,8 @@ def shown(table: pd.DataFrame) -> str:
         if isinstance(row.status, str) and row.status and "no spec for this task" not in row.status
     ]
     first = table.iloc[0]
-    foot = f"edition {first['edition']} ({first['digest']}), evaluator {first['evaluator']}; skill: 0 copies the nearest spec, 1 is the noise ceiling"
+    foot = f"edition {first['edition']} ({first['digest']}), evaluator {first['evaluator']}"
+    foot += "; skill: 0 copies the nearest spec, 1 is the noise ceiling"
     return "\n".join([text, "", foot, *said])
 
 

@@ -82,8 +82,10 @@ def forecast(edition: Edition, contrast: Contrast, rows: pd.DataFrame) -> FloatA
     for key in (contrast.low, contrast.high):
         of_spec = rows[(rows["study"] == key[0]) & (rows["spec"] == key[1]) & (rows["kind"] == contrast.side)].sort_values("step")
         runs = edition.arrays[key]
-        found.append(features(of_spec["mean"].to_numpy(float), runs.steps[runs.steps > 0], _late(runs, edition.classes), runs.n, edition.classes))
-    return np.asarray(found[1]) - np.asarray(found[0])
+        found.append(
+            features(of_spec["mean"].to_numpy(float), runs.steps[runs.steps > 0], _late(runs, edition.classes), runs.n, edition.classes)
+        )
+    return np.asarray(np.subtract(found[1], found[0]))
 
 
 def sizes(differences: Mapping[str, Difference]) -> pd.DataFrame:

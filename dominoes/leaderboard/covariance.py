@@ -50,10 +50,7 @@ def units(runs: SpecRuns, curve: tuple[str, str], at: NDArray[np.intp]) -> Units
     """The units of one curve, at the steps with these indices: means over the runs of a deal where deals differ, else runs."""
     values = runs.values[curve][:, at]
     deals = sorted(set(runs.deals))
-    if len(deals) > 1:
-        each = np.array([values[[deal == other for other in runs.deals]].mean(axis=0) for deal in deals])
-    else:
-        each = values
+    each = values if len(deals) == 1 else np.array([values[[deal == other for other in runs.deals]].mean(axis=0) for deal in deals])
     raw = each.mean(axis=0)
     return Units(forward(curve[1], each, runs.n), forward(curve[1], raw, runs.n), raw, len(deals) == 1, len(set(runs.pictures)))
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from dominoes import __version__, files
 from dominoes.errors import LeaderboardError
+from dominoes.leaderboard import identities
 from dominoes.leaderboard.scale import METRICS, SIDES, FloatArray
 from dominoes.spec import DominoSpec, TrainSpec
 
@@ -105,7 +106,7 @@ class Edition:
         found = {}
         for (study, spec), rows in self.runs.groupby(["study", "spec"], sort=True):
             table = pd.concat([by_run[run] for run in rows["run"]], ignore_index=True)
-            table.insert(0, "spec", spec)
+            table.insert(0, "spec", str(spec))
             found[str(study), str(spec)] = table
         return found
 
@@ -113,7 +114,7 @@ class Edition:
     def arrays(self) -> dict[tuple[str, str], SpecRuns]:
         """(study, spec) -> its runs as arrays."""
         found = {}
-        dials = {(row["study"], row["spec"]): row for row in self.specs.to_dict("records")}
+        dials = {(row["study"], row["spec"]): {str(name): row[name] for name in row} for row in self.specs.to_dict("records")}
         for (study, spec), rows in self.runs.groupby(["study", "spec"], sort=True):
             key = (str(study), str(spec))
             table = self.tables[key]
@@ -145,8 +146,6 @@ def make(tables: Mapping[str, pd.DataFrame], name: str, *, held_out: Iterable[st
 
     Raises LeaderboardError: no test curves, two runs of one name, or curves that break an identity (see `identities.of_curves`).
     """
-    from dominoes.leaderboard import identities
-
     held = set(held_out)
     if unknown := sorted(held - set(tables)):
         raise LeaderboardError(f"held-out study {', '.join(unknown)} is not among the studies; expected one of {', '.join(tables)}")
@@ -158,13 +157,13 @@ def make(tables: Mapping[str, pd.DataFrame], name: str, *, held_out: Iterable[st
         notes += its_notes
     table = _filled(pd.concat(runs, ignore_index=True))
     dials = [column for column in table.columns if column not in OF_RUNS]
-    table.insert(1, "spec", [_spec_id(row) for row in table[dials].to_dict("records")])
+    table.insert(1, "spec", [_spec_id({str(name): row[name] for name in row}) for row in table[dials].to_dict("records")])
     table = table[[*OF_RUNS, *sorted(dials)]].sort_values(["study", "spec", "seed", "deal", "run"], kind="stable").reset_index(drop=True)
     if (again := table["run"].duplicated()).any():
         raise LeaderboardError(f"run {table.loc[again, 'run'].iloc[0]} is there twice; expected every run in one study alone")
     edition = Edition(name, classes, table, pd.concat(curves, ignore_index=True).sort_values(["run", "kind"]).reset_index(drop=True),
                       __version__, tuple(notes))  # fmt: skip
-    if found := identities.of_curves(edition):
+    if found := identities.of_curves(edition.tables, classes):
         raise LeaderboardError(f"{found[0]}{f' (and {len(found) - 1} more)' if len(found) > 1 else ''}")
     return edition
 
@@ -194,13 +193,15 @@ def _study(study: str, table: pd.DataFrame, held_out: bool) -> tuple[pd.DataFram
     after = table[table["step"] > 0]
     if "samples" in table.columns and "batch" not in dials and len(after):
         smallest = after.groupby("run").first()
-        runs["batch"] = np.round(smallest["samples"] / smallest["step"]).astype(int).reindex(first.index).to_numpy()
+        ratio = (smallest["samples"] / smallest["step"]).reindex(first.index).to_numpy(float)
+        runs["batch"] = np.round(ratio).astype(int)
     if "epoch" in table.columns and "epochs" not in dials:
-        runs["epochs"] = np.ceil(table.groupby("run")["epoch"].max() - 1e-9).astype(int).reindex(first.index).to_numpy()
+        longest = table.groupby("run")["epoch"].max()
+        runs["epochs"] = np.ceil(longest[first.index].to_numpy(float) - 1e-9).astype(int)
     groups = table.groupby(["run", "kind"], sort=True)
     curves = groups[["step"]].agg(list).reset_index()
     for name in ("n", *_VALUES):
-        curves[name] = [np.asarray(values, dtype=np.float32) for values in groups[name].agg(list)]
+        curves[name] = pd.Series([np.asarray(values, dtype=np.float32) for values in groups[name].agg(list)], dtype=object)
     return runs, curves, notes
 
 

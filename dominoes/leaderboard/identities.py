@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,21 +10,18 @@ import pandas as pd
 from dominoes.leaderboard.protocol import ASKED, BANDS
 from dominoes.leaderboard.scale import FloatArray
 
-if TYPE_CHECKING:
-    from dominoes.leaderboard.edition import Edition
-
 # Sums of shares, and forecasts of what is known: room for rounding, and for a mean over a finite probe.
 _SUM, _CONFLICT, _EMPTY = 1e-6, 1e-3, 0.03
 
 
-def of_curves(edition: Edition) -> list[str]:
-    """Identities that measured curves break, one sentence each.
+def of_curves(tables: Mapping[tuple[str, str], pd.DataFrame], classes: int) -> list[str]:
+    """Identities that measured curves break, one sentence each; tables by (study, spec) as in `Edition.tables`.
 
     Shares lie in [0, 1] and losses are finite and not negative; the two shares of a conflict add up to at most 1; an empty domino is
     answered by chance: its accuracy is 1/K but for the sampling of labels.
     """
     found = []
-    for (study, spec), table in edition.tables.items():
+    for (study, spec), table in tables.items():
         where = f"{study}, spec {spec}"
         for name in ("accuracy", "agree_top", "agree_bottom"):
             values = table[name].to_numpy(float)
@@ -37,7 +34,7 @@ def of_curves(edition: Edition) -> list[str]:
         if (total > 1 + _SUM).any():
             found.append(f"{where}: the shares of a conflict add up to {total.max():g}, expected at most 1")
         empty = table[(table["kind"] == "empty") & table["accuracy"].notna()]
-        chance = 1 / edition.classes
+        chance = 1 / classes
         room = 5 * np.sqrt(chance * (1 - chance) / empty["n"].to_numpy(float)) + 1 / empty["n"].to_numpy(float)
         off = np.abs(empty["accuracy"].to_numpy(float) - chance)
         if (off > room).any():

@@ -5,9 +5,9 @@ Of one curve in one window, with ȳ the mean curve over runs on the scale of `sc
     L = −[ln det(2π Σ) + (ȳ − μ)ᵀ Σ⁻¹ (ȳ − μ)] / (2 T)        nats per step.
 
 A cell (one spec in one task) has the mean over its curves of the mean over its windows. A theory that states a 90 % band is scored with
-the standard deviations of the band, at the correlations of Σ. The ceiling is what the other units (seeds and deals) of the spec predict: unit u against the
-mean of the others, e_u = z_u − z̄₋ᵤ, has the covariance of a unit times U/(U − 1); e_u √(U − 1)/U therefore has exactly the covariance
-of ȳ about its expectation, Σ_unit/U, and is put in the place of ȳ − μ.
+the standard deviations of the band, at the correlations of Σ. The ceiling is what the other units (seeds and deals) of the spec predict:
+unit u against the mean of the others, e_u = z_u − z̄₋ᵤ, has the covariance of a unit times U/(U − 1); e_u √(U − 1)/U therefore has
+exactly the covariance of ȳ about its expectation, Σ_unit/U, and is put in the place of ȳ − μ.
 
     skill = Σ (L − L_copy) / Σ (L_ceiling − L_copy)        over the cells in which L_ceiling − L_copy is positive beyond its interval.
 """
@@ -149,7 +149,7 @@ def _normal(sigma: FloatArray) -> tuple[FloatArray, float]:
 
 @dataclass(frozen=True)
 class Errors:
-    """Plain errors of one forecast: mean squared error of shares and of losses (windows of equal weight), hits and number of banded rows."""
+    """Of one forecast: mean squared error of shares and of losses (windows of equal weight), hits and number of banded rows."""
 
     shares: float
     losses: float
@@ -169,15 +169,29 @@ def errors(target: Measured, forecast: Mapping[Curve, tuple[FloatArray, FloatArr
         stated = np.isfinite(low)
         banded += int(stated.sum())
         hits += int(((low <= raw) & (raw <= high) & stated).sum())
-    return Errors(*(float(np.mean(squares[key])) if squares[key] else np.nan for key in (False, True)), hits, banded)
+    shares, losses = (float(np.mean(squares[key])) if squares[key] else np.nan for key in (False, True))
+    return Errors(shares, losses, hits, banded)
 
 
 def by_curve(table: pd.DataFrame) -> dict[Curve, tuple[FloatArray, FloatArray, FloatArray]]:
-    """Forecast rows of one question as curve -> (mean, q05, q95), steps increasing."""
+    """Forecast rows of one question, curve after curve with steps increasing (as `asking` writes them), as curve -> (mean, q05, q95)."""
+    kinds, metrics = table["kind"].to_numpy(object), table["metric"].to_numpy(object)
+    values = table[["mean", "q05", "q95"]].to_numpy(float)
     found = {}
-    for (kind, metric), rows in table.sort_values("step", kind="stable").groupby(["kind", "metric"], sort=False):
-        found[str(kind), str(metric)] = tuple(rows[name].to_numpy(float) for name in ("mean", "q05", "q95"))
+    for rows in blocks(kinds, metrics):
+        found[str(kinds[rows.start]), str(metrics[rows.start])] = (values[rows, 0], values[rows, 1], values[rows, 2])
     return found
+
+
+def blocks(*columns: NDArray[np.object_]) -> list[slice]:
+    """Runs of rows that agree in all columns, in their order."""
+    if not len(columns[0]):
+        return []
+    changed = np.zeros(len(columns[0]), dtype=bool)
+    for column in columns:
+        changed[1:] |= column[1:] != column[:-1]
+    begins = np.flatnonzero(np.concatenate([[True], changed[1:]]))
+    return [slice(int(begin), int(end)) for begin, end in zip(begins, np.append(begins[1:], len(changed)), strict=True)]
 
 
 @dataclass(frozen=True)

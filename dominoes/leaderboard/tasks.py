@@ -72,12 +72,12 @@ def folds(edition: Edition, tasks: Sequence[str] = TASKS) -> list[Fold]:
     if unknown := [task for task in tasks if task not in TASKS]:
         raise LeaderboardError(f"there is no task {', '.join(unknown)}; the tasks are {', '.join(TASKS)}")
     specs = edition.specs
-    held = {(row.study, row.spec) for row in specs.itertuples() if row.held_out}
+    held = {(str(row.study), str(row.spec)) for row in specs.itertuples() if row.held_out}
     studies: dict[str, list[Key]] = {}
     for key in edition.arrays:
         if key not in held:
             studies.setdefault(key[0], []).append(key)
-    found = []
+    found: list[Fold] = []
     for members in studies.values():
         found += _leave_one_out(edition, members, tasks)
         if "beyond" in tasks:

@@ -90,7 +90,7 @@ class CurveTheory(ABC):
     def fit(self, curves: pd.DataFrame, specs: pd.DataFrame) -> None:
         """Keep the means over runs; a theory with parameters fits them in `learn`."""
         self.curves = lines_by_spec(curves)
-        rows = {row["spec"]: {name: value for name, value in row.items() if name != "spec"} for row in specs.to_dict("records")}
+        rows = {row["spec"]: {str(name): value for name, value in row.items() if name != "spec"} for row in specs.to_dict("records")}
         self.specs = {spec: rows[spec] for spec in sorted(self.curves)}
         self.learn()
 

@@ -61,7 +61,9 @@ def find(name: str) -> Named:
     try:
         make = getattr(importlib.import_module(module), attribute)
     except ImportError as error:
-        raise LeaderboardError(f"theory {name}: the module {module} cannot be imported ({error}); install it, or put it on PYTHONPATH") from error
+        raise LeaderboardError(
+            f"theory {name}: the module {module} cannot be imported ({error}); install it, or put it on PYTHONPATH"
+        ) from error
     except AttributeError as error:
         raise LeaderboardError(f"theory {name}: {module} has no {attribute}; expected a class that makes a theory") from error
     if not callable(make) or not all(callable(getattr(make, part, None)) for part in ("fit", "forecast")):

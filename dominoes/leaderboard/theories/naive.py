@@ -53,7 +53,12 @@ class SmoothRegression(CurveTheory):
         self._distances = Distances(self.specs)
         names = sorted(self.specs)
         self._levels = sorted(
-            {(name, str(value)) for dials in self._distances.known.values() for name, value in dials.items() if name not in self._distances.columns}
+            {
+                (name, str(value))
+                for dials in self._distances.known.values()
+                for name, value in dials.items()
+                if name not in self._distances.columns
+            }
         )
         self._length, self._noise = 4.0, 0.1
         if not names:
@@ -104,7 +109,9 @@ class SmoothRegression(CurveTheory):
         names = sorted(self.curves)
         every = sorted({curve for name in names for curve in self.curves[name]})
         return {
-            curve: np.array([forward(curve[1], line[curve].at(steps), line[curve].n) for line in map(self.curves.__getitem__, names) if curve in line])
+            curve: np.array(
+                [forward(curve[1], line[curve].at(steps), line[curve].n) for line in map(self.curves.__getitem__, names) if curve in line]
+            )
             for curve in every
         }
 
@@ -113,7 +120,7 @@ class SmoothRegression(CurveTheory):
         # What does not vary among the known specs tells them nothing.
         numbers = [value for name, value in known.vector(spec).items() if known.columns[name][1] > 1e-12]
         alike = [float(str(spec.get(name)) == level) for name, level in self._levels]
-        return np.nan_to_num(np.array([*numbers, *alike]))
+        return np.asarray(np.nan_to_num(np.array([*numbers, *alike])))
 
     @staticmethod
     def _squares(one: FloatArray, other: FloatArray) -> FloatArray:

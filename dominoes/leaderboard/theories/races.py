@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -56,7 +57,7 @@ class Setting:
     reliable: bool
 
 
-def setting(specs: list[Dials], clock: float) -> Setting:
+def setting(specs: Sequence[Dials], clock: float) -> Setting:
     """The setting of several specs."""
     each = np.array([shares(spec) for spec in specs], dtype=float).reshape(-1, 3)
     reliability = np.array([[number(spec, f"reliability_{side}", 1.0) for side in SIDES] for spec in specs]).reshape(-1, 2)
@@ -127,10 +128,10 @@ class Race(CurveTheory):
             else:
                 h = math.log(end / begin)
                 weights = (begin, math.sqrt(begin * end), end)
-            one = weights[0] * self.rates(np.exp(u), p, where, k)
-            two = weights[1] * self.rates(np.exp(u + h / 2 * one), p, where, k)
-            three = weights[1] * self.rates(np.exp(u + h / 2 * two), p, where, k)
-            four = weights[2] * self.rates(np.exp(u + h * three), p, where, k)
+            one = weights[0] * self.rates(_strength(u), p, where, k)
+            two = weights[1] * self.rates(_strength(u + h / 2 * one), p, where, k)
+            three = weights[1] * self.rates(_strength(u + h / 2 * two), p, where, k)
+            four = weights[2] * self.rates(_strength(u + h * three), p, where, k)
             # Where a trial parameter makes the equation stiff, a bounded step keeps the search finite.
             u = np.clip(u + np.clip(h / 6 * (one + 2 * (two + three) + four), -1.5, 1.5), -30, 5)
         return u
@@ -166,6 +167,9 @@ class Race(CurveTheory):
             misfit = np.moveaxis(misfit, 1, 0).reshape(len(theta), -1)
             return np.concatenate([misfit, 0.1 * theta[:, len(self.names) :]], axis=1)
 
+        def alone(theta: FloatArray) -> FloatArray:
+            return np.asarray(residuals(theta[None])[0])
+
         def jacobian(theta: FloatArray) -> FloatArray:
             moved = theta + 1e-4 * np.eye(len(theta))
             inside = moved.diagonal() <= high
@@ -177,7 +181,7 @@ class Race(CurveTheory):
         low, high = np.concatenate([self.low, -room]), np.concatenate([self.high, room])
         begin = np.concatenate([self._guess(names), np.zeros(sum(extras))])
         begin = np.clip(begin, low + 1e-6, high - 1e-6)
-        fit = least_squares(lambda theta: residuals(theta[None])[0], begin, jacobian, bounds=(low, high), max_nfev=15, ftol=1e-4, xtol=1e-4)
+        fit = least_squares(alone, begin, jacobian, bounds=(low, high), max_nfev=15, ftol=1e-4, xtol=1e-4)
         self.parameters = fit.x[: len(self.names)]
         offsets = fit.x[len(self.names) :]
         tops = offsets[: extras[0]]
@@ -234,7 +238,9 @@ class Race(CurveTheory):
         for kind, margin in (("top", margins[0]), ("bottom", margins[1]), ("both", margins[0] + margins[1])):
             found[kind, "accuracy"] = evidence.accuracy_of_margin(margin, K)
             found[kind, "loss"] = self.loss(kind, found[kind, "accuracy"], K)
-        for metric, share in zip(("agree_top", "agree_bottom", "neither"), evidence.margin_conflict(*margins, K), strict=True):
+        for metric, share in zip(
+            ("agree_top", "agree_bottom", "neither"), evidence.margin_conflict(margins[0], margins[1], K), strict=True
+        ):
             found["conflict", metric] = share
         return found
 
@@ -257,6 +263,11 @@ class Race(CurveTheory):
     def _offset(self, side: int, spec: Dials) -> float:
         known = self.offsets[side]
         return known.get(_condition(spec, SIDES[side]), float(np.mean(list(known.values()))) if known else 0.0)
+
+
+def _strength(log_s: FloatArray) -> FloatArray:
+    # A trial slope may point anywhere; the search has only to stay finite.
+    return np.exp(np.clip(log_s, -30, 5))
 
 
 def _condition(spec: Dials, side: str) -> str:
@@ -318,7 +329,7 @@ class MarginRace(Race):
         c: 0, 1 or None (free).
     """
 
-    names = ("ln k top", "ln k bottom", "ln s0", "q", "ln g top", "ln g bottom", "c")
+    names: tuple[str, ...] = ("ln k top", "ln k bottom", "ln s0", "q", "ln g top", "ln g bottom", "c")
     start = np.array([-1.0, -3.0, math.log(0.05), 0.8, 0.0, 0.0, 0.5])
     low = np.array([-12.0, -12.0, math.log(1e-4), 0.0, math.log(0.1), math.log(0.1), 0.0])
     high = np.array([4.0, 4.0, math.log(0.7), 2.0, math.log(1.5), math.log(1.5), 1.5])
@@ -326,7 +337,7 @@ class MarginRace(Race):
     def __init__(self, c: float | None = None):
         self.c = c
         if c is not None:
-            self.names, self.start, self.low, self.high = (each[:-1] for each in (self.names, self.start, self.low, self.high))
+            self.names, self.start, self.low, self.high = self.names[:-1], self.start[:-1], self.low[:-1], self.high[:-1]
         super().__init__()
 
     def initial(self, p: FloatArray) -> FloatArray:

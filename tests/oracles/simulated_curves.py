@@ -70,10 +70,16 @@ def table(
                     agree = {side: values / over for side, values in agree.items()}
                 pieces.append(
                     pd.DataFrame(
-                        {"run": f"{seed}-{place:03d}-{run}", "seed": run, "step": steps.astype(int), "epoch": steps / 94, "samples": steps * 64}
+                        {
+                            "run": f"{seed}-{place:03d}-{run}",
+                            "seed": run,
+                            "step": steps.astype(int),
+                            "epoch": steps / 94,
+                            "samples": steps * 64,
+                        }
                         | {"split": "test", "kind": kind, "n": n, "loss": moved.get((kind, "loss"), np.full(len(steps), math.log(K)))}
                         | {"accuracy": accuracy, "agree_top": agree["top"], "agree_bottom": agree["bottom"]}
-                        | {name: value for name, value in spec.items()}
+                        | dict(spec)
                         | {"deal_seed": run if deals else 0}
                     )
                 )
