@@ -14,6 +14,7 @@ import click
 
 from dominoes.cli.dataset import build, export, preview, solve, verify
 from dominoes.cli.demo import demo
+from dominoes.cli.leaderboard import leaderboard
 from dominoes.cli.report import plot, report
 from dominoes.cli.simplicity import simplicity
 from dominoes.cli.sweep import sweep
@@ -60,5 +61,5 @@ def main() -> None:
     """
 
 
-for command in (solve, build, verify, preview, export, train, simplicity, toy, fit, compare, sweep, plot, report, demo):
+for command in (solve, build, verify, preview, export, train, simplicity, toy, fit, compare, leaderboard, sweep, plot, report, demo):
     main.add_command(command)

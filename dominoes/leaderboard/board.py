@@ -243,6 +243,23 @@ def read(path: Path) -> pd.DataFrame:
     return table.assign(**{name: table[name].fillna("").astype(str) for name in _TEXT})
 
 
+def write_forecasts(found: Board, path: Path) -> None:
+    """The forecasts of all theories of a board as one Parquet file, with the column `theory`. Raises OutputError."""
+    buffer = io.BytesIO()
+    tables = [each.table.assign(theory=name) for name, each in found.answers.items() if len(each.table)]
+    pd.concat(tables, ignore_index=True).to_parquet(buffer, index=False, compression="zstd")
+    files.write(path, buffer.getvalue())
+
+
+def read_forecasts(path: Path) -> dict[str, pd.DataFrame]:
+    """theory -> its forecasts, as `write_forecasts` left them. Raises LeaderboardError."""
+    try:
+        table = pd.read_parquet(path)
+        return {str(name): rows for name, rows in table.groupby("theory", sort=False)}
+    except (OSError, ValueError, KeyError) as error:
+        raise LeaderboardError(f"{path} holds no forecasts ({error}); expected those of 'dominoes leaderboard run --forecasts'") from error
+
+
 def shown(table: pd.DataFrame) -> str:
     """The board for a person: theories in rows, the best first, skill with its interval in the columns of the tasks."""
     from tabulate import tabulate

@@ -23,8 +23,8 @@ CURVES, RUNS, MANIFEST = "curves.parquet", "runs.parquet", "edition.json"
 FORMAT = 1
 _VALUES = ("accuracy", "loss", "agree_top", "agree_bottom")
 _OF_CURVES = ("run", "seed", "step", "epoch", "samples", "split", "kind", "n", "loss", "accuracy", "agree_top", "agree_bottom")
-# What tells runs of one spec apart; everything else that is not of the curves is a dial.
-_OF_RUNS = ("deal_seed", "probe_seed")
+# What tells runs of one spec apart, or says how they were measured; everything else that is not of the curves is a dial.
+_OF_RUNS = ("deal_seed", "probe_seed", "measurements", "probe")
 OF_RUNS = ("run", "spec", "study", "held_out", "seed", "deal", "pictures")
 # Follow from the prevalences and D, which say them already.
 DERIVED = ("empty", "ratio")
