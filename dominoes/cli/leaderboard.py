@@ -20,7 +20,7 @@ _edition = click.option(
     "--edition",
     "name",
     metavar="NAME|DIR",
-    help="Frozen curves that come with the package, or a folder.  [default: the newest of the package]",
+    help="Frozen curves: of the package, or a folder.  [default: the newest of the package]",
 )
 _seed = click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the bootstrap.")
 

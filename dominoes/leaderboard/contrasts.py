@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dominoes.leaderboard import covariance, tasks
 from dominoes.leaderboard.edition import Edition, SpecRuns
 from dominoes.leaderboard.scale import FloatArray, backward, forward
-from dominoes.leaderboard.score import Cell
+from dominoes.leaderboard.score import Cell, residuals
 from dominoes.leaderboard.tasks import Contrast
 from dominoes.leaderboard.windows import WINDOWS, window
 
@@ -71,8 +71,7 @@ def ceiling(target: Difference) -> Cell | None:
     count = len(target.units)
     if count < 2:
         return None
-    residuals = (target.units - target.units.mean(axis=0)) / np.sqrt(count - 1)
-    each = -(np.log(2 * np.pi * target.variance) + (residuals**2 + target.deal) / target.variance).sum(axis=1) / 4
+    each = -(np.log(2 * np.pi * target.variance) + (residuals(target.units) ** 2 + target.deal) / target.variance).sum(axis=1) / 4
     return Cell(float(each.mean()), each - each.mean())
 
 

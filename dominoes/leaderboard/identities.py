@@ -59,7 +59,10 @@ def of_forecast(forecast: object, asked: pd.DataFrame, classes: int) -> FloatArr
     found = _aligned(forecast[columns], asked)
     if isinstance(found, str):
         return found
-    numbers = found[columns[len(ASKED) :]].apply(pd.to_numeric, errors="coerce").astype(float)
+    try:
+        numbers = found[columns[len(ASKED) :]].apply(pd.to_numeric, errors="coerce").astype(float)
+    except (TypeError, ValueError) as error:
+        return f"the forecast holds something else than numbers ({error}); expected a number in every row of mean, q05 and q95"
     if wrong := _wrong_numbers(found, numbers):
         return wrong
     mean = numbers["mean"].to_numpy()

@@ -121,11 +121,16 @@ def ceiling(target: Measured) -> Cell | None:
         at = target.parts[curve, number]
         units = target.targets[curve][2][:, at]
         inverse, log_det = target.normals[curve, number]
-        residuals = (units - units.mean(axis=0)) / np.sqrt(count - 1)
+        off = residuals(units)
         # Runs of one deal do not show how far another deal would lie: that part is known from its covariance alone.
         unseen = float((inverse * target.covariances[curve][1][np.ix_(at, at)]).sum())
-        each -= weight * (log_det + ((residuals @ inverse) * residuals).sum(axis=1) + unseen) / (2 * len(at))
+        each -= weight * (log_det + ((off @ inverse) * off).sum(axis=1) + unseen) / (2 * len(at))
     return Cell(float(each.mean()), each - each.mean())
+
+
+def residuals(units: FloatArray) -> FloatArray:
+    """(U, T) residuals with the covariance of the mean over units: each unit against the mean of the others, times √(U − 1)/U."""
+    return np.asarray((units - units.mean(axis=0)) / np.sqrt(len(units) - 1))
 
 
 def _units(target: Measured) -> int:
