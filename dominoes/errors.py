@@ -42,3 +42,7 @@ class FitError(DominoesError):
 
 class RegistryError(DominoesError):
     """A name answers to nothing, to two things, or to code that cannot be imported, called or trusted."""
+
+
+class LeaderboardError(DominoesError):
+    """An edition, a theory, an entry or a board cannot be used as it is."""

@@ -14,6 +14,7 @@ import click
 
 from dominoes.cli.dataset import build, export, preview, solve, verify
 from dominoes.cli.demo import demo
+from dominoes.cli.leaderboard import leaderboard
 from dominoes.cli.names import check_model, list_
 from dominoes.cli.report import plot, report
 from dominoes.cli.simplicity import simplicity
@@ -61,5 +62,9 @@ def main() -> None:
     """
 
 
-for command in (solve, build, verify, preview, export, train, simplicity, toy, fit, compare, sweep, plot, report, list_, check_model, demo):
+_COMMANDS = (
+    *(solve, build, verify, preview, export, train, simplicity, toy, fit, compare, leaderboard),
+    *(sweep, plot, report, list_, check_model, demo),
+)
+for command in _COMMANDS:
     main.add_command(command)

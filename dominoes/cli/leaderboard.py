@@ -1,0 +1,228 @@
+"""The commands of the leaderboard: which theory predicts what a network learns?"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dominoes.cli import options
+from dominoes.errors import LeaderboardError
+
+if TYPE_CHECKING:
+    from dominoes.leaderboard.entry import Entry
+
+TASKS = ("doubles", "conflicts", "neighbours", "beyond", "transfer", "competition", "ahead")
+_tasks = click.option("--task", "chosen", multiple=True, type=click.Choice(TASKS), help="Only this task; repeatable.  [default: all]")
+_edition = click.option(
+    "--edition",
+    "name",
+    metavar="NAME|DIR",
+    help="Frozen curves: of the package, or a folder.  [default: the newest of the package]",
+)
+_seed = click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the bootstrap.")
+
+
+@click.group()
+def leaderboard() -> None:
+    """Which theory predicts what a network learns: tasks on frozen curves, forecasts, scores.
+
+    Skill is 0 for copying the nearest spec and 1 for what other seeds and deals of the same spec predict.
+    """
+
+
+@leaderboard.command()
+@click.option(
+    "--theory", "names", multiple=True, metavar="NAME|module:attr", help="Only this theory; repeatable.  [default: all that are built in]"
+)
+@_tasks
+@_edition
+@_seed
+@click.option("--forecasts", type=options.PATH, help="Keep the forecasts of all theories there (.parquet), for 'show --curves'.")
+@options.out("Board to write (.csv, .parquet or .json).")
+def run(names: tuple[str, ...], chosen: tuple[str, ...], name: str | None, seed: int, forecasts: Path | None, out: Path) -> None:
+    """Ask theories about an edition and score them."""
+    from tqdm import tqdm
+
+    from dominoes.leaderboard import board, collecting
+    from dominoes.leaderboard.theories import catalogue
+
+    theories = [catalogue.find(each) for each in dict.fromkeys(names or catalogue.BUILT_IN)]
+    edition = collecting.edition(name)
+    with tqdm(total=len(theories) + 1, unit="theory", disable=None, file=sys.stderr) as bar:
+
+        def watch(name: str) -> None:
+            bar.set_postfix_str(name)
+            bar.update(1)
+
+        found = board.run(
+            {each.name: each.make for each in theories}, edition, chosen or TASKS,
+            provenance={each.name: each.provenance for each in theories}, seed=seed, watch=watch,
+        )  # fmt: skip
+    board.write(found.table, out)
+    if forecasts is not None:
+        board.write_forecasts(found, forecasts)
+    click.echo(board.shown(found.table))
+
+
+@leaderboard.command()
+@click.argument("path", metavar="BOARD", type=options.PATH)
+@click.option("--plot", type=options.PATH, help="Heat map of skill by theory and task to write (.png, .svg, .pdf).")
+@click.option("--curves", type=options.PATH, help="Folder for a figure of measured against forecast curves for each task.")
+@click.option("--forecasts", type=options.PATH, help="With --curves: the forecasts that 'run --forecasts' kept.")
+@_edition
+def show(path: Path, plot: Path | None, curves: Path | None, forecasts: Path | None, name: str | None) -> None:
+    """Print a board as a table, and draw it."""
+    from dominoes.leaderboard import board, collecting
+
+    table = board.read(path)
+    if (curves is None) != (forecasts is None):
+        raise LeaderboardError("--curves draws what --forecasts holds; pass both, or neither")
+    click.echo(board.shown(table))
+    if plot is not None:
+        from dominoes.leaderboard import figure
+
+        figure.heat_map(table, plot)
+        click.echo(str(plot))
+    if curves is not None and forecasts is not None:
+        from dominoes.leaderboard import figure
+
+        answers = board.read_forecasts(forecasts)
+        edition = collecting.edition(name)
+        for task in TASKS:
+            if any((each["task"] == task).any() for each in answers.values()):
+                figure.forecasts(edition, answers, task, curves / f"{task}.png")
+                click.echo(str(curves / f"{task}.png"))
+
+
+@leaderboard.command()
+@click.argument("results", nargs=-1, required=True, type=options.PATH)
+@click.option("--name", help="Name of the edition.  [default: that of its folder]")
+@click.option("--held-out", multiple=True, metavar="STUDY", help="A study that nothing is fitted to (task transfer); repeatable.")
+@click.option("--classes", default=10, show_default=True, type=click.IntRange(min=2), help="K.")
+@options.out("Folder of the edition.")
+@options.force
+def edition(results: tuple[Path, ...], name: str | None, held_out: tuple[str, ...], classes: int, out: Path, force: bool) -> None:
+    """Freeze the curves of RESULTS (results folders, or exported tables; one study each) as an edition."""
+    from dominoes.leaderboard import collecting
+    from dominoes.leaderboard import edition as editions
+
+    names = [collecting.study_name(path) for path in results]
+    if len(set(names)) < len(names):
+        raise LeaderboardError(f"two of the studies are called alike ({', '.join(names)}); a study is called like its folder, rename one")
+    made = editions.make(
+        {study: collecting.curves(path) for study, path in zip(names, results, strict=True)},
+        name or out.resolve().name, held_out=held_out, classes=classes,
+    )  # fmt: skip
+    editions.write(made, out, force=force)
+    for note in made.notes:
+        click.echo(f"Note: {note}", err=True)
+    size = sum(file.stat().st_size for file in out.iterdir())
+    click.echo(f"{out}: {len(made.specs)} specs, {len(made.runs)} runs, {size / 1e6:.1f} MB, digest {made.digest}")
+
+
+@leaderboard.command()
+@click.argument("theory", metavar="NAME|module:attr")
+@_tasks
+@_edition
+@options.out("Folder of the entry.")
+@options.force
+def freeze(theory: str, chosen: tuple[str, ...], name: str | None, out: Path, force: bool) -> None:
+    """Keep a theory's forecasts, with the versions of evaluator and edition, as an entry."""
+    from dominoes.leaderboard import collecting, entry
+
+    made = entry.freeze(theory, collecting.edition(name), out, chosen or TASKS, force=force)
+    for task, sentence in made.answers.failures.items():
+        click.echo(f"Note: no forecasts in {task}: {sentence}", err=True)
+    click.echo(
+        f"{out}: {len(made.answers.table)} forecasts of {theory}, edition {made.edition} ({made.digest}), evaluator {made.evaluator}"
+    )
+
+
+@leaderboard.command()
+@click.argument("entries", nargs=-1, required=True, type=options.PATH)
+@_edition
+@_seed
+@options.out("Board to write (.csv, .parquet or .json).")
+def score(entries: tuple[Path, ...], name: str | None, seed: int, out: Path) -> None:
+    """Score frozen ENTRIES by the forecasts in them; their code is not run."""
+    from dominoes.leaderboard import board, collecting, entry
+
+    found = entry.score(_entries(entries), collecting.edition(name), seed=seed)
+    board.write(found.table, out)
+    click.echo(board.shown(found.table))
+
+
+def _entries(paths: tuple[Path, ...]) -> dict[str, Entry]:
+    from dominoes.leaderboard import entry
+
+    found = [entry.read(path) for path in paths]
+    names = [each.theory for each in found]
+    if len(set(names)) < len(names):
+        raise LeaderboardError(f"two entries are of one theory ({', '.join(names)}); score each on a board of its own")
+    return dict(zip(names, found, strict=True))
+
+
+@leaderboard.command()
+@click.argument("entries", nargs=-1, required=True, type=options.PATH)
+@click.option("--seed", required=True, type=click.IntRange(min=0), help="Seed of the specs; the same seed deals the same.")
+@click.option("--specs", default=16, show_default=True, type=click.IntRange(min=1), help="Specs to draw.")
+@click.option("--seeds", default=6, show_default=True, type=click.IntRange(min=1), help="Runs of each spec, dealt anew for each.")
+@click.option("--n", default=6000, show_default=True, type=click.IntRange(min=1), help="Dominoes.")
+@click.option("--epochs", default=4, show_default=True, type=click.IntRange(min=1), help="Passes over the dataset.")
+@click.option("--probe", default=500, show_default=True, type=click.IntRange(min=1), help="Test dominoes of each kind.")
+@click.option("--top", default="mnist", show_default=True, metavar="SOURCE", help="Source of the top half.")
+@click.option("--bottom", default="cifar10", show_default=True, metavar="SOURCE", help="Source of the bottom half.")
+@click.option("--workers", type=click.IntRange(min=1), help="Runs at once.  [default: one for each core, or GPU]")
+@_edition
+@options.device()
+@options.data
+@options.download
+@options.out("Folder for the runs (runs/) and the board (board.csv); finished runs in it are kept.")
+def fresh(
+    entries: tuple[Path, ...],
+    seed: int,
+    specs: int,
+    seeds: int,
+    n: int,
+    epochs: int,
+    probe: int,
+    top: str,
+    bottom: str,
+    workers: int | None,
+    name: str | None,
+    device: str,
+    data: Path | None,
+    download: bool,
+    out: Path,
+) -> None:
+    """Deal and run held-out specs that nobody has seen, and score frozen ENTRIES on them.
+
+    The theories of the entries are fitted to the edition that they were frozen for; an entry whose code has changed since is refused.
+    """
+    from tqdm import tqdm
+
+    from dominoes.leaderboard import board, collecting
+    from dominoes.leaderboard import fresh as fresh_specs
+    from dominoes.runs import sweeping
+    from dominoes.runs.engines.protocol import WorkerSetting
+
+    known, read = collecting.edition(name), _entries(entries)
+    fresh_specs.check(read, known)
+    dataset = fresh_specs.DATASET.model_copy(update={"n": n, "top": top, "bottom": bottom})
+    training = fresh_specs.TRAINING.model_copy(update={"epochs": epochs, "probe": probe})
+    drawn = fresh_specs.sweep(seed, specs, seeds, dataset, training)
+    setting = WorkerSetting(out.resolve(), device, data.resolve() if data else None, download)
+    ready = sweeping.prepare(drawn, setting, where=drawn.name)
+    engine = sweeping.on_this_machine(setting, workers)
+    failed = 0
+    for report in tqdm(ready.launch(engine), total=len(ready.missing), unit="run", disable=None, file=sys.stderr):
+        failed += report.state == "failed"
+    if failed:
+        click.echo(f"{failed} runs failed; the reasons are in {out}/runs/ID/FAILED, the same command runs them again", err=True)
+        sys.exit(1)
+    found = fresh_specs.score(read, known, out, drawn.name)
+    board.write(found.table, out / "board.csv")
+    click.echo(board.shown(found.table))

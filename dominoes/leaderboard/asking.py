@@ -1,0 +1,167 @@
+"""Asking theories: fit, forecast, check. What a theory is handed is a copy of what the task gives, and nothing else."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from dominoes.leaderboard import identities, tasks
+from dominoes.leaderboard.edition import Edition
+from dominoes.leaderboard.protocol import ASKED, BANDS, Theory
+from dominoes.leaderboard.scale import FloatArray
+from dominoes.leaderboard.tasks import TASKS, Fold, Question
+
+FORECASTS = ("task", "fold", "study", "spec", *ASKED, "mean", *BANDS)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one theory answered.
+
+    Attributes:
+        table: columns FORECASTS, one row per asked (kind, metric, step).
+        failures: task -> the sentence that says why the theory has no score there.
+        seconds: task -> CPU seconds of its fits and of its forecasts; a fit that several tasks share counts in each.
+    """
+
+    table: pd.DataFrame
+    failures: dict[str, str]
+    seconds: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question with its tables, made once for all theories: each is handed copies."""
+
+    question: Question
+    dials: dict[str, object]
+    given: pd.DataFrame
+    asked: pd.DataFrame
+
+
+# task -> (fold, question, forecast (rows, 3)).
+Pieces = dict[str, list[tuple[str, Asked, FloatArray]]]
+
+
+def prepare(edition: Edition, chosen: Sequence[str] = TASKS) -> list[tuple[Fold, tuple[Asked, ...]]]:
+    """All folds of the chosen tasks with the tables of their questions."""
+    return [
+        (
+            fold,
+            tuple(
+                Asked(each, tasks.dials(edition, each.key), tasks.given_table(edition, each), tasks.asked_table(edition, each))
+                for each in fold.questions
+            ),
+        )
+        for fold in tasks.folds(edition, chosen)
+    ]
+
+
+def ask(
+    make: Callable[[], Theory],
+    edition: Edition,
+    chosen: Sequence[str] = TASKS,
+    prepared: Sequence[tuple[Fold, tuple[Asked, ...]]] | None = None,
+) -> Answers:
+    """Forecasts of one theory for all questions of the chosen tasks.
+
+    Every fold has an instance of its own, every question a copy of it: nothing that one question shows is left for another. A task in
+    which anything goes wrong (an exception, a broken identity) has no forecasts but a sentence; the other tasks stand. The first fold is
+    asked again at the end: a theory whose answers have changed keeps what it was shown elsewhere, and has no forecasts at all.
+    """
+    pieces: Pieces = {task: [] for task in chosen}
+    failures: dict[str, str] = {}
+    seconds = {task: np.zeros(2) for task in chosen}
+    folds = prepare(edition, chosen) if prepared is None else prepared
+    for fold, questions in folds:
+        _ask_fold(make, edition, fold, questions, pieces, failures, seconds)
+    if len(folds) > 1 and (changed := _replayed(make, edition, *folds[0], pieces, failures)):
+        failures |= dict.fromkeys(chosen, changed)
+    whole = _table([piece for task, found in pieces.items() if task not in failures for piece in found])
+    return Answers(whole, failures, {task: (float(both[0]), float(both[1])) for task, both in seconds.items()})
+
+
+def _ask_fold(
+    make: Callable[[], Theory],
+    edition: Edition,
+    fold: Fold,
+    questions: Sequence[Asked],
+    pieces: Pieces,
+    failures: dict[str, str],
+    seconds: dict[str, np.ndarray],
+) -> None:
+    asked = {question.task for question in fold.questions}
+    curves, specs = tasks.fit_tables(edition, fold)
+    begun = time.process_time()
+    try:
+        theory = make()
+        theory.fit(curves, specs)
+    except Exception as error:  # a theory may be anyone's: whatever it raises is its own failure
+        failures |= {task: f"{_said(error)} in fit" for task in asked if task not in failures}
+        return
+    spent = time.process_time() - begun
+    for task in asked:
+        seconds[task][0] += spent
+    for each in questions:
+        question = each.question
+        if question.task in failures:
+            continue
+        begun = time.process_time()
+        answer = _answer(theory, each, edition.classes)
+        seconds[question.task][1] += time.process_time() - begun
+        if isinstance(answer, str):
+            failures[question.task] = answer
+            continue
+        pieces[question.task].append((fold.name, each, answer))
+
+
+def _table(pieces: Sequence[tuple[str, Asked, FloatArray]]) -> pd.DataFrame:
+    if not pieces:
+        return pd.DataFrame(columns=list(FORECASTS))
+    lengths = [len(values) for *_, values in pieces]
+    heads = [(each.question.task, fold, *each.question.key) for fold, each, _ in pieces]
+    table = pd.DataFrame(heads, columns=list(FORECASTS[:4])).loc[np.repeat(np.arange(len(pieces)), lengths)].reset_index(drop=True)
+    asked = pd.concat([each.asked for _, each, _ in pieces], ignore_index=True)
+    values = np.concatenate([values for *_, values in pieces])
+    return pd.concat([table, asked, pd.DataFrame(values, columns=list(FORECASTS[-3:]))], axis=1)
+
+
+def _answer(theory: Theory, each: Asked, classes: int) -> FloatArray | str:
+    try:
+        forecast = copy.deepcopy(theory).forecast(dict(each.dials), each.given.copy(), each.asked.copy())
+    except Exception as error:  # as in fit
+        return f"{_said(error)} in forecast"
+    return identities.of_forecast(forecast, each.asked, classes)
+
+
+def _replayed(
+    make: Callable[[], Theory],
+    edition: Edition,
+    fold: Fold,
+    questions: Sequence[Asked],
+    pieces: Pieces,
+    failures: dict[str, str],
+) -> str:
+    again: Pieces = {task: [] for task in pieces}
+    late: dict[str, str] = {}
+    _ask_fold(make, edition, fold, questions, again, late, {task: np.zeros(2) for task in pieces})
+    for task, found in again.items():
+        if task in failures or not (found or task in late):
+            continue
+        before = [values for name, _, values in pieces[task] if name == fold.name]
+        same = (np.allclose(one, other, rtol=1e-6, atol=1e-8, equal_nan=True) for one, (*_, other) in zip(before, found, strict=False))
+        if task in late or len(before) != len(found) or not all(same):
+            return (
+                f"asked the same again at the end, it answers otherwise in {task}: it keeps what it saw of other specs, or draws at random"
+            )
+    return ""
+
+
+def _said(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

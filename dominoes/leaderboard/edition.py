@@ -1,0 +1,274 @@
+"""Editions: frozen curves that every theory is asked about, with the specs, seeds and deals of the runs that made them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dominoes import __version__, files
+from dominoes.errors import LeaderboardError
+from dominoes.leaderboard import identities
+from dominoes.leaderboard.scale import METRICS, SIDES, FloatArray
+from dominoes.spec import DominoSpec, TrainSpec
+
+CURVES, RUNS, MANIFEST = "curves.parquet", "runs.parquet", "edition.json"
+FORMAT = 1
+_VALUES = ("accuracy", "loss", "agree_top", "agree_bottom")
+_OF_CURVES = ("run", "seed", "step", "epoch", "samples", "split", "kind", "n", "loss", "accuracy", "agree_top", "agree_bottom")
+# What tells runs of one spec apart, or says how they were measured; everything else that is not of the curves is a dial.
+_OF_RUNS = ("deal_seed", "probe_seed", "measurements", "probe")
+OF_RUNS = ("run", "spec", "study", "held_out", "seed", "deal", "pictures")
+# Follow from the prevalences and D, which say them already.
+DERIVED = ("empty", "ratio")
+
+
+@dataclass(frozen=True)
+class SpecRuns:
+    """The runs of one spec of a study as rectangular arrays, at the steps that every run has.
+
+    Attributes:
+        steps: (T,) increasing, step 0 included. values: (kind, metric) -> (S, T). n: pictures of a probe.
+        deals, pictures: (S,) which deal a run was trained on, which probe it was measured on.
+    """
+
+    study: str
+    spec: str
+    dials: Mapping[str, Any]
+    runs: tuple[str, ...]
+    seeds: tuple[int, ...]
+    steps: FloatArray
+    values: Mapping[tuple[str, str], FloatArray]
+    n: float
+    deals: tuple[str, ...]
+    pictures: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Edition:
+    """Curves on the test probes, frozen.
+
+    Attributes:
+        name: of the edition. classes: K.
+        runs: one row a run: OF_RUNS, then the dials of its spec.
+        curves: one row a (run, kind) with list columns `step`, `n` and the values; 32-bit floats.
+        package: version of dominoes that made it. notes: what was left out, one sentence each.
+    """
+
+    name: str
+    classes: int
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    package: str
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the runs and every number of the curves, whatever file they lie in; first 16 hex digits."""
+        found = hashlib.sha256(f"{FORMAT} {self.classes}\n{self.runs.to_csv(index=False, lineterminator=chr(10))}".encode())
+        for row in self.curves.itertuples(index=False):
+            found.update(f"{row.run} {row.kind}\n".encode())
+            found.update(np.asarray(row.step, dtype="<i8").tobytes())
+            for name in ("n", *_VALUES):
+                found.update(np.asarray(getattr(row, name), dtype="<f4").tobytes())
+        return found.hexdigest()[:16]
+
+    @property
+    def dials(self) -> list[str]:
+        """Names of the dials."""
+        return [name for name in self.runs.columns if name not in OF_RUNS]
+
+    @cached_property
+    def specs(self) -> pd.DataFrame:
+        """One row a (study, spec): `study`, `spec`, `held_out` and the dials, with `classes`; sorted."""
+        columns = ["study", "spec", "held_out", *self.dials]
+        table = self.runs[columns].drop_duplicates(["study", "spec"]).sort_values(["study", "spec"], kind="stable")
+        return table.assign(classes=self.classes).reset_index(drop=True)
+
+    @cached_property
+    def tables(self) -> dict[tuple[str, str], pd.DataFrame]:
+        """(study, spec) -> its curves in long form: one row per (run, kind, step), columns of `protocol.GIVEN` after `spec`."""
+        lengths = self.curves["step"].map(len).to_numpy()
+        long = pd.DataFrame(
+            {name: np.repeat(self.curves[name].to_numpy(), lengths) for name in ("run", "kind")}
+            | {"step": np.concatenate([np.asarray(steps, dtype=np.int64) for steps in self.curves["step"]])}
+            | {name: np.concatenate([np.asarray(row, dtype=float) for row in self.curves[name]]) for name in ("n", *_VALUES)}
+        )
+        long["neither"] = np.where(long["kind"] == "conflict", np.clip(1 - long["agree_top"] - long["agree_bottom"], 0, 1), np.nan)
+        by_run = dict(iter(long.groupby("run", sort=False)))
+        found = {}
+        for (study, spec), rows in self.runs.groupby(["study", "spec"], sort=True):
+            table = pd.concat([by_run[run] for run in rows["run"]], ignore_index=True)
+            table.insert(0, "spec", str(spec))
+            found[str(study), str(spec)] = table
+        return found
+
+    @cached_property
+    def arrays(self) -> dict[tuple[str, str], SpecRuns]:
+        """(study, spec) -> its runs as arrays."""
+        found = {}
+        dials = {(row["study"], row["spec"]): {str(name): row[name] for name in row} for row in self.specs.to_dict("records")}
+        for (study, spec), rows in self.runs.groupby(["study", "spec"], sort=True):
+            key = (str(study), str(spec))
+            table = self.tables[key]
+            there = table.groupby("step")["run"].nunique()
+            steps = np.array(sorted(there.index[there == len(rows)]), dtype=float)
+            values = {}
+            for kind, metrics in METRICS.items():
+                of_kind = table[(table["kind"] == kind) & table["step"].isin(steps)]
+                for metric in metrics:
+                    wide = of_kind.pivot(index="run", columns="step", values=metric).reindex(index=list(rows["run"]), columns=steps)
+                    if wide.notna().to_numpy().all():
+                        values[kind, metric] = wide.to_numpy(float)
+            known = {name: value for name, value in dials[key].items() if name not in ("study", "spec", "held_out")}
+            found[key] = SpecRuns(
+                key[0], key[1], known, tuple(rows["run"]), tuple(int(seed) for seed in rows["seed"]), steps, values,
+                float(table["n"].mean()), tuple(rows["deal"]), tuple(rows["pictures"]),
+            )  # fmt: skip
+        return found
+
+
+def make(tables: Mapping[str, pd.DataFrame], name: str, *, held_out: Iterable[str] = (), classes: int = 10) -> Edition:
+    """An edition of studies.
+
+    Args:
+        tables: study -> its curves with the dials as further columns, as `dominoes sweep export` writes them. Rows of the split `test`
+            are used. Columns that only some studies have are filled with the defaults of the specs.
+        held_out: studies that nothing is fitted to; they are asked in the task `transfer` alone.
+        classes: K.
+
+    Raises LeaderboardError: no test curves, two runs of one name, or curves that break an identity (see `identities.of_curves`).
+    """
+    held = set(held_out)
+    if unknown := sorted(held - set(tables)):
+        raise LeaderboardError(f"held-out study {', '.join(unknown)} is not among the studies; expected one of {', '.join(tables)}")
+    runs, curves, notes = [], [], []
+    for study in sorted(tables):
+        each, its_curves, its_notes = _study(study, tables[study], study in held)
+        runs.append(each)
+        curves.append(its_curves)
+        notes += its_notes
+    table = _filled(pd.concat(runs, ignore_index=True))
+    dials = [column for column in table.columns if column not in OF_RUNS]
+    table.insert(1, "spec", [_spec_id({str(name): row[name] for name in row}) for row in table[dials].to_dict("records")])
+    table = table[[*OF_RUNS, *sorted(dials)]].sort_values(["study", "spec", "seed", "deal", "run"], kind="stable").reset_index(drop=True)
+    if (again := table["run"].duplicated()).any():
+        raise LeaderboardError(f"run {table.loc[again, 'run'].iloc[0]} is there twice; expected every run in one study alone")
+    edition = Edition(name, classes, table, pd.concat(curves, ignore_index=True).sort_values(["run", "kind"]).reset_index(drop=True),
+                      __version__, tuple(notes))  # fmt: skip
+    if found := identities.of_curves(edition.tables, classes):
+        raise LeaderboardError(f"{found[0]}{f' (and {len(found) - 1} more)' if len(found) > 1 else ''}")
+    return edition
+
+
+def _study(study: str, table: pd.DataFrame, held_out: bool) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    missing = [name for name in ("run", "step", "kind", "n", *_VALUES) if name not in table.columns]
+    if missing:
+        raise LeaderboardError(f"{study}: the column {', '.join(missing)} is missing; expected a table of 'dominoes sweep export'")
+    table = table[table["split"] == "test"] if "split" in table.columns else table
+    if not len(table):
+        raise LeaderboardError(f"{study}: there are no rows of split test; theories are asked about the test probes")
+    table = table.assign(run=table["run"].astype(str)).sort_values(["run", "kind", "step"], kind="stable")
+    last = table.groupby("run")["step"].max()
+    first = table.drop_duplicates("run").set_index("run")
+    dials = [name for name in table.columns if name not in (*_OF_CURVES, *_OF_RUNS)]
+    point = first[dials].astype(str).agg("|".join, axis=1) if dials else pd.Series("", index=first.index)
+    # A run that broke off would take its missing steps from all runs of its spec.
+    broken = sorted(last.index[last < last.groupby(point).transform("max")])
+    notes = [f"{study}: run {run} left out, it broke off at step {last[run]}" for run in broken]
+    table, first = table[~table["run"].isin(broken)], first.drop(index=broken)
+    runs = pd.DataFrame({"run": first.index, "study": study, "held_out": held_out})
+    runs["seed"] = first["seed"].to_numpy(np.int64) if "seed" in first else np.arange(len(first))
+    runs["deal"] = first["deal_seed"].astype(str).to_numpy() if "deal_seed" in first else "0"
+    runs["pictures"] = first["probe_seed"].astype(str).to_numpy() if "probe_seed" in first else "0"
+    for name in dials:
+        runs[name] = first[name].to_numpy()
+    after = table[table["step"] > 0]
+    if "samples" in table.columns and "batch" not in dials and len(after):
+        smallest = after.groupby("run").first()
+        ratio = (smallest["samples"] / smallest["step"]).reindex(first.index).to_numpy(float)
+        runs["batch"] = np.round(ratio).astype(int)
+    if "epoch" in table.columns and "epochs" not in dials:
+        longest = table.groupby("run")["epoch"].max()
+        runs["epochs"] = np.ceil(longest[first.index].to_numpy(float) - 1e-9).astype(int)
+    groups = table.groupby(["run", "kind"], sort=True)
+    curves = groups[["step"]].agg(list).reset_index()
+    for name in ("n", *_VALUES):
+        curves[name] = pd.Series([np.asarray(values, dtype=np.float32) for values in groups[name].agg(list)], dtype=object)
+    return runs, curves, notes
+
+
+def _filled(runs: pd.DataFrame) -> pd.DataFrame:
+    defaults: dict[str, Any] = TrainSpec().model_dump(mode="json") | {"labels": "balanced", "reuse": 1, "swap": 0}
+    defaults |= {f"source_{side}": getattr(DominoSpec(), side) for side in SIDES} | {f"transform_{side}": "none" for side in SIDES}
+    defaults |= {f"reliability_{side}": 1.0 for side in SIDES}
+    for name in runs.columns:
+        if name in defaults and runs[name].isna().any():
+            runs[name] = runs[name].where(runs[name].notna(), defaults[name]).infer_objects()
+    return runs
+
+
+def _spec_id(dials: Mapping[str, Any]) -> str:
+    plain = {name: (f"{value:.6g}" if isinstance(value, float) else str(value)) for name, value in dials.items() if name not in DERIVED}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def write(edition: Edition, out: Path, *, force: bool = False) -> None:
+    """Write an edition as a folder: curves.parquet, runs.parquet, edition.json. Raises OutputError; an old folder then stands as it was."""
+    with files.new_folder(out, force=force, ours=MANIFEST) as folder:
+        edition.curves.to_parquet(folder / CURVES, index=False, compression="zstd")
+        edition.runs.to_parquet(folder / RUNS, index=False, compression="zstd")
+        manifest = {
+            "format": FORMAT,
+            "name": edition.name,
+            "classes": edition.classes,
+            "package": edition.package,
+            "digest": edition.digest,
+            "files": {name: files.sha256(folder / name) for name in (CURVES, RUNS)},
+            "studies": {str(study): len(rows) for study, rows in edition.runs.groupby("study")},
+            "held_out": sorted(edition.runs.loc[edition.runs["held_out"], "study"].unique()),
+            "specs": len(edition.specs),
+            "notes": list(edition.notes),
+        }
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def read(folder: Path) -> Edition:
+    """Read an edition and check it against its digests. Raises LeaderboardError that names the file."""
+    folder = Path(folder)
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LeaderboardError(f"{folder} is no edition ({MANIFEST}: {error}); make one with 'dominoes leaderboard edition'") from error
+    if manifest.get("format") != FORMAT:
+        raise LeaderboardError(f"{folder} has format {manifest.get('format')}, expected {FORMAT}; update dominoes")
+    try:
+        for name, expected in manifest["files"].items():
+            if (got := files.sha256(folder / name)) != expected:
+                raise LeaderboardError(f"{folder / name} is not the file that was frozen (SHA-256 {got[:12]}, expected {expected[:12]})")
+        runs, curves = pd.read_parquet(folder / RUNS), pd.read_parquet(folder / CURVES)
+    except OSError as error:
+        raise LeaderboardError(f"{folder} cannot be read ({error}); expected {CURVES} and {RUNS}") from error
+    edition = Edition(manifest["name"], manifest["classes"], runs, curves, manifest["package"], tuple(manifest["notes"]))
+    if edition.digest != manifest["digest"]:
+        raise LeaderboardError(f"{folder} holds other curves than its manifest says ({edition.digest}, expected {manifest['digest']})")
+    return edition
+
+
+def joined(editions: Sequence[Edition], name: str) -> Edition:
+    """Several editions as one; the studies of the last stand as held out if it is marked so. Raises LeaderboardError on a run twice."""
+    runs = _filled(pd.concat([each.runs for each in editions], ignore_index=True))
+    if runs["run"].duplicated().any():
+        raise LeaderboardError(f"run {runs.loc[runs['run'].duplicated(), 'run'].iloc[0]} is in two editions; expected each in one")
+    if len({each.classes for each in editions}) > 1:
+        raise LeaderboardError("the editions differ in their number of classes; expected one number for all")
+    runs = runs.sort_values(["study", "spec", "seed", "deal", "run"], kind="stable").reset_index(drop=True)
+    curves = pd.concat([each.curves for each in editions], ignore_index=True).sort_values(["run", "kind"]).reset_index(drop=True)
+    return Edition(name, editions[0].classes, runs, curves, __version__, tuple(note for each in editions for note in each.notes))

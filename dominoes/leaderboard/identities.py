@@ -1,0 +1,110 @@
+"""What must hold of any curves and any forecasts, whoever made them; a number that breaks one of these comes from a broken evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from dominoes.leaderboard.protocol import ASKED, BANDS
+from dominoes.leaderboard.scale import FloatArray
+
+# Sums of shares, and forecasts of what is known: room for rounding, and for a mean over a finite probe.
+_SUM, _CONFLICT, _EMPTY = 1e-6, 1e-3, 0.03
+
+
+def of_curves(tables: Mapping[tuple[str, str], pd.DataFrame], classes: int) -> list[str]:
+    """Identities that measured curves break, one sentence each; tables by (study, spec) as in `Edition.tables`.
+
+    Shares lie in [0, 1] and losses are finite and not negative; the two shares of a conflict add up to at most 1; an empty domino is
+    answered by chance: its accuracy is 1/K but for the sampling of labels.
+    """
+    found = []
+    for (study, spec), table in tables.items():
+        where = f"{study}, spec {spec}"
+        for name in ("accuracy", "agree_top", "agree_bottom"):
+            values = table[name].to_numpy(float)
+            if ((values < 0) | (values > 1)).any():
+                found.append(f"{where}: {name} is {values[(values < 0) | (values > 1)][0]:g}, expected a share from 0 to 1")
+        if (~np.isfinite(table["loss"]) | (table["loss"] < 0)).any():
+            found.append(f"{where}: a loss is not a finite number of at least 0")
+        conflict = table[table["kind"] == "conflict"]
+        total = (conflict["agree_top"] + conflict["agree_bottom"]).to_numpy(float)
+        if (total > 1 + _SUM).any():
+            found.append(f"{where}: the shares of a conflict add up to {total.max():g}, expected at most 1")
+        empty = table[(table["kind"] == "empty") & table["accuracy"].notna()]
+        chance = 1 / classes
+        room = 5 * np.sqrt(chance * (1 - chance) / empty["n"].to_numpy(float)) + 1 / empty["n"].to_numpy(float)
+        off = np.abs(empty["accuracy"].to_numpy(float) - chance)
+        if (off > room).any():
+            found.append(f"{where}: accuracy on empty dominoes is {chance + off.max():.3f} or as far below, expected 1/K = {chance:g}")
+    return found
+
+
+def of_forecast(forecast: object, asked: pd.DataFrame, classes: int) -> FloatArray | str:
+    """The forecast (rows, 3) in the order of `asked`: mean, q05, q95 (NaN where not stated); or a sentence that says what is wrong.
+
+    Every asked row once, numbers finite, shares in [0, 1], losses not negative, q05 ≤ mean ≤ q95, the three shares of a conflict add
+    up to 1, empties at 1/K.
+    """
+    if not isinstance(forecast, pd.DataFrame):
+        return f"the forecast is a {type(forecast).__name__}, expected a table with the columns kind, metric, step, mean"
+    missing = [name for name in (*ASKED, "mean") if name not in forecast.columns]
+    if missing:
+        return f"the forecast has no column {', '.join(missing)}; expected kind, metric, step, mean and, if stated, q05 and q95"
+    columns = [*ASKED, "mean", *(name for name in BANDS if name in forecast.columns)]
+    if len(columns) == len(ASKED) + 2:
+        return "the forecast has one of q05 and q95; expected both or neither"
+    found = _aligned(forecast[columns], asked)
+    if isinstance(found, str):
+        return found
+    try:
+        numbers = found[columns[len(ASKED) :]].apply(pd.to_numeric, errors="coerce").astype(float)
+    except (TypeError, ValueError) as error:
+        return f"the forecast holds something else than numbers ({error}); expected a number in every row of mean, q05 and q95"
+    if wrong := _wrong_numbers(found, numbers):
+        return wrong
+    mean = numbers["mean"].to_numpy()
+    kind, metric = found["kind"].to_numpy(), found["metric"].to_numpy()
+    if (conflict := kind == "conflict").any():
+        steps, places = np.unique(found["step"].to_numpy()[conflict], return_inverse=True)
+        total = np.bincount(places, weights=mean[conflict], minlength=len(steps))
+        if np.abs(total - 1).max() > _CONFLICT:
+            return f"the forecast shares of a conflict add up to {total[np.abs(total - 1).argmax()]:.4f}, expected 1"
+    empty = (kind == "empty") & (metric == "accuracy")
+    off = np.abs(mean[empty] - 1 / classes)
+    if len(off) and off.max() > _EMPTY:
+        return f"the forecast accuracy on empty dominoes is {mean[empty][off.argmax()]:.3f}, expected 1/K = {1 / classes:g}"
+    bands = numbers[list(BANDS)].to_numpy() if BANDS[0] in numbers else np.full((len(mean), len(BANDS)), np.nan)
+    return np.column_stack([mean, bands])
+
+
+def _aligned(forecast: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame | str:
+    """The forecast's rows in the order of `asked`."""
+    if len(forecast) == len(asked) and forecast[list(ASKED)].reset_index(drop=True).equals(asked):
+        return forecast.reset_index(drop=True)
+    if forecast.duplicated(list(ASKED)).any():
+        return "the forecast has a row of kind, metric and step twice; expected each asked row once"
+    return asked.merge(forecast, on=list(ASKED), how="left", validate="one_to_one")
+
+
+def _wrong_numbers(found: pd.DataFrame, numbers: pd.DataFrame) -> str:
+    mean = numbers["mean"].to_numpy()
+    if (lost := ~np.isfinite(mean)).any():
+        row = found[lost].iloc[0]
+        return f"the forecast has no finite mean for {row['metric']} of {row['kind']} at step {row['step']} ({int(lost.sum())} such rows)"
+    values, shares = numbers.to_numpy(), (found["metric"] != "loss").to_numpy()
+    outside = (values < -_SUM).any(axis=1) | ((values > 1 + _SUM).any(axis=1) & shares)
+    if outside.any():
+        row = found[outside].iloc[0]
+        return (
+            f"the forecast of {row['metric']} of {row['kind']} at step {row['step']} is {values[outside][0].tolist()}; "
+            "expected shares from 0 to 1 and losses of at least 0"
+        )
+    if "q05" in numbers:
+        low, high = numbers["q05"].to_numpy(), numbers["q95"].to_numpy()
+        wrong = ~((low <= mean + _SUM) & (mean <= high + _SUM))
+        if wrong.any():
+            return f"the forecast has {int(wrong.sum())} rows with q05, mean and q95 out of order; expected q05 <= mean <= q95"
+    return ""

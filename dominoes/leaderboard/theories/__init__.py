@@ -1,0 +1,1 @@
+"""The built-in theories: one class each behind `dominoes.leaderboard.protocol.Theory`."""

@@ -1,0 +1,379 @@
+"""Races: two patterns are learned at once, and what one already answers no longer teaches the other.
+
+Time is counted in steps times the step's size (learning rate over 1 − momentum for SGD), relative to the fitted specs. Both races are read
+out through margins: a side alone is answered with a = 1 / (1 + (K − 1) e^(−m_i)), doubles with the sum of the margins, conflicts with
+softmax(m_t, m_b, 0 × (K − 2)). Losses follow accuracies as they did on the fitted specs (means in bins of accuracy, one curve a kind).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy.optimize import least_squares
+from scipy.special import logit
+
+from dominoes.leaderboard.scale import SIDES, FloatArray
+from dominoes.leaderboard.theories import evidence
+from dominoes.leaderboard.theories.base import (
+    Curve,
+    Curves,
+    CurveTheory,
+    Dials,
+    Line,
+    chance,
+    classes_of,
+    number,
+    shares,
+    shift_to,
+    whole,
+)
+
+# Length of an integration step in ln t.
+_STEP = 0.25
+# Bins of accuracy between which losses are interpolated.
+_BINS = 16
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The dials that a race knows, of N specs.
+
+    Attributes:
+        shown: (N, 2) A and C. both: (N, 1) D. alone: (N, 2) shares that show one side alone. reliability: (N, 2).
+        pace: (N, 1) size of a step relative to the fitted specs. reliable: whether every half is right.
+    """
+
+    shown: FloatArray
+    both: FloatArray
+    alone: FloatArray
+    reliability: FloatArray
+    pace: FloatArray
+    K: int
+    reliable: bool
+
+
+def setting(specs: Sequence[Dials], clock: float) -> Setting:
+    """The setting of several specs."""
+    each = np.array([shares(spec) for spec in specs], dtype=float).reshape(-1, 3)
+    reliability = np.array([[number(spec, f"reliability_{side}", 1.0) for side in SIDES] for spec in specs]).reshape(-1, 2)
+    pace = np.array([[step_size(spec)] for spec in specs]) / clock
+    shown, both = each[:, :2], each[:, 2:]
+    return Setting(shown, both, shown - both, reliability, pace, classes_of(specs[0]), bool((reliability == 1).all()))
+
+
+def step_size(spec: Dials) -> float:
+    """How far one step goes: lr / (1 − momentum) for SGD; Adam's steps do not grow with momentum."""
+    lr = number(spec, "lr", 0.01)
+    return lr / (1 - min(number(spec, "momentum", 0.9), 0.999)) if spec.get("optimizer", "sgd") == "sgd" else lr
+
+
+class Race(CurveTheory):
+    """A pair of coupled rate equations for the strengths (s_t, s_b), fitted to the one-sided curves of all specs.
+
+    Attributes:
+        names, start, low, high: of the parameters, on the scale on which they are fitted (logs of what is positive).
+        parameters: (P,) fitted. offsets: side -> its own conditions (source, transform, network, ...) -> what they add to ln k.
+    """
+
+    names: tuple[str, ...]
+    start: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parameters = self.start.copy()
+        self.clock = 1.0
+        self.offsets: tuple[dict[str, float], dict[str, float]] = ({}, {})
+        self.losses: dict[str, tuple[FloatArray, FloatArray]] = {}
+
+    @abstractmethod
+    def rates(self, s: FloatArray, p: FloatArray, where: Setting, k: FloatArray) -> FloatArray:
+        """d ln s / dt: s (B, N, 2) strengths, p (B, P) parameters, k (B, N, 2) speeds -> (B, N, 2)."""
+
+    @abstractmethod
+    def initial(self, p: FloatArray) -> FloatArray:
+        """(B,) the strength that both sides begin with."""
+
+    @abstractmethod
+    def margins(self, s: FloatArray, p: FloatArray) -> FloatArray:
+        """Margins of the sides alone on test pictures: (..., B, N, 2) from strengths."""
+
+    def simulate(self, p: FloatArray, where: Setting, extra: FloatArray, steps: FloatArray) -> FloatArray:
+        """Margins (T, B, N, 2) at the steps (T,) above 0, for parameters p (B, P) and ln k's further terms extra (B, N, 2).
+
+        Runge and Kutta's fourth order in ln t, on steps of at most _STEP.
+        """
+        k = np.exp(p[:, None, :2] + extra) * where.pace
+        u = np.log(np.broadcast_to(self.initial(p)[:, None, None], (len(p), len(where.shown), 2))).copy()
+        # From 0 to the first step in t, where ln t has no beginning; from there on in ln t.
+        u = self._advanced(u, p, where, k, [0.0, steps[0] / 2, steps[0]], math.inf)
+        found = np.empty((len(steps), *u.shape))
+        found[0] = u
+        for place in range(1, len(steps)):
+            count = max(1, math.ceil(math.log(steps[place] / steps[place - 1]) / _STEP))
+            found[place] = u = self._advanced(u, p, where, k, np.geomspace(steps[place - 1], steps[place], count + 1).tolist(), _STEP)
+        return self.margins(np.exp(found), p)
+
+    def _advanced(self, u: FloatArray, p: FloatArray, where: Setting, k: FloatArray, times: list[float], length: float) -> FloatArray:
+        """ln s after the last of the times: one step between each two, in t if `length` is infinite, else in ln t."""
+        for begin, end in pairwise(times):
+            if math.isinf(length):
+                h, weights = end - begin, (1.0, 1.0, 1.0)
+            else:
+                h = math.log(end / begin)
+                weights = (begin, math.sqrt(begin * end), end)
+            one = weights[0] * self.rates(_strength(u), p, where, k)
+            two = weights[1] * self.rates(_strength(u + h / 2 * one), p, where, k)
+            three = weights[1] * self.rates(_strength(u + h / 2 * two), p, where, k)
+            four = weights[2] * self.rates(_strength(u + h * three), p, where, k)
+            # Where a trial parameter makes the equation stiff, a bounded step keeps the search finite.
+            u = np.clip(u + np.clip(h / 6 * (one + 2 * (two + three) + four), -1.5, 1.5), -30, 5)
+        return u
+
+    def learn(self) -> None:
+        names = [name for name in self.specs if all((side, "accuracy") in self.curves[name] for side in SIDES)]
+        self._learn_losses()
+        if not names:
+            return
+        specs = [self.specs[name] for name in names]
+        self.clock = float(np.median([step_size(spec) for spec in specs]))
+        where = setting(specs, self.clock)
+        steps = _grid([self.curves[name]["top", "accuracy"] for name in names])
+        measured = [np.array([self.curves[name][side, "accuracy"].at(steps) for name in names]).T for side in SIDES]
+        wanted = _stable(np.stack(measured, axis=-1))
+        levels = [sorted({_condition(spec, side) for spec in specs}) for side in SIDES]
+        places = [[levels[side].index(_condition(spec, SIDES[side])) for spec in specs] for side in range(2)]
+        extras = [len(each) if len(each) > 1 else 0 for each in levels]
+
+        def extra(theta: FloatArray) -> FloatArray:
+            found = np.zeros((len(theta), len(specs), 2))
+            begin = len(self.names)
+            for side in range(2):
+                if extras[side]:
+                    found[:, :, side] = theta[:, begin : begin + extras[side]][:, places[side]]
+                    begin += extras[side]
+            return found
+
+        def residuals(theta: FloatArray) -> FloatArray:
+            """(B, R): misfits of variance-stabilised accuracies, and what holds the offsets to their mean."""
+            m = self.simulate(theta[:, : len(self.names)], where, extra(theta), steps)
+            misfit = _stable(evidence.accuracy_of_margin(m, where.K)) - wanted[:, None]
+            misfit = np.moveaxis(misfit, 1, 0).reshape(len(theta), -1)
+            return np.concatenate([misfit, 0.1 * theta[:, len(self.names) :]], axis=1)
+
+        def alone(theta: FloatArray) -> FloatArray:
+            return np.asarray(residuals(theta[None])[0])
+
+        def jacobian(theta: FloatArray) -> FloatArray:
+            moved = theta + 1e-4 * np.eye(len(theta))
+            inside = moved.diagonal() <= high
+            moved[~inside] -= 2e-4 * np.eye(len(theta))[~inside]
+            all_at_once = residuals(np.concatenate([theta[None], moved]))
+            return np.asarray(((all_at_once[1:] - all_at_once[0]) / np.where(inside, 1e-4, -1e-4)[:, None]).T)
+
+        room = np.full(sum(extras), 3.0)
+        low, high = np.concatenate([self.low, -room]), np.concatenate([self.high, room])
+        begin = np.concatenate([self._guess(names), np.zeros(sum(extras))])
+        begin = np.clip(begin, low + 1e-6, high - 1e-6)
+        fit = least_squares(alone, begin, jacobian, bounds=(low, high), max_nfev=15, ftol=1e-4, xtol=1e-4)
+        self.parameters = fit.x[: len(self.names)]
+        offsets = fit.x[len(self.names) :]
+        tops = offsets[: extras[0]]
+        self.offsets = (
+            dict(zip(levels[0], tops, strict=True)) if extras[0] else {},
+            dict(zip(levels[1], offsets[extras[0] :], strict=True)) if extras[1] else {},
+        )
+
+    def _guess(self, names: list[str]) -> FloatArray:
+        """The start, with speeds such that the onsets are about where they were measured."""
+        start = self.start.copy()
+        for place, side in enumerate(SIDES):
+            products = []
+            for name in names:
+                line = self.curves[name][side, "accuracy"]
+                half = (line.value.max() + line.value[0]) / 2
+                onset = float(line.step[int((line.value >= half).argmax())])
+                products.append(onset * number(self.specs[name], f"prevalence_{side}", 1.0) * step_size(self.specs[name]) / self.clock)
+            start[place] = self._speed(float(np.median(products)))
+        return start
+
+    def _speed(self, onset: float) -> float:
+        """ln k of a side whose onset, times its prevalence, is this."""
+        return math.log(3 / onset)
+
+    def _learn_losses(self) -> None:
+        for kind in (*SIDES, "both"):
+            x, y = [], []
+            for curves in self.curves.values():
+                if (kind, "accuracy") in curves and (kind, "loss") in curves:
+                    line = curves[kind, "accuracy"]
+                    x.append(logit(np.clip(line.value, 0.02, 1 - 0.5 / line.n)))
+                    y.append(np.log(np.maximum(curves[kind, "loss"].value, 1e-3)))
+            if x:
+                order = np.argsort(xs := np.concatenate(x), kind="stable")
+                bins = np.array_split(order, min(_BINS, len(order)))
+                ys = np.concatenate(y)
+                self.losses[kind] = (np.array([xs[each].mean() for each in bins]), np.array([ys[each].mean() for each in bins]))
+
+    def loss(self, kind: str, accuracy: FloatArray, K: int) -> FloatArray:
+        """Loss in nats from accuracy as measured on the fitted specs; "fires → sure, else uniform" where there were none."""
+        if kind not in self.losses:
+            return np.asarray((1 - accuracy) * K / (K - 1) * math.log(K))
+        return np.exp(np.interp(logit(np.clip(accuracy, 0.02, 1 - 1e-4)), *self.losses[kind]))
+
+    def predict(self, spec: Dials, given: dict[Curve, Line], steps: FloatArray) -> Curves:
+        K = classes_of(spec)
+        found = chance(spec, len(steps))
+        margins = self._margins(spec, given, steps)
+        n = max((line.n for line in given.values()), default=1000.0)
+        for place, side in enumerate(SIDES):
+            if whole(given, (side, "accuracy"), steps):
+                margins[place] = evidence.margin_of_accuracy(given[side, "accuracy"].at(steps), K, n)
+        for kind, margin in (("top", margins[0]), ("bottom", margins[1]), ("both", margins[0] + margins[1])):
+            found[kind, "accuracy"] = evidence.accuracy_of_margin(margin, K)
+            found[kind, "loss"] = self.loss(kind, found[kind, "accuracy"], K)
+        for metric, share in zip(
+            ("agree_top", "agree_bottom", "neither"), evidence.margin_conflict(margins[0], margins[1], K), strict=True
+        ):
+            found["conflict", metric] = share
+        return found
+
+    def _margins(self, spec: Dials, given: dict[Curve, Line], steps: FloatArray) -> list[FloatArray]:
+        """Margins of both sides; where the first steps are given, in the time that meets them best."""
+        where = setting([spec], self.clock)
+        extra = np.array([[[self._offset(side, spec) for side in range(2)]]])
+        wide = np.unique(np.concatenate([steps, np.geomspace(0.05, steps[-1] * 20, 60)]))
+        simulated = self.simulate(self.parameters[None], where, extra, wide)[:, 0, 0, :]
+        found = []
+        for place, side in enumerate(SIDES):
+            shift = 0.0
+            if (side, "accuracy") in given and given[side, "accuracy"].step[-1] < steps[0]:
+                first = given[side, "accuracy"]
+                base = Line("accuracy", wide, evidence.accuracy_of_margin(simulated[:, place], where.K), first.n)
+                shift = shift_to(first, base)
+            found.append(np.interp(np.log(steps) + shift, np.log(wide), simulated[:, place]))
+        return found
+
+    def _offset(self, side: int, spec: Dials) -> float:
+        known = self.offsets[side]
+        return known.get(_condition(spec, SIDES[side]), float(np.mean(list(known.values()))) if known else 0.0)
+
+
+def _strength(log_s: FloatArray) -> FloatArray:
+    # A trial slope may point anywhere; the search has only to stay finite.
+    return np.exp(np.clip(log_s, -30, 5))
+
+
+def _condition(spec: Dials, side: str) -> str:
+    """What changes how fast one side is learned, by name: its source and transform, the network, the place."""
+    parts = [str(spec[name]) for name in (f"source_{side}", f"transform_{side}", "model", "swap", "optimizer") if name in spec]
+    return " ".join(parts)
+
+
+def _stable(share: FloatArray) -> FloatArray:
+    """arcsin √a, on which a share's sampling error is the same everywhere."""
+    return np.arcsin(np.sqrt(np.clip(share, 0, 1)))
+
+
+def _grid(lines: list[Line]) -> FloatArray:
+    """At most 12 steps that all curves reach, even in ln t."""
+    last = min(line.step[-1] for line in lines)
+    first = max(line.step[0] for line in lines)
+    return np.unique(np.round(np.geomspace(first, last, 12)))
+
+
+class LinearRace(Race):
+    """The linear race, or explaining away: a gated deep linear network with one pathway a side.
+
+    ds_t/dt = (2/τ_t) s_t (A r_t − A s_t − D r_t r_b s_b), and likewise for the bottom with C; r_i = (K ρ_i − 1)/(K − 1). This is the mode
+    equation of Saxe, McClelland and Ganguli (2013, arXiv 1312.6120): τ du/dt = 2 u (s − u) for balanced layers, with the correlations of
+    each pathway and between pathways of the race reduction (Saxe, Sodhani and Lewallen 2022, arXiv 2207.10430): input–output
+    correlation A r_t, own variance A, overlap D r_t r_b. s = 1 reproduces the label alone. Departures: whitened classes, no depth beyond
+    two, margins m_i = β_i s_i as readout (a squared loss has no accuracy of its own). Parameters: τ_t, τ_b, s_0, β_t, β_b.
+    """
+
+    names = ("ln 2/tau top", "ln 2/tau bottom", "ln s0", "ln beta top", "ln beta bottom")
+    start = np.array([-1.0, -3.0, math.log(0.05), math.log(5.5), math.log(3.0)])
+    low = np.array([-12.0, -12.0, math.log(1e-6), math.log(0.2), math.log(0.2)])
+    high = np.array([4.0, 4.0, math.log(0.7), math.log(15.0), math.log(15.0)])
+
+    def initial(self, p: FloatArray) -> FloatArray:
+        return np.exp(p[:, 2])
+
+    def margins(self, s: FloatArray, p: FloatArray) -> FloatArray:
+        return np.asarray(s * np.exp(p[:, None, 3:5]))
+
+    def rates(self, s: FloatArray, p: FloatArray, where: Setting, k: FloatArray) -> FloatArray:
+        signal = (where.K * where.reliability - 1) / (where.K - 1)
+        overlap = where.both * signal[:, :1] * signal[:, 1:]
+        return np.asarray(k * (where.shown * (signal - s) - overlap * s[..., ::-1]))
+
+
+class MarginRace(Race):
+    """The margin race: margins grow by the share of dominoes that are not yet answered.
+
+    ds_i/dt = k_i s_i^q [f_i r(s_i) + D r(s_i + c s_j)], r(m) = (K − 1)/(K − 1 + e^m), f_i the share that shows side i alone. r is minus
+    the derivative of the cross-entropy by the margin. With c = 1 a double that one side answers teaches the other nothing, the
+    "implicit curriculum" by which gradient starvation (Pezeshki et al. 2021, arXiv 2011.09468) is explained there in the dual variables of
+    a kernel regime; c = 0 is no competition. Departure: that paper has coupled features of a linearised network, here each side is
+    one margin with a power q. With reliability, a wrong half pushes the other way with its share: see `_unreliable`. Margins on
+    test pictures are g_i s_i. Parameters: k_t, k_b, s_0, q, g_t, g_b and, if free, c.
+
+    Args:
+        c: 0, 1 or None (free).
+    """
+
+    names: tuple[str, ...] = ("ln k top", "ln k bottom", "ln s0", "q", "ln g top", "ln g bottom", "c")
+    start = np.array([-1.0, -3.0, math.log(0.05), 0.8, 0.0, 0.0, 0.5])
+    low = np.array([-12.0, -12.0, math.log(1e-4), 0.0, math.log(0.1), math.log(0.1), 0.0])
+    high = np.array([4.0, 4.0, math.log(0.7), 2.0, math.log(1.5), math.log(1.5), 1.5])
+
+    def __init__(self, c: float | None = None):
+        self.c = c
+        if c is not None:
+            self.names, self.start, self.low, self.high = self.names[:-1], self.start[:-1], self.low[:-1], self.high[:-1]
+        super().__init__()
+
+    def initial(self, p: FloatArray) -> FloatArray:
+        return np.exp(p[:, 2])
+
+    def margins(self, s: FloatArray, p: FloatArray) -> FloatArray:
+        return np.asarray(s * np.exp(p[:, None, 4:6]))
+
+    def rates(self, s: FloatArray, p: FloatArray, where: Setting, k: FloatArray) -> FloatArray:
+        K = where.K
+        c = p[:, 6][:, None, None] if self.c is None else self.c
+        # Larger margins are answered for certain, and their exponentials overflow.
+        s = np.minimum(s, 50.0)
+        other = c * s[..., ::-1]
+        if where.reliable:
+            e = np.exp(s)
+            drive = where.alone * (K - 1) / (K - 1 + e) + where.both * (K - 1) / (K - 1 + e * np.exp(other))
+        else:
+            drive = self._unreliable(s, other, where)
+        return np.asarray(k * s ** (p[:, 3][:, None, None] - 1) * drive)
+
+    @staticmethod
+    def _unreliable(s: FloatArray, other: FloatArray, where: Setting) -> FloatArray:
+        """Minus the derivative of the cross-entropy by s, over right and wrong halves.
+
+        Alone: ρ r(s) − (1 − ρ)(1 − r(s)), at rest where a = ρ. Doubles by the four cases: both right r(s + c s_j); this right, the other
+        wrong: 1 − softmax of its class; this wrong: minus the softmax of the class it shows, with the other's class the label's, another,
+        or (one in K − 1 of the double errors) the same.
+        """
+        K = where.K
+        own, mate = where.reliability, where.reliability[:, ::-1]
+        e, f = np.exp(s), np.exp(other)
+        r = (K - 1) / (K - 1 + e)
+        single = own * r - (1 - own) * (1 - r)
+        apart = e / (e + f + K - 2)
+        together = e * f / (e * f + K - 1)
+        double = own * (mate * (1 - together) + (1 - mate) * (1 - apart))
+        double = double - (1 - own) * (mate * apart + (1 - mate) * ((K - 2) / (K - 1) * apart + together / (K - 1)))
+        return np.asarray(where.alone * single + where.both * double)

@@ -1,0 +1,216 @@
+"""Asking: a theory sees what the task gives and no more, and one that goes wrong goes wrong alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+import simulated_curves
+from simulated_curves import Truth
+
+from dominoes.leaderboard import asking, board, tasks
+from dominoes.leaderboard import edition as editions
+from dominoes.leaderboard.edition import Edition
+from dominoes.leaderboard.protocol import ASKED, GIVEN, Theory
+from dominoes.leaderboard.theories.naive import CopyNearest
+
+SHARES = (0.1, 0.2, 0.4, 0.6, 0.9)
+
+
+@pytest.fixture(scope="module")
+def edition() -> Edition:
+    specs = [simulated_curves.dials(share) for share in SHARES]
+    held = simulated_curves.table([simulated_curves.dials(0.3, 0.7)], 4, seed=9)
+    return editions.make({"prevalence": simulated_curves.table(specs, 4), "later": held}, "e", held_out=["later"])
+
+
+class Spy(CopyNearest):
+    """Keeps what it is handed."""
+
+    fits: ClassVar[list[tuple[pd.DataFrame, pd.DataFrame]]] = []
+    forecasts: ClassVar[list[tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]]] = []
+
+    def fit(self, curves: pd.DataFrame, specs: pd.DataFrame) -> None:
+        self.fits.append((curves, specs))
+        super().fit(curves, specs)
+
+    def forecast(self, spec: Mapping[str, Any], given: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
+        self.forecasts.append((dict(spec), given, asked))
+        return super().forecast(spec, given, asked)
+
+
+def test_a_theory_sees_what_the_task_gives(edition: Edition) -> None:
+    """The tables of every question hold no asked curve, no name of a spec, study or run, and the fit has not seen the spec."""
+    Spy.fits.clear()
+    Spy.forecasts.clear()
+    asking.ask(Spy, edition)
+    names = {*edition.runs["run"], *edition.runs["spec"], *edition.runs["study"]}
+    for spec, given, asked in Spy.forecasts:
+        assert tuple(given.columns) == GIVEN
+        assert tuple(asked.columns) == ASKED
+        assert not {str(value) for value in spec.values()} & names
+        assert not set(given["run"]) & names
+        shown = set(zip(given["kind"], given["step"], strict=True))
+        assert not shown & set(zip(asked["kind"], asked["step"], strict=True))
+        assert (asked["step"] > 0).all()
+    for fold, (curves, specs) in zip([*tasks.folds(edition), tasks.folds(edition)[0]], Spy.fits, strict=True):
+        asked_specs = {question.key[1] for question in fold.questions}
+        assert not asked_specs & {*curves["spec"], *specs["spec"]}
+        assert not {"study", "held_out"} & {*curves.columns, *specs.columns}
+        if fold.name != "transfer":
+            assert "later" not in {key[0] for key in fold.fit}
+
+
+def test_what_each_task_gives(edition: Edition) -> None:
+    """Doubles and conflicts: one-sided and empty curves; ahead: the first half of log time; neighbours, beyond, transfer: nothing."""
+    found = {question.task: (fold, question) for fold in tasks.folds(edition) for question in fold.questions}
+    for task in ("doubles", "conflicts"):
+        assert set(tasks.given_table(edition, found[task][1])["kind"]) == {"top", "bottom", "empty"}
+    assert set(tasks.asked_table(edition, found["doubles"][1])["kind"]) == {"both"}
+    assert set(tasks.asked_table(edition, found["conflicts"][1])["metric"]) == {"agree_top", "agree_bottom", "neither"}
+    ahead = found["ahead"][1]
+    last, first = tasks.given_table(edition, ahead)["step"].max(), tasks.asked_table(edition, ahead)["step"].min()
+    assert last <= np.sqrt(376) < first
+    for task in ("neighbours", "beyond", "transfer"):
+        assert len(tasks.given_table(edition, found[task][1])) == 0
+    fold, _ = found["beyond"]
+    assert max(edition.arrays[key].dials["prevalence_top"] for key in fold.fit) <= 0.4
+    assert {edition.arrays[question.key].dials["prevalence_top"] for question in fold.questions} == {0.6, 0.9}
+    fold, question = found["transfer"]
+    assert question.key[0] == "later"
+    assert {key[0] for key in fold.fit} == {"prevalence"}
+
+
+def test_changing_the_tables_changes_nothing(edition: Edition) -> None:
+    """A theory that overwrites all that it is handed harms itself alone; the tables share no memory with the edition."""
+
+    class Vandal(CopyNearest):
+        def fit(self, curves: pd.DataFrame, specs: pd.DataFrame) -> None:
+            super().fit(curves, specs)
+            curves.loc[:, "accuracy"] = 0.0
+            specs.loc[:, "prevalence_top"] = 0.0
+
+        def forecast(self, spec: Mapping[str, Any], given: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
+            found = super().forecast(spec, given, asked)
+            given.loc[:, "accuracy"] = 0.0
+            asked.loc[:, "step"] = 0
+            return found
+
+    digest = edition.digest
+    theories: dict[str, Callable[[], Theory]] = {"vandal": Vandal, "copy": CopyNearest}
+    found = board.run(theories, edition, ("doubles", "neighbours")).table
+    assert (found["status"] == "").all()
+    assert found.loc[found["theory"] == "copy", "skill"].abs().max() < 1e-9
+    assert found.loc[found["theory"] == "vandal", "skill"].abs().max() < 1e-9
+    again = editions.Edition(edition.name, edition.classes, edition.runs, edition.curves, edition.package)
+    assert again.digest == digest
+
+
+def test_what_one_question_shows_is_not_there_in_another(edition: Edition) -> None:
+    """An instance that keeps what forecasts show it finds itself without that in the next: every question has a copy of its own."""
+
+    class Hoarder(CopyNearest):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: list[pd.DataFrame] = []
+
+        def forecast(self, spec: Mapping[str, Any], given: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
+            assert not self.seen
+            self.seen.append(given)
+            return super().forecast(spec, given, asked)
+
+    assert asking.ask(Hoarder, edition).failures == {}
+
+
+def test_memory_beyond_the_instance_is_found_out(edition: Edition) -> None:
+    """A theory that keeps the curves of other folds in its class, where the asked specs stand too, is refused as a whole."""
+
+    class Cheat(CopyNearest):
+        kept: ClassVar[dict[str, Any]] = {}
+
+        def fit(self, curves: pd.DataFrame, specs: pd.DataFrame) -> None:
+            super().fit(curves, specs)
+            self.kept |= {str(row["prevalence_top"]): self.curves[row["spec"]] for row in specs.to_dict("records")}
+
+        def predict(self, spec: Mapping[str, Any], given: Any, steps: Any) -> Any:
+            known = self.kept.get(str(spec["prevalence_top"]))
+            return super().predict(spec, given, steps) | ({curve: line.at(steps) for curve, line in known.items()} if known else {})
+
+    found = board.run({"cheat": Cheat}, edition, ("neighbours",)).table.iloc[0]
+    assert np.isnan(found["skill"])
+    assert "keeps what it saw of other specs" in found["status"]
+
+
+class Broken(Truth):
+    """The truth, spoilt in one way."""
+
+    def __init__(self, spoil: Callable[[pd.DataFrame], Any]):
+        super().__init__()
+        self.spoil = spoil
+
+    def forecast(self, spec: Mapping[str, Any], given: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
+        found = self.spoil(super().forecast(spec, given, asked))
+        assert found is not None
+        return found  # type: ignore[no-any-return]
+
+
+def _half(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(mean=table["mean"].where(table["kind"] != "conflict", table["mean"] / 2))
+
+
+def _raise(table: pd.DataFrame) -> pd.DataFrame:
+    raise ZeroDivisionError("nothing to divide by")
+
+
+BAD: dict[str, tuple[Callable[[pd.DataFrame], Any], str]] = {
+    "wrong shape": (lambda table: table["mean"].to_numpy(), "is a ndarray, expected a table"),
+    "no mean": (lambda table: table.drop(columns="mean"), "no column mean"),
+    "one band": (lambda table: table.assign(q05=0.0), "one of q05 and q95"),
+    "NaN": (lambda table: table.assign(mean=np.nan), "no finite mean for"),
+    "text": (lambda table: table.assign(mean="much"), "no finite mean for"),
+    "objects": (lambda table: table.assign(mean=[np.array(1.0)] * len(table)), "something else than numbers"),
+    "share above 1": (lambda table: table.assign(mean=table["mean"] + 1), "expected shares from 0 to 1"),
+    "negative loss": (lambda table: table.assign(mean=table["mean"].where(table["metric"] != "loss", -1.0)), "losses of at least 0"),
+    "missing steps": (lambda table: table[table["step"] < 10], "no finite mean for"),
+    "rows twice": (lambda table: pd.concat([table, table]), "twice"),
+    "band upside down": (lambda table: table.assign(q05=0.9, q95=0.1), "out of order"),
+    "conflict shares": (_half, "add up to 0.5"),
+    "empties learned": (lambda table: table.assign(mean=table["mean"].where(table["kind"] != "empty", 0.5)), "expected 1/K"),
+    "exception": (_raise, "ZeroDivisionError: nothing to divide by in forecast"),
+}
+
+
+@pytest.mark.parametrize("way", BAD)
+def test_a_bad_entry_gets_a_sentence_and_the_board_stands(edition: Edition, way: str) -> None:
+    """Whatever a theory gets wrong is said in one sentence in its row; the truth beside it has its skill."""
+    spoil, sentence = BAD[way]
+    theories: dict[str, Callable[[], Theory]] = {"bad": lambda: Broken(spoil), "truth": Truth}
+    found = board.run(theories, edition, ("neighbours",)).table.set_index("theory")
+    assert sentence in found.loc["bad", "status"]
+    assert np.isnan(found.loc["bad", "skill"])
+    assert found.loc["truth", "skill"] == pytest.approx(1, abs=0.15)
+
+
+def test_an_exception_in_fit_is_a_sentence() -> None:
+    """What `fit` raises stands in the row of every task that was fitted."""
+
+    class Unfit(Truth):
+        def fit(self, curves: pd.DataFrame, specs: pd.DataFrame) -> None:
+            raise ValueError("singular\nmatrix")
+
+    known = editions.make({"s": simulated_curves.table([simulated_curves.dials(share) for share in (0.1, 0.4, 0.8)], 3)}, "e")
+    found = board.run({"unfit": Unfit}, known, ("doubles", "neighbours")).table
+    assert set(found["status"]) == {"ValueError: singular matrix in fit"}
+
+
+def test_rows_may_come_in_any_order(edition: Edition) -> None:
+    """Forecast rows are put in their places by kind, metric and step; further columns are not looked at."""
+    theories: dict[str, Callable[[], Theory]] = {
+        "mixed": lambda: Broken(lambda table: table.sample(frac=1, random_state=1).assign(note="x")),
+        "truth": Truth,
+    }
+    found = board.run(theories, edition, ("neighbours",)).table.set_index("theory")
+    assert found.loc["mixed", "skill"] == pytest.approx(found.loc["truth", "skill"], abs=1e-9)
