@@ -126,7 +126,7 @@ def test_a_sweep_runs_and_is_not_run_again(tmp_path: Path) -> None:
     [
         (lambda: dominoes.DominoSpec(n=-5), "n: expected a whole number of at least 1, or max, got -5"),
         (lambda: dominoes.DominoSpec(prevalance=(1, 1)), "there is no field prevalance; did you mean prevalence?"),
-        (lambda: dominoes.TrainSpec(model="vit"), "model: expected"),
+        (lambda: dominoes.TrainSpec(model="vit"), "model: there is no model 'vit'"),
         (lambda: dominoes.make({"n": 10, "top": "digits", "bottom": "textures"}), "prevalence"),
         (lambda: dominoes.load("nowhere"), "nowhere is not a folder"),
         (lambda: dominoes.train(SPEC, epoch=3), "there is no field epoch; did you mean epochs?"),
