@@ -1,6 +1,7 @@
 """Where the tests find real pictures, and a cache folder of their own."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,16 @@ def data() -> Path:
 def _no_ambient_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests say where their data is; what the shell has set is not used by accident."""
     monkeypatch.delenv("DOMINOES_DATA", raising=False)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty current folder; modules that are made in it and imported are forgotten again."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield tmp_path
+    for name in [name for name, module in sys.modules.items() if str(getattr(module, "__file__", "")).startswith(str(tmp_path))]:
+        del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

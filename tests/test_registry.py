@@ -48,15 +48,6 @@ def installed(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     registry.installed.cache_clear()
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current folder; what it makes importable is forgotten again."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
-    return tmp_path
-
-
 def test_importing_the_registry_imports_nothing_else() -> None:
     """Neither torch nor numpy nor pydantic, nor the machinery that reads installed packages."""
     script = "import sys, dominoes.registry; print({'torch', 'numpy', 'pydantic', 'importlib.metadata'} & set(sys.modules))"

@@ -18,7 +18,7 @@ from dominoes.training.device import Device, Noise
 from dominoes.training.loop import Trained, train
 from dominoes.training.models import initial
 
-_DATASET = DominoSpec(n=640, prevalence=(0.7, 0.7), top="digits", bottom="textures")
+_DATASET = DominoSpec(n=320, prevalence=(0.7, 0.7), top="digits", bottom="textures")
 _PROBE = 64
 # Answers to one picture, alone and among others, may differ by rounding.
 _TOLERANCE = 1e-4
@@ -56,7 +56,7 @@ class ModelCheck:
 
 
 def check_model(model: str, arguments: Mapping[str, Any] | None = None) -> ModelCheck:
-    """Make the network, train and measure it for ten steps a few times, on a CPU.
+    """Make the network, train and measure it for five steps a few times, on a CPU.
 
     Raises RegistryError or SpecError if it cannot be had, does not answer with N×K numbers, or cannot be trained.
     """

@@ -1,7 +1,6 @@
 """Networks kept in run folders, and the code that they were made with."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +29,10 @@ def tests(small: Dealt) -> dict[str, Dominoes]:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a module of networks; what it makes importable is forgotten again."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
-    (tmp_path / "own_nets.py").write_text(NETS, encoding="utf-8")
-    return tmp_path
+def nets(here: Path) -> Path:
+    """A module of networks in the current folder."""
+    (here / "own_nets.py").write_text(NETS, encoding="utf-8")
+    return here
 
 
 def run(small: Dealt, tests: dict[str, Dominoes], out: Path, **fields: Any) -> execution.Outcome:
@@ -89,29 +85,29 @@ def test_a_damaged_checkpoint_is_named(small: Dealt, tests: dict[str, Dominoes],
         run(small, tests, tmp_path).network()
 
 
-def test_a_network_from_outside_comes_back_if_it_is_trusted_and_the_same(small: Dealt, tests: dict[str, Dominoes], here: Path) -> None:
+def test_a_network_from_outside_comes_back_if_it_is_trusted_and_the_same(small: Dealt, tests: dict[str, Dominoes], nets: Path) -> None:
     """The run's record has its code's digest. Later its code is run only if that is asked for, and only if it has not changed."""
-    outcome = run(small, tests, here / "out", model="own_nets:Flat", model_args={"width": 5}, checkpoints="last")
+    outcome = run(small, tests, nets / "out", model="own_nets:Flat", model_args={"width": 5}, checkpoints="last")
     (code,) = outcome.environment["code"]
     assert (code["ref"], code["distribution"], len(code["sha256"])) == ("own_nets:Flat", None, 64)
     with pytest.raises(RegistryError, match="spec.json names code that would be run here: own_nets:Flat; read it, then pass trust=True"):
         checkpoints.network(outcome.folder)
     assert checkpoints.network(outcome.folder, trust=True)[1].out_features == 5
-    (here / "own_nets.py").write_text(NETS + "\n# changed\n", encoding="utf-8")
+    (nets / "own_nets.py").write_text(NETS + "\n# changed\n", encoding="utf-8")
     with pytest.raises(RunError, match=r"was made with other code: own_nets:Flat \(SHA-256 .*, now SHA-256 .*\)"):
         checkpoints.network(outcome.folder, trust=True)
     assert checkpoints.network(outcome.folder, trust=True, accept_changed=True)
 
 
-def test_a_run_finished_with_other_code_is_refused(small: Dealt, tests: dict[str, Dominoes], here: Path) -> None:
+def test_a_run_finished_with_other_code_is_refused(small: Dealt, tests: dict[str, Dominoes], nets: Path) -> None:
     """As with other pictures; --accept-changed keeps it."""
-    first = run(small, tests, here / "out", model="own_nets:Flat")
-    assert not run(small, tests, here / "out", model="own_nets:Flat").fresh
-    (here / "own_nets.py").write_text(NETS + "\n# changed\n", encoding="utf-8")
+    first = run(small, tests, nets / "out", model="own_nets:Flat")
+    assert not run(small, tests, nets / "out", model="own_nets:Flat").fresh
+    (nets / "own_nets.py").write_text(NETS + "\n# changed\n", encoding="utf-8")
     with pytest.raises(RunError, match="was finished with other code: own_nets:Flat .*; pass --accept-changed to keep it"):
-        run(small, tests, here / "out", model="own_nets:Flat")
+        run(small, tests, nets / "out", model="own_nets:Flat")
     spec = RunSpec.model_validate_json((first.folder / "spec.json").read_text(encoding="utf-8"))
-    assert not execution.execute(spec, small, tests, here / "out", accept_changed=True).fresh
+    assert not execution.execute(spec, small, tests, nets / "out", accept_changed=True).fresh
 
 
 def test_what_cannot_be_trained_leaves_nothing(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
