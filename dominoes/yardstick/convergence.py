@@ -27,7 +27,7 @@ class Limits:
         ess: effective sample size, over all chains, must be at least.
         drift: most relative change of the mean loss, either way, and most growth of the mean squared distance, from the first to the
             last third of the draws.
-        stability: most relative change of the estimate when the step is four times as large.
+        stability: most relative change of the estimate when the step is made a quarter.
     """
 
     rhat: float = 1.05
@@ -45,7 +45,7 @@ class Convergence:
         rhat, ess: of the blocks.
         drift: (last third − first third) / |mean|.
         spreading: the same of the squared distance, at the step size where it is largest; positive while the walk still spreads.
-        coarse: (mean at four times the step − mean) / |mean|.
+        quarter: (mean at a quarter of the step − mean) / |mean|.
         reasons: why it has not converged, a clause each; empty if it has.
     """
 
@@ -55,7 +55,7 @@ class Convergence:
     ess: float
     drift: float
     spreading: float
-    coarse: float
+    quarter: float
     reasons: tuple[str, ...]
 
     @property
@@ -66,7 +66,7 @@ class Convergence:
 
 def assess(
     trace: FloatArray,
-    coarse: FloatArray,
+    fine: FloatArray,
     distances: Sequence[FloatArray],
     *,
     broken: tuple[int | None, ...] = (),
@@ -76,20 +76,20 @@ def assess(
 
     Args:
         trace: C × draws, burn-in left out.
-        coarse: C × draws (any number), the same excess loss at four times the step.
+        fine: C × draws (any number), the same excess loss at a quarter of the step.
         distances: of each step size C × draws (any number), squared distances from the centre.
         broken: for each chain the step at which it was not finite any more, or None.
         limits: what is asked.
     """
     limits = limits or Limits()
     bad = [chain for chain, at in enumerate(broken) if at is not None]
-    if bad or not all(np.isfinite(each).all() for each in (trace, coarse, *distances)):
-        where = f"chain {bad[0]} was not finite from step {broken[bad[0]]} on" if bad else "a loss was not finite"
+    if bad or not all(np.isfinite(each).all() for each in (trace, fine, *distances)):
+        where = f"chain {bad[0]} became infinite or NaN" if bad else "a loss became infinite or NaN"
         return Convergence(*[math.nan] * 7, (f"{where}: a smaller step is needed",))
     mean = float(trace.mean())
     rhat, ess, se = _monte_carlo(_blocks(trace))
     drift, spreading = _drift(trace), max(_drift(distance) for distance in distances)
-    change = float(coarse.mean() - mean) / abs(mean) if mean else math.inf
+    change = float(fine.mean() - mean) / abs(mean) if mean else math.inf
     reasons = []
     if len(trace) < 2:
         reasons.append("one chain alone cannot show that chains agree: at least two are needed")
@@ -102,7 +102,7 @@ def assess(
     if not spreading <= limits.drift:
         reasons.append(f"the chains still spread: squared distance {spreading:+.0%} from the first to the last third, as in diffusion")
     if not abs(change) <= limits.stability:
-        reasons.append(f"four times the step changes the estimate by {change:+.0%} (allowed {limits.stability:.0%})")
+        reasons.append(f"a quarter of the step changes the estimate by {change:+.0%} (allowed {limits.stability:.0%})")
     if mean <= 0:
         reasons.append("the mean loss along the chains is not above the checkpoint's: it is no minimum of this loss")
     return Convergence(mean, se, rhat, ess, drift, spreading, change, tuple(reasons))

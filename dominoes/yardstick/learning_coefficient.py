@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from dominoes.errors import SpecError
 from dominoes.yardstick import curvature
-from dominoes.yardstick.chains import FloatArray, Landscape, Walk, walk
+from dominoes.yardstick.chains import FloatArray, Landscape, Trace, Walk, walk
 from dominoes.yardstick.convergence import Convergence, Limits, assess
 
 SAMPLERS = ("sgld", "rmsprop")
-# Of a chain's steps: left out as burn-in at its start; walked with a quarter of the step from its middle on; and of these left out.
-_BURN_IN, _FINE, _FINE_BURN_IN = 1 / 5, 1 / 2, 1 / 3
+# Of a chain's steps: burn-in; those that the estimate is the mean of; those with a quarter of the step, of which a third is left out.
+_BURN_IN, _KEPT, _FINE, _FINE_LEFT_OUT = 0.2, 0.4, 0.4, 1 / 3
 _QUARTER = 1 / 4
 
 
@@ -32,11 +32,10 @@ class Sampling:
     Attributes:
         sampler: sgld, or rmsprop for its preconditioned form.
         chains: C, at least 2.
-        draws: steps of each chain: a fifth burn-in, three tenths with the step ε, the rest with ε/4. The last third is what the estimate
-            is the mean of.
+        draws: steps of each chain: a fifth burn-in, two fifths that the estimate is the mean of, two fifths with a quarter of the step.
         batch: examples of a step.
-        share: c of the rule ε = c / (nβ λ_max + γ); below 4 or a chain is unstable. At ε the stiffest direction's share of λ̂ is
-            1 / (1 − c/4) times too large, at ε/4 1 / (1 − c/16) times.
+        share: c of the rule ε = c / (nβ λ_max + γ); below 4 or a chain is unstable, and the stiffest direction's share of λ̂ is
+            1 / (1 − c/4) times too large.
         every: observed losses are looked at on each such step.
         seed: of all random streams.
         batched: walk the chains at once, for GPUs.
@@ -59,8 +58,8 @@ class Estimate:
     Attributes:
         kind: whose loss it is: the name of the landscape that was sampled or observed.
         n: examples that L(w*) is the mean of.
-        nbeta, gamma, step: nβ, γ and ε of the walk; the estimate is at ε/4.
-        curvature: λ_max of the sampled loss.
+        nbeta, gamma, step: nβ, γ and ε of the walk.
+        curvature: λ_max of the sampled loss (with a preconditioner of √P H √P): at w* or after burn-in, whichever is larger.
         loss: L(w*), in nats, over all n examples.
         excess: E[L(w)] − L(w*), what was found of its mean, and whether it converged.
         distance: root mean square |w − w*| of the draws.
@@ -117,7 +116,7 @@ def profile(
         gammas: localisations, each above 0.
         how: to sample.
         observed: further landscapes by name, for which no further chain is walked.
-        step: ε where the rule of `curvature` shall not choose it: at a degenerate minimum λ_max is 0 and says nothing of its surroundings.
+        step: ε, where the rule of `curvature` shall not choose it.
         limits: what is asked of the chains.
 
     Raises SpecError: n below 3, a γ or ε not above 0, an unknown sampler, or fewer than 30 draws.
@@ -130,25 +129,51 @@ def profile(
     scale = curvature.preconditioner(landscape, weights, how.batch, seed=how.seed) if how.sampler == "rmsprop" else None
     top = curvature.largest(landscape, weights, seed=how.seed, preconditioner=scale)
     losses = {kind: float(each.at(weights).double().mean()) for kind, each in ({name: landscape} | observed).items()}
-    fine_steps = round(how.draws * _FINE)
-    early = _BURN_IN / (1 - _FINE)
     estimates = []
     for gamma in gammas:
-        size = curvature.step_size(nbeta, top.value, gamma, how.share) if step is None else step
-        first = Walk(nbeta, gamma, size, how.draws - fine_steps, how.batch, how.every, how.seed, f"gamma {gamma:g}", how.batched)
-        starts = weights.expand(how.chains, -1)
-        coarse = walk(landscape, weights, first, starts=starts, observed=observed, preconditioner=scale)
-        second = replace(first, step=size * _QUARTER, steps=fine_steps, name=f"{first.name} fine")
-        fine = walk(landscape, weights, second, starts=coarse.ends, observed=observed, preconditioner=scale)
-        distances = [_late(coarse.distance, early), _late(fine.distance, _FINE_BURN_IN)]
+        coarse, fine, size, stiffest = _walks(landscape, weights, nbeta, gamma, how, observed, scale, top.value, step)
+        distances = [coarse.distance, _late(fine.distance)]
         pairs = {name: (coarse.excess, fine.excess)} | {kind: (coarse.observed[kind], fine.observed[kind]) for kind in observed}
-        broken = tuple(a if a is not None or b is None else first.steps + b for a, b in zip(coarse.broken, fine.broken, strict=True))
         for kind, (trace, last) in pairs.items():
-            found = assess(_late(last, _FINE_BURN_IN), _late(trace, early), distances, broken=broken, limits=limits)
+            found = assess(trace, _late(last), distances, broken=fine.broken, limits=limits)
             n = ({name: landscape} | observed)[kind].n
-            away = float(distances[1].mean()) ** 0.5
-            estimates.append(Estimate(kind, n, nbeta, gamma, size, top.value, losses[kind], found, away))
+            away = float(coarse.distance.mean()) ** 0.5
+            estimates.append(Estimate(kind, n, nbeta, gamma, size, stiffest, losses[kind], found, away))
     return estimates
+
+
+def _walks(
+    landscape: Landscape,
+    centre: Tensor,
+    nbeta: float,
+    gamma: float,
+    how: Sampling,
+    observed: Mapping[str, Landscape],
+    scale: Tensor | None,
+    stiffest: float,
+    step: float | None,
+) -> tuple[Trace, Trace, float, float]:
+    """Burn-in, the draws, and as many with a quarter of the step; with ε, and λ_max there.
+
+    The loss is often stiffer where the chains live than at w*, above all at a degenerate minimum, where λ_max says nothing of its
+    surroundings: so it is measured again where the first chain has come to.
+    """
+
+    def size() -> float:
+        return curvature.step_size(nbeta, stiffest, gamma, how.share) if step is None else step
+
+    def on(starts: Tensor, part: str, share: float, epsilon: float, watch: Mapping[str, Landscape]) -> Trace:
+        steps = round(how.draws * share)
+        walked = Walk(nbeta, gamma, epsilon, steps, how.batch, how.every, how.seed, f"gamma {gamma:g} {part}", how.batched)
+        return walk(landscape, centre, walked, starts=starts, observed=watch, preconditioner=scale)
+
+    burnt = on(centre.expand(how.chains, -1), "burn-in", _BURN_IN, size(), {})
+    if burnt.broken[0] is None:
+        there = curvature.largest(landscape, burnt.ends[0], seed=how.seed, preconditioner=scale)
+        stiffest = max(stiffest, there.value)
+    coarse = on(burnt.ends, "draws", _KEPT, size(), observed)
+    fine = on(coarse.ends, "quarter", _FINE, size() * _QUARTER, observed)
+    return coarse, fine, size(), stiffest
 
 
 def _check(gammas: Sequence[float], how: Sampling, step: float | None) -> None:
@@ -161,9 +186,9 @@ def _check(gammas: Sequence[float], how: Sampling, step: float | None) -> None:
         raise SpecError(f"draws {how.draws}, chains {how.chains}, batch {how.batch}: expected at least 30 draws, one chain, one example")
 
 
-def _late(trace: FloatArray, left_out: float) -> FloatArray:
-    """The draws after the first share of them."""
-    return trace[:, round(trace.shape[1] * left_out) :]
+def _late(trace: FloatArray) -> FloatArray:
+    """Of the draws with a quarter of the step, those that count."""
+    return trace[:, round(trace.shape[1] * _FINE_LEFT_OUT) :]
 
 
 def ordering(first: Sequence[Estimate], second: Sequence[Estimate], names: tuple[str, str]) -> str:

@@ -34,15 +34,15 @@ class Weights:
         """
         for name, module in network.named_modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and (module.momentum is None or not module.track_running_stats):
-                raise SpecError(
-                    f"{name} normalises by {'cumulative' if module.track_running_stats else 'the batch’s own'} statistics, so that there is "
-                    "no loss at these weights alone; expected running averages (a momentum)"
-                )
+                which = "cumulative" if module.track_running_stats else "the batch's own"
+                raise SpecError(f"{name} normalises by {which} statistics, not by those of these weights; expected running averages")
         self._network = copy.deepcopy(network).eval().requires_grad_(False)
         parameters = dict(self._network.named_parameters())
         chosen = {name: value for name, value in parameters.items() if prefix == ALL or name.startswith(prefix)}
         if not chosen:
-            raise SpecError(f"weights {prefix!r}: no parameter's name begins so; expected {ALL} or the beginning of one of {', '.join(parameters)}")
+            raise SpecError(
+                f"weights {prefix!r}: no parameter's name begins so; expected {ALL} or the beginning of one of {', '.join(parameters)}"
+            )
         self.names = tuple(chosen)
         self._shapes = [value.shape for value in chosen.values()]
         self._sizes = [value.numel() for value in chosen.values()]
