@@ -44,7 +44,7 @@ class Landscape:
         """The loss of every example, n values."""
         rows = torch.arange(self.n, device=weights.device)
         with torch.no_grad():
-            return torch.cat([self.losses(weights, part) for part in rows.split(_EVALUATION_BATCH)])
+            return torch.cat([self.losses(weights, part) for part in torch.split(rows, _EVALUATION_BATCH)])
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -85,7 +85,8 @@ def assess(
     bad = [chain for chain, at in enumerate(broken) if at is not None]
     if bad or not all(np.isfinite(each).all() for each in (trace, fine, *distances)):
         where = f"chain {bad[0]} became infinite or NaN" if bad else "a loss became infinite or NaN"
-        return Convergence(*[math.nan] * 7, (f"{where}: a smaller step is needed",))
+        nan = math.nan
+        return Convergence(nan, nan, nan, nan, nan, nan, nan, (f"{where}: a smaller step is needed",))
     mean = float(trace.mean())
     rhat, ess, se = _monte_carlo(_blocks(trace))
     drift, spreading = _drift(trace), max(_drift(distance) for distance in distances)
@@ -119,12 +120,13 @@ def _monte_carlo(trace: FloatArray) -> tuple[float, float, float]:
     """Split-R̂, effective sample size and standard error of the mean; NaN, 0 and NaN of draws that are too few or never change."""
     if trace.shape[1] < 4 or np.ptp(trace) == 0:
         return math.nan, 0.0, math.nan
-    from arviz_stats.base import array_stats
+    from arviz_stats.base.array import array_stats
 
+    stats: Any = array_stats
     axes = {"chain_axis": 0, "draw_axis": 1}
-    rhat = array_stats.rhat(trace, method="split", **axes) if len(trace) > 1 else math.nan
-    ess = float(array_stats.ess(trace, method="mean", **axes))
-    return float(rhat), ess, float(array_stats.mcse(trace, method="mean", **axes))
+    rhat = stats.rhat(trace, method="split", **axes) if len(trace) > 1 else math.nan
+    ess = float(stats.ess(trace, method="mean", **axes))
+    return float(rhat), ess, float(stats.mcse(trace, method="mean", **axes))
 
 
 def _drift(trace: FloatArray) -> float:

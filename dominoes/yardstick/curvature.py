@@ -47,7 +47,7 @@ def largest(landscape: Landscape, weights: Tensor, *, seed: int = 0, preconditio
 
     def product(vector: Tensor) -> Tensor:
         total = torch.zeros_like(weights)
-        for part in rows.split(_TOGETHER):
+        for part in torch.split(rows, _TOGETHER):
             at = weights.detach().requires_grad_()
             (slope,) = torch.autograd.grad(landscape.losses(at, part).sum(), at, create_graph=True)
             # A loss that is linear in some weights has no second derivative there.

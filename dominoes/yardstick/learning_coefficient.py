@@ -124,7 +124,7 @@ def profile(
     how = how or Sampling()
     name, landscape = sampled
     observed = dict(observed or {})
-    _check(gammas, how, step)
+    check(gammas, how, step)
     nbeta = inverse_temperature(landscape.n)
     scale = curvature.preconditioner(landscape, weights, how.batch, seed=how.seed) if how.sampler == "rmsprop" else None
     top = curvature.largest(landscape, weights, seed=how.seed, preconditioner=scale)
@@ -176,7 +176,8 @@ def _walks(
     return coarse, fine, size(), stiffest
 
 
-def _check(gammas: Sequence[float], how: Sampling, step: float | None) -> None:
+def check(gammas: Sequence[float], how: Sampling, step: float | None = None) -> None:
+    """Raise SpecError if chains cannot be walked so (`profile`)."""
     if how.sampler not in SAMPLERS:
         raise SpecError(f"sampler {how.sampler!r}: expected {' or '.join(SAMPLERS)}")
     wrong = [value for value in (*gammas, *(() if step is None else (step,)), how.share) if not 0 < value < math.inf]
@@ -191,16 +192,15 @@ def _late(trace: FloatArray) -> FloatArray:
     return trace[:, round(trace.shape[1] * _FINE_LEFT_OUT) :]
 
 
-def ordering(first: Sequence[Estimate], second: Sequence[Estimate], names: tuple[str, str]) -> str:
-    """What two profiles say of each other: a sentence over the localisations at which both have converged."""
-    of = [{estimate.gamma: estimate for estimate in each} for each in (first, second)]
-    both = [gamma for gamma in sorted(of[0].keys() & of[1].keys()) if all(each[gamma].excess.converged for each in of)]
+def ordering(first: Mapping[float, float], second: Mapping[float, float], names: tuple[str, str]) -> str:
+    """What two profiles, each from γ to a converged λ̂, say of each other: a sentence over the localisations that both have."""
+    both = sorted(first.keys() & second.keys())
     if not both:
         return f"{names[0]} and {names[1]} cannot be compared: at no γ have both converged"
-    ratios = [of[0][gamma].value / of[1][gamma].value for gamma in both]
-    where = f"γ {both[0]:g} to {both[-1]:g}, {len(both)} values" if len(both) > 1 else f"γ {both[0]:g} alone"
+    ratios = [first[gamma] / second[gamma] for gamma in both]
+    where = f"at every γ ({both[0]:g} to {both[-1]:g}, {len(both)} values)" if len(both) > 1 else f"at γ {both[0]:g} alone"
     if min(ratios) > 1:
-        return f"{names[0]} above {names[1]} at every γ ({where}), by {min(ratios):.2g} to {max(ratios):.2g} times"
+        return f"{names[0]} above {names[1]} {where}, by {min(ratios):.2g} to {max(ratios):.2g} times"
     if max(ratios) < 1:
-        return f"{names[1]} above {names[0]} at every γ ({where}), by {1 / max(ratios):.2g} to {1 / min(ratios):.2g} times"
-    return f"{names[0]} and {names[1]} have no order that holds at every γ ({where}): ratio {min(ratios):.2g} to {max(ratios):.2g}"
+        return f"{names[1]} above {names[0]} {where}, by {1 / max(ratios):.2g} to {1 / min(ratios):.2g} times"
+    return f"{names[0]} and {names[1]} have no order that holds {where}: ratio {min(ratios):.2g} to {max(ratios):.2g}"

@@ -55,7 +55,7 @@ class Weights:
     def _losses(self, resident: Resident, chosen: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
         def losses(vector: Tensor, rows: Tensor) -> Tensor:
             # One split: its gradient is one concatenation, where that of slices would be a vector of zeros each.
-            parts = vector.split(self._sizes)
+            parts = torch.split(vector, self._sizes)
             values = {name: part.view(shape) for name, part, shape in zip(self.names, parts, self._shapes, strict=True)}
             which = chosen.index_select(0, rows)
             answers = torch.func.functional_call(self._network, values, (resident.compose(which),))
