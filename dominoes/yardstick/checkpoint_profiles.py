@@ -40,6 +40,8 @@ from dominoes.yardstick.restricted_loss import ALL, Weights
 
 #: The name, among kinds, of all training dominoes together.
 MIX = "mix"
+#: Localisations unless asked otherwise: two decades.
+GAMMAS = (100.0, 300.0, 1000.0, 3000.0, 10000.0)
 # Of the results folder: where the rows of tasks are kept.
 _KEPT = "llc"
 # Steps that a cost is measured on.
@@ -63,7 +65,7 @@ class ProfileRequest:
     on: tuple[str, ...] = ("top", "bottom", "both", "conflict")
     restrict: str | None = None
     weights: str = ALL
-    gammas: tuple[float, ...] = (100.0, 300.0, 1000.0)
+    gammas: tuple[float, ...] = GAMMAS
     sampling: Sampling = field(default_factory=Sampling)
     data: Path | None = None
     download: bool = False

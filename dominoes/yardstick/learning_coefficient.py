@@ -156,22 +156,24 @@ def _walks(
     """Burn-in, the draws, and as many with a quarter of the step; with ε, and λ_max there.
 
     The loss is often stiffer where the chains live than at w*, above all at a degenerate minimum, where λ_max says nothing of its
-    surroundings: so it is measured again where the first chain has come to.
+    surroundings. So λ_max is measured again where the first chain has come to in half of the burn-in, which has a quarter of the step so
+    that it does not climb where it would be long in coming back from, and once more after it.
     """
 
     def size() -> float:
         return curvature.step_size(nbeta, stiffest, gamma, how.share) if step is None else step
 
     def on(starts: Tensor, part: str, share: float, epsilon: float, watch: Mapping[str, Landscape]) -> Trace:
-        steps = round(how.draws * share)
+        steps = max(round(how.draws * share), 1)
         walked = Walk(nbeta, gamma, epsilon, steps, how.batch, how.every, how.seed, f"gamma {gamma:g} {part}", how.batched)
         return walk(landscape, centre, walked, starts=starts, observed=watch, preconditioner=scale)
 
-    burnt = on(centre.expand(how.chains, -1), "burn-in", _BURN_IN, size(), {})
-    if burnt.broken[0] is None:
-        there = curvature.largest(landscape, burnt.ends[0], seed=how.seed, preconditioner=scale)
-        stiffest = max(stiffest, there.value)
-    coarse = on(burnt.ends, "draws", _KEPT, size(), observed)
+    at = centre.expand(how.chains, -1)
+    for part, share in (("start", _QUARTER), ("burn-in", 1.0)):
+        at = on(at, part, _BURN_IN / 2, size() * share, {}).ends
+        if step is None and at[0].isfinite().all():
+            stiffest = max(stiffest, curvature.largest(landscape, at[0], seed=how.seed, preconditioner=scale).value)
+    coarse = on(at, "draws", _KEPT, size(), observed)
     fine = on(coarse.ends, "quarter", _FINE, size() * _QUARTER, observed)
     return coarse, fine, size(), stiffest
 
