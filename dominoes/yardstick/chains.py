@@ -136,7 +136,7 @@ def walk(
     )
     for step in range(how.steps):
         away = weights - centre
-        distance[:, step] = away.square().sum(1).double().cpu()
+        distance[:, step] = torch.linalg.vector_norm(away, dim=1).double().square().cpu()
         rows = torch.stack([next(each) for each in batches]).to(device)
         slopes, losses = gradient(weights, rows)
         excess[:, step] = (losses - base[rows]).double().mean(1).cpu()
@@ -148,7 +148,9 @@ def walk(
                         more = other.losses(weights[chain], mine) - bases[name][mine]
                     found[name][chain, step // how.every] = more.double().mean().cpu()
         noise = torch.stack([next(each) for each in noises])
-        weights = weights - drift * (how.nbeta * slopes + how.gamma * away) + spread * noise
+        # In place: with millions of weights these are passes over memory, and as long as the gradient itself.
+        slopes.mul_(how.nbeta).add_(away, alpha=how.gamma).mul_(drift)
+        weights.sub_(slopes).add_(noise.mul_(spread))
     broken = tuple(_first_broken(excess[chain] + distance[chain]) for chain in range(len(starts)))
     for chain, at in enumerate(broken):
         if at is not None:
