@@ -51,9 +51,9 @@ def aoyagi(inputs, hidden, outputs, rank):
     if N + r <= M + H and M + r <= N + H and H + r <= M + N:
         odd = (M + H + N + r) % 2
         return (-((H + r) ** 2) - M**2 - N**2 + 2 * (H + r) * M + 2 * (H + r) * N + 2 * M * N + odd) / 8
-    if M + H < N + r:
+    if N + r > M + H:
         return (H * M - H * r + N * r) / 2
-    if N + H < M + r:
+    if M + r > N + H:
         return (H * N - H * r + M * r) / 2
     return M * N / 2
 
@@ -63,7 +63,7 @@ def linear_network_by_quadrature(inputs, outputs, nbeta, gamma):
 
     B is Gaussian given A and integrates to det(γ + nβ AAᵀ)^(−N/2); what is left are the two eigenvalues of AAᵀ, which is a Wishart matrix.
     """
-    log_value, step = np.linspace(-60, 5, 3001, retstep=True)
+    log_value = np.linspace(-60, 5, 3001)
     one, two = np.meshgrid(np.exp(log_value) / gamma, np.exp(log_value) / gamma)
     with np.errstate(divide="ignore"):
         log_density = (inputs - 3) / 2 * np.log(one * two) - gamma / 2 * (one + two) + np.log(np.abs(one - two))
