@@ -45,6 +45,11 @@ SIMPLICITY_QUANTITIES = (
     "code length", "uniform code", "block", "temperature", "samples to half", "samples to 90 %", "accuracy", "loss", "linear accuracy",
     "linear share",
 )  # fmt: skip
+#: Columns of llc.csv; those of the swept parameters follow.
+LLC = (
+    "run", "seed", "step", "weights", "sampled", "kind", "split", "n", "n_beta", "gamma", "sampler", "chains", "draws", "batch",
+    "lambda_max", "epsilon", "loss", "excess", "estimate", "se", "rhat", "ess", "drift", "spreading", "quarter", "distance", "status",
+)  # fmt: skip
 ALL = "all"
 # Status of a time that some seed did not come to.
 UNREACHED = "not reached by every seed"

@@ -15,6 +15,7 @@ import click
 from dominoes.cli.dataset import build, export, preview, solve, verify
 from dominoes.cli.demo import demo
 from dominoes.cli.leaderboard import leaderboard
+from dominoes.cli.llc import llc
 from dominoes.cli.names import check_model, list_
 from dominoes.cli.report import plot, report
 from dominoes.cli.simplicity import simplicity
@@ -63,7 +64,7 @@ def main() -> None:
 
 
 _COMMANDS = (
-    *(solve, build, verify, preview, export, train, simplicity, toy, fit, compare, leaderboard),
+    *(solve, build, verify, preview, export, train, simplicity, llc, toy, fit, compare, leaderboard),
     *(sweep, plot, report, list_, check_model, demo),
 )
 for command in _COMMANDS:

@@ -164,15 +164,15 @@ def spec(file: Path | None, options: Mapping[str, Any], *, trust: bool = False) 
     return found
 
 
-def seeds(text: str) -> list[int]:
-    """Numbers of a list such as 0-4 or 0,3,7. Raises SpecError."""
+def seeds(text: str, *, flag: str = "--seeds") -> list[int]:
+    """Numbers of a list such as 0-4 or 0,3,7. Raises SpecError that names the flag."""
     found: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(-?\d{1,15})(?:-(\d{1,15}))?\s*", part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if not first <= last < first + 10_000:
-            raise SpecError(f"--seeds: expected whole numbers such as 0-4 or 0,3,7, at most 10,000 in a range, got '{text}'")
+            raise SpecError(f"{flag}: expected whole numbers such as 0-4 or 0,3,7, at most 10,000 in a range, got '{text}'")
         found += range(first, last + 1)
     if len(set(found)) < len(found):
-        raise SpecError(f"--seeds: expected different numbers, got '{text}'")
+        raise SpecError(f"{flag}: expected different numbers, got '{text}'")
     return found

@@ -10,12 +10,9 @@ that is more (a few passes over eighty pictures teach nothing); one model a bloc
 from __future__ import annotations
 
 import math
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -29,7 +26,6 @@ from dominoes.data import sources
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.sources import Source
 from dominoes.errors import RunError, SpecError
-from dominoes.runs.engines.protocol import ENVIRONMENT
 from dominoes.spec import SIDES, RunSpec, Split, TrainSpec
 from dominoes.tables import ALL, SIMPLICITY, UNREACHED
 from dominoes.theory.intervals import Interval
@@ -37,6 +33,7 @@ from dominoes.theory.verdicts import Options
 from dominoes.training.device import device_of
 from dominoes.yardstick import code_length
 from dominoes.yardstick.one_side import coded, epochs, learning_times, linear, probe, solo, steps_of
+from dominoes.yardstick.processes import pool
 
 # Passes over what is known, unless asked otherwise: as many as keep MNIST within minutes.
 EPOCHS = 1
@@ -104,9 +101,9 @@ def measure(
     # The longest first, so that no process is left with one at the end.
     tasks.sort(reverse=True, key=lambda task: task[0])
     found: dict[tuple[int, int, int | None], Any] = {}
-    with _pool(min(workers, len(tasks))) as pool:
+    with pool(min(workers, len(tasks))) as processes:
         running: dict[Future[Any], tuple[int, int, int | None]] = {
-            pool.submit(_task, settings[number], seed, block): (number, seed, block) for _, number, seed, block in tasks
+            processes.submit(_task, settings[number], seed, block): (number, seed, block) for _, number, seed, block in tasks
         }
         try:
             for done in as_completed(running):
@@ -115,7 +112,7 @@ def measure(
         except BrokenProcessPool as error:
             raise RunError("a process of the yardstick was killed (was there enough memory?); run it again with fewer --workers") from error
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            processes.shutdown(wait=False, cancel_futures=True)
             raise
     rows: list[dict[str, Any]] = []
     for number, setting in enumerate(settings):
@@ -165,19 +162,6 @@ def sentences(table: pd.DataFrame) -> list[str]:
             f"ceiling: accuracy {said('accuracy')}, loss {said('loss')}; linear share {said('linear share')}"
         )
     return found
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes with the environment that fast and reproducible training needs; it has to be there before they start."""
-    before = dict(os.environ)
-    os.environ.update(ENVIRONMENT)
-    try:
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-            yield pool
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def _task(setting: YardstickTask, seed: int, block: int | None) -> Any:

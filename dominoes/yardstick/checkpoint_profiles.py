@@ -1,0 +1,296 @@
+"""Local learning coefficients of the networks that runs keep: tasks, one a checkpoint and localisation, and the table that they fill.
+
+A task's rows lie in the results folder under `llc/` once it has ended: a second call does only what is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from dominoes import files
+from dominoes.data import dealing, probe_sets
+from dominoes.data.dealing import Dealt
+from dominoes.data.dominoes import Dominoes
+from dominoes.data.folder import metadata
+from dominoes.data.resident import Resident
+from dominoes.errors import DominoesError, RunError, SpecError
+from dominoes.runs import checkpoints, parameters, state
+from dominoes.runs.state import RUNS
+from dominoes.spec import KINDS, PROBES, SIDES, DominoSpec, RunSpec, recorded
+from dominoes.tables import LLC
+from dominoes.training.device import device_of
+from dominoes.yardstick import learning_coefficient
+from dominoes.yardstick.chains import Landscape, Walk, walk
+from dominoes.yardstick.learning_coefficient import Estimate, Sampling, ordering
+from dominoes.yardstick.processes import pool
+from dominoes.yardstick.restricted_loss import ALL, Weights
+
+#: The name, among kinds, of all training dominoes together.
+MIX = "mix"
+#: Localisations unless asked otherwise: two decades.
+GAMMAS = (100.0, 300.0, 1000.0, 3000.0, 10000.0)
+# Of the results folder: where the rows of tasks are kept.
+_KEPT = "llc"
+# Steps that a cost is measured on.
+_TRIAL = 5
+
+
+@dataclass(frozen=True)
+class ProfileRequest:
+    """What is asked of every checkpoint.
+
+    Attributes:
+        on: kinds whose loss is observed along the chains.
+        restrict: kind of the training dominoes that the chains sample on; None: all training dominoes.
+        weights: `all`, or the beginning of the names of the parameters that are varied.
+        gammas: localisations.
+        sampling: of the chains.
+        data, download, device: as `sources.load` and `training.device_of` take them.
+        trust: run the code of networks that are named by an unpinned reference.
+    """
+
+    on: tuple[str, ...] = ("top", "bottom", "both", "conflict")
+    restrict: str | None = None
+    weights: str = ALL
+    gammas: tuple[float, ...] = GAMMAS
+    sampling: Sampling = field(default_factory=Sampling)
+    data: Path | None = None
+    download: bool = False
+    device: str = "cpu"
+    trust: bool = False
+
+    def __post_init__(self) -> None:
+        for kind in (*self.on, *(() if self.restrict is None else (self.restrict,))):
+            if kind not in PROBES:
+                raise SpecError(f"{kind!r} is no kind of domino; expected {', '.join(PROBES)}")
+        learning_coefficient.check(self.gammas, self.sampling)
+
+
+@dataclass(frozen=True)
+class ProfileTask:
+    """One checkpoint at one localisation; `step` None where its run keeps none."""
+
+    folder: Path
+    step: int | None
+    gamma: float
+    request: ProfileRequest
+
+    @property
+    def id(self) -> str:
+        """12 hex digits of all that its numbers depend on."""
+        request = self.request
+        said: dict[str, Any] = {
+            "run": self.folder.name,
+            "step": self.step,
+            "gamma": self.gamma,
+            "on": request.on,
+            "restrict": request.restrict,
+        }
+        said |= {"weights": request.weights, "sampling": asdict(request.sampling)}
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def kept(self) -> Path:
+        """Where its rows are kept."""
+        home = self.folder.parent.parent if self.folder.parent.name == RUNS else self.folder
+        return home / _KEPT / f"{self.id}.json"
+
+
+def tasks(out: Path, request: ProfileRequest, steps: Sequence[int] | None = None) -> list[ProfileTask]:
+    """The tasks of all finished runs under `out` (a results folder or a run folder).
+
+    Args:
+        out: where the runs are.
+        request: of every checkpoint.
+        steps: of the checkpoints; None: all that there are.
+
+    Raises RunError if there is no run, or none keeps a network.
+    """
+    folders = parameters.finished(out)
+    if not folders:
+        raise RunError(f"{out} holds no finished run; expected runs/<id>/DONE in it, as 'dominoes train --out' leaves them")
+    kept = {folder: checkpoints.steps(folder) for folder in folders}
+    if not any(kept.values()):
+        raise RunError(f"no run under {out} keeps a network; train with --checkpoints last, measurements or steps")
+    found = []
+    for folder in folders:
+        wanted: Sequence[int | None] = steps if steps is not None and kept[folder] else kept[folder] or [None]
+        found += [ProfileTask(folder, step, gamma, request) for step in wanted for gamma in request.gammas]
+    return found
+
+
+def measure(
+    wanted: Sequence[ProfileTask], *, workers: int = 1, progress: Callable[[int, int], None] = lambda done, of: None
+) -> pd.DataFrame:
+    """Do the tasks that are not done yet; the table LLC of all of them, followed by the parameters in which their runs differ.
+
+    Args:
+        wanted: `tasks`.
+        workers: processes at once, of one thread each; the numbers do not depend on how many.
+        progress: called after each task with (tasks done, tasks in all).
+
+    A checkpoint that cannot be sampled has rows whose status is `not sampled: ` and why. Raises DeviceError, OutputError, RunError (a
+    process was killed; what is done is kept).
+    """
+    for device in {task.request.device for task in wanted}:
+        device_of(device)
+    missing = [task for task in wanted if not task.kept.exists()]
+    progress(len(wanted) - len(missing), len(wanted))
+    if missing:
+        with pool(min(workers, len(missing))) as processes:
+            running = [processes.submit(perform, task) for task in missing]
+            try:
+                for count, done in enumerate(as_completed(running), len(wanted) - len(missing) + 1):
+                    done.result()
+                    progress(count, len(wanted))
+            except BrokenProcessPool as error:
+                raise RunError("a process was killed (was there enough memory?); run it again with fewer --workers") from error
+            except BaseException:
+                processes.shutdown(wait=False, cancel_futures=True)
+                raise
+    made = {folder: parameters.of_folder(folder) for folder in {task.folder for task in wanted}}
+    names = [name for name in parameters.differing(list(made.values())) if name not in LLC]
+    rows = [
+        row | {name: made[task.folder][name] for name in names}
+        for task in wanted
+        for row in json.loads(task.kept.read_text(encoding="utf-8"))
+    ]
+    return pd.DataFrame(rows, columns=[*LLC, *names]).astype({"step": "Int64", "n": "Int64"})
+
+
+def perform(task: ProfileTask) -> None:
+    """Sample, and keep the rows."""
+    try:
+        rows = [_row(task, found, estimate) for found, estimate in _estimates(task)]
+    except DominoesError as error:
+        kinds = (task.request.restrict or MIX, *(kind for kind in task.request.on if kind != task.request.restrict))
+        rows = [_head(task) | {"kind": kind, "status": f"not sampled: {error}"} for kind in kinds]
+    task.kept.parent.mkdir(parents=True, exist_ok=True)
+    files.write(task.kept, json.dumps(rows, indent=1) + "\n")
+
+
+def cost(wanted: Sequence[ProfileTask]) -> str:
+    """What the tasks will take, in a sentence, from a few steps of the first that can be sampled."""
+    missing = [task for task in wanted if not task.kept.exists()]
+    how = wanted[0].request.sampling
+    steps = len(missing) * how.chains * how.draws
+    said = f"{len(wanted)} checkpoints × localisations, {len(wanted) - len(missing)} done; {how.chains} chains × {how.draws} steps each"
+    for task in missing:
+        try:
+            weights, sampled, _, observed, _ = _prepared(task)
+        except DominoesError:
+            continue
+        few = Walk(1.0, task.gamma, 1e-9, _TRIAL * how.every, how.batch, how.every, batched=how.batched)
+        start = time.process_time()
+        walk(sampled, weights.vector, few, starts=weights.vector[None], observed=observed)
+        seconds = (time.process_time() - start) / (_TRIAL * how.every)
+        return f"{said}: {steps:,} steps of {1000 * seconds:.0f} ms, {steps * seconds / 60:.0f} CPU-minutes"
+    return f"{said}: nothing is left that can be sampled"
+
+
+def sentences(table: pd.DataFrame) -> list[str]:
+    """How many rows stand, and what the profiles of the halves say of each other, a line for each checkpoint."""
+    stands = table["status"] == "converged"
+    found = [f"{int(stands.sum())} of {len(table)} estimates have converged"]
+    for (run, step), rows in table[table["kind"].isin(SIDES)].groupby(["run", "step"], sort=False):
+        profiles = [_profile(rows[rows["kind"] == side]) for side in SIDES]
+        found.append(f"{run}, step {step}: {ordering(profiles[0], profiles[1], SIDES)}")
+    return found
+
+
+def _profile(rows: pd.DataFrame) -> dict[float, float]:
+    stands = rows[rows["status"] == "converged"]
+    return dict(zip(stands["gamma"], stands["estimate"], strict=True))
+
+
+def _estimates(task: ProfileTask) -> Iterator[tuple[str, Estimate]]:
+    """Each estimate with the split that its dominoes are of."""
+    weights, sampled, name, observed, splits = _prepared(task)
+    for estimate in learning_coefficient.profile((name, sampled), weights.vector, [task.gamma], task.request.sampling, observed=observed):
+        yield splits[estimate.kind], estimate
+
+
+def _prepared(task: ProfileTask) -> tuple[Weights, Landscape, str, dict[str, Landscape], dict[str, str]]:
+    """Weights, what is sampled, its name, what is observed, and the split of each. Raises DominoesError if that cannot be."""
+    request = task.request
+    content = state.environment(task.folder)
+    if content["status"] != "finished":
+        raise RunError(f"the run diverged at step {content['diverged_at']}")
+    device = device_of(request.device)
+    network = checkpoints.network(task.folder, task.step, trust=request.trust).to(device)
+    spec = recorded((task.folder / "spec.json").read_text(encoding="utf-8"))
+    dealt = _dealt(spec.dataset, request.data, request.download)
+    now = {side: dealt.source(side).digest for side in SIDES} | {"deal": hashlib.sha256(metadata(dealt.deal).encode()).hexdigest()}
+    if any(content["digests"].get(part) != value for part, value in now.items()):
+        raise RunError("the run was trained on other pictures or dominoes than are found here; pass the same --data")
+    probes = _probes(spec, request.data, request.download)
+    weights = Weights(network, request.weights)
+    train = Resident(dealt.deal, {"top": dealt.top, "bottom": dealt.bottom}, device, swap=spec.dataset.swap, scale=spec.train.input)
+    rows = {kind: torch.from_numpy(dealt.deal.of_kind(kind)).to(device) for kind in KINDS}
+
+    def landscape(kind: str) -> tuple[str, Landscape]:
+        if kind in rows and len(rows[kind]):
+            return "train", weights.loss(train, rows[kind])
+        if kind not in probes:
+            raise SpecError(f"there are no dominoes of kind {kind}, neither in training nor among the probes")
+        probe = probes[kind]
+        resident = Resident(probe.deal, probe.sources, device, swap=probe.swap, scale=spec.train.input)
+        return "test", weights.loss(resident, torch.arange(len(probe), device=device))
+
+    splits = {}
+    observed = {}
+    for kind in request.on:
+        if kind != request.restrict:
+            splits[kind], observed[kind] = landscape(kind)
+    if request.restrict is None:
+        name, sampled = MIX, weights.loss(train, torch.arange(len(dealt.deal), device=device))
+    else:
+        name = request.restrict
+        if name not in rows or not len(rows[name]):
+            raise SpecError(f"the training set has no dominoes of kind {name} to sample on")
+        sampled = weights.loss(train, rows[name])
+    return weights, sampled, name, observed, splits | {name: "train"}
+
+
+@lru_cache(maxsize=2)
+def _dealt(spec: DominoSpec, data: Path | None, download: bool) -> Dealt:
+    return dealing.make(spec, data=data, download=download)
+
+
+@lru_cache(maxsize=2)
+def _probes(spec: RunSpec, data: Path | None, download: bool) -> dict[str, Dominoes]:
+    return probe_sets.probes(spec.dataset, spec.train.probe, spec.train.probe_seed, data=data, download=download)
+
+
+def _head(task: ProfileTask) -> dict[str, Any]:
+    """What is known of a row before anything is sampled."""
+    how = task.request.sampling
+    spec = recorded((task.folder / "spec.json").read_text(encoding="utf-8"))
+    head: dict[str, Any] = dict.fromkeys(LLC) | {"run": spec.id, "seed": spec.seed, "step": task.step, "weights": task.request.weights}
+    head |= {"sampled": task.request.restrict or MIX, "gamma": task.gamma}
+    return head | {"sampler": how.sampler, "chains": how.chains, "draws": how.draws, "batch": how.batch}
+
+
+def _row(task: ProfileTask, split: str, found: Estimate) -> dict[str, Any]:
+    """A row; what has not converged bears what it was judged by, and no estimate."""
+    excess = found.excess
+    row = {"kind": found.kind, "split": split, "n": found.n, "n_beta": found.nbeta, "lambda_max": found.curvature, "epsilon": found.step}
+    row |= {"loss": found.loss, "rhat": excess.rhat, "ess": excess.ess, "drift": excess.drift, "spreading": excess.spreading}
+    row |= {"quarter": excess.quarter, "distance": found.distance, "status": found.status}
+    if excess.converged:
+        row |= {"excess": excess.mean, "estimate": found.value, "se": found.se}
+    numbers = {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()}
+    return _head(task) | numbers

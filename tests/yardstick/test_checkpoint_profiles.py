@@ -1,0 +1,178 @@
+"""From checkpoints in run folders to the table of local learning coefficients."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from dominoes.data import probe_sets
+from dominoes.data.dealing import Dealt
+from dominoes.data.dominoes import Dominoes
+from dominoes.data.resident import Resident
+from dominoes.errors import RunError, SpecError
+from dominoes.runs import checkpoints, execution
+from dominoes.spec import RunSpec, TrainSpec
+from dominoes.tables import LLC
+from dominoes.training.scorer import logits
+from dominoes.yardstick.checkpoint_profiles import ProfileRequest, ProfileTask, cost, measure, perform, sentences, tasks
+from dominoes.yardstick.curvature import largest
+from dominoes.yardstick.learning_coefficient import Sampling
+from dominoes.yardstick.restricted_loss import Weights
+
+FEW = Sampling(chains=2, draws=30, batch=16)
+# Of the last layer alone, which is quick.
+REQUEST = ProfileRequest(gammas=(1e4,), weights="layers.5", sampling=FEW)
+
+
+@pytest.fixture(scope="module")
+def results(small: Dealt, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with one run of an MLP that keeps the networks of two steps."""
+    out = tmp_path_factory.mktemp("results")
+    how = TrainSpec(model="mlp", epochs=2, measurements=2, probe=40, checkpoints="1,10")
+    execution.execute(RunSpec(dataset=small.spec, train=how), small, probe_sets.probes(small.spec, 40, 0), out)
+    return out
+
+
+def sampled(wanted: list[ProfileTask]) -> pd.DataFrame:
+    """The table of some tasks, done in this process."""
+    for task in wanted:
+        perform(task)
+    return measure(wanted)
+
+
+def folder_of(results: Path) -> Path:
+    """The folder of its run."""
+    (folder,) = (results / "runs").iterdir()
+    return folder
+
+
+def test_a_restricted_loss_is_the_scorers(results: Path, small: Dealt) -> None:
+    """At w* the landscape's mean is the cross-entropy that the scorer finds, over all dominoes of the kind."""
+    network = checkpoints.network(folder_of(results), 10)
+    dominoes = Dominoes.of(small)
+    labels = torch.from_numpy(small.deal.label)
+    losses = nn.functional.cross_entropy(torch.from_numpy(logits(network, dominoes, TrainSpec(model="mlp"))), labels, reduction="none")
+    rows = torch.from_numpy(small.deal.of_kind("top"))
+    weights = Weights(network)
+    resident = Resident(small.deal, dominoes.sources, torch.device("cpu"))
+    assert weights.loss(resident, rows).at(weights.vector).numpy() == pytest.approx(losses[rows].numpy(), abs=1e-5)
+
+
+def test_some_weights_alone_are_varied(results: Path, small: Dealt) -> None:
+    """A prefix takes the parameters whose names begin so; their curvature is that of the whole network's block."""
+    network = checkpoints.network(folder_of(results), 10)
+    some = Weights(network, "layers.5")
+    assert some.names == ("layers.5.weight", "layers.5.bias")
+    assert len(some.vector) == 256 * 10 + 10
+    landscape = some.loss(Resident(small.deal, {"top": small.top, "bottom": small.bottom}, torch.device("cpu")), torch.arange(60))
+    rows = torch.arange(60)
+    bias = some.vector[-10:]
+    found = largest(replace(landscape, losses=lambda last, rows: landscape.losses(torch.cat([some.vector[:-10], last]), rows)), bias)
+    exact = torch.autograd.functional.hessian(lambda last: landscape.losses(torch.cat([some.vector[:-10], last]), rows).mean(), bias)
+    assert found.converged
+    assert found.value == pytest.approx(float(torch.linalg.eigvalsh(exact)[-1]), rel=0.05)
+    with pytest.raises(SpecError, match="weights 'conv': no parameter's name begins so; expected all or .* layers.1.weight"):
+        Weights(network, "conv")
+
+
+@pytest.mark.parametrize(("made", "which"), [({"momentum": None}, "cumulative"), ({"track_running_stats": False}, "the batch's own")])
+def test_statistics_that_belong_to_other_weights_are_refused(made: dict[str, object], which: str) -> None:
+    """A network whose normalisation has no running averages has no loss at these weights alone."""
+    network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2, **made))  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match=f"1 normalises by {which} statistics, not by those of these weights; expected running averages"):
+        Weights(network)
+
+
+def test_the_table_has_a_row_a_kind_and_says_what_does_not_stand(results: Path) -> None:
+    """Chains far too short: every row is there, has no estimate, and says why; w*'s losses and the counts are those of the kinds."""
+    wanted = tasks(results, REQUEST)
+    assert [task.step for task in wanted] == [1, 10]
+    table = sampled(wanted)
+    assert list(table.columns) == list(LLC)
+    assert list(table["kind"]) == ["mix", "top", "bottom", "both", "conflict"] * 2
+    assert list(table["split"]) == ["train", "train", "train", "train", "test"] * 2
+    assert table["estimate"].isna().all()
+    assert table["status"].str.startswith("not converged: ").all()
+    counts = json.loads((folder_of(results) / "environment.json").read_text(encoding="utf-8"))["dominoes"]
+    first = table[table["step"] == 1].set_index("kind")
+    assert first.loc["mix", "n"] == counts["n"]
+    assert first.loc["top", "n"] == counts["kinds"]["top"]
+    assert first["n_beta"].to_list() == pytest.approx([counts["n"] / math.log(counts["n"])] * 5)
+    curves = pd.read_csv(folder_of(results) / "curves.csv")
+    of_step = curves[curves["step"] == 1].set_index(["split", "kind"])["loss"]
+    assert first.loc["conflict", "loss"] == pytest.approx(of_step["test", "conflict"], abs=1e-4)
+    assert sentences(table)[0] == "0 of 10 estimates have converged"
+
+
+def test_finished_tasks_are_not_done_again(results: Path) -> None:
+    """A second call reads what is kept; another seed or localisation is another task; the numbers repeat themselves bit for bit."""
+    (task,) = tasks(folder_of(results), REQUEST, [10])
+    measure([task])
+    before = task.kept.read_bytes()
+    task.kept.write_bytes(before.replace(b"not converged", b"kept"))
+    assert measure([task])["status"].str.startswith("kept").all()
+    task.kept.unlink()
+    perform(task)
+    assert task.kept.read_bytes() == before
+    others = [replace(REQUEST, gammas=(1.0,)), replace(REQUEST, sampling=replace(FEW, seed=1)), replace(REQUEST, restrict="top")]
+    assert len({task.id, *(tasks(results, other, [10])[0].id for other in others)}) == 4
+    assert "0 done" in cost(tasks(results, others[0], [10]))
+    assert "CPU-minutes" in cost(tasks(results, others[0], [10]))
+    assert cost([task]).endswith("nothing is left that can be sampled")
+
+
+def test_chains_of_one_kind_alone(results: Path) -> None:
+    """Restricted, nβ is that of the kind's training dominoes, and the kind is not observed a second time."""
+    table = sampled(tasks(results, replace(REQUEST, restrict="top", on=("top", "conflict")), [10]))
+    counts = json.loads((folder_of(results) / "environment.json").read_text(encoding="utf-8"))["dominoes"]["kinds"]
+    assert list(table["kind"]) == ["top", "conflict"]
+    assert set(table["sampled"]) == {"top"}
+    assert table["n_beta"][0] == pytest.approx(counts["top"] / math.log(counts["top"]))
+
+
+def test_what_cannot_be_sampled_is_said_in_its_row(results: Path) -> None:
+    """A step that was not kept, a kind that is not trained on, weights that are not there: a sentence in the row of each kind."""
+    for request, steps, said in (
+        (REQUEST, [7], "keeps no network of step 7; expected one of 1, 10"),
+        (replace(REQUEST, restrict="conflict"), [10], "the training set has no dominoes of kind conflict to sample on"),
+        (replace(REQUEST, weights="conv"), [10], "no parameter's name begins so"),
+    ):
+        table = sampled(tasks(results, request, steps))
+        assert len(table) == 5 - (request.restrict is not None)
+        assert table["status"].str.startswith("not sampled: ").all()
+        assert table["status"].str.contains(said).all()
+
+
+def test_a_diverged_run_and_other_pictures_are_said(results: Path, tmp_path: Path) -> None:
+    """Neither is sampled."""
+    folder = folder_of(results)
+    for change, said in (
+        ({"status": "diverged", "diverged_at": 4}, "the run diverged at step 4"),
+        ({"digests": {"deal": "0"}}, "the run was trained on other pictures or dominoes than are found here; pass the same --data"),
+    ):
+        content = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+        copy = tmp_path / next(iter(change)) / "runs" / folder.name
+        (copy / "checkpoints").mkdir(parents=True)
+        for path in folder.rglob("*"):
+            if path.is_file():
+                (copy / path.relative_to(folder)).write_bytes(path.read_bytes())
+        (copy / "environment.json").write_text(json.dumps(content | change), encoding="utf-8")
+        assert set(sampled(tasks(copy, REQUEST, [10]))["status"]) == {f"not sampled: {said}"}
+
+
+def test_nothing_to_sample_is_an_error(small: Dealt, tmp_path: Path) -> None:
+    """No run, or no run that keeps a network: nothing is written."""
+    with pytest.raises(RunError, match="holds no finished run"):
+        tasks(tmp_path, REQUEST)
+    spec = RunSpec(dataset=small.spec, train=TrainSpec(model="mlp", measurements=1, probe=40))
+    execution.execute(spec, small, probe_sets.probes(small.spec, 40, 0), tmp_path)
+    with pytest.raises(RunError, match="keeps a network; train with --checkpoints last, measurements or steps"):
+        tasks(tmp_path, REQUEST)
+    assert not (tmp_path / "llc").exists()
+    with pytest.raises(SpecError, match="'left' is no kind of domino; expected top, bottom, both, conflict, empty"):
+        ProfileRequest(on=("left",))
