@@ -48,6 +48,15 @@ def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
+def test_contributing_names_every_room() -> None:
+    """Each module on the ground and each room stands in the table of the house."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for path in sorted((ROOT / "dominoes").iterdir()):
+        if path.name.startswith("_") or path.suffix not in ("", ".py"):
+            continue
+        assert f"`{path.stem}{'' if path.suffix else '/'}`" in text, path.name
+
+
 def _pages() -> list[object]:
     pages = [page for page in PAGES if page not in REAL and any(blocks(page))]
     return [pytest.param(page, marks=[pytest.mark.slow] if page in LONG else []) for page in pages]
@@ -68,7 +77,8 @@ def test_a_page_can_be_followed_with_real_pictures(page: str, data: Path, tmp_pa
 
 
 def _walk(page: str, folder: Path, environment: dict[str, str]) -> None:
-    shutil.copytree(ROOT / "sweeps", folder / "sweeps")
+    for part in ("sweeps", "results/prevalence-small"):
+        shutil.copytree(ROOT / part, folder / part)
     names: dict[str, object] = {}
     with contextlib.chdir(folder), _own_modules(folder):
         for block in blocks(page):
