@@ -145,7 +145,8 @@ def described(form: type) -> dict[str, str]:
     found = {}
     for section in docstring.parse("google", warnings=False):
         if section.kind is griffe.DocstringSectionKind.attributes:
-            found |= {each.name: " ".join(each.description.split()) for each in section.value}
+            # Several attributes may share a line.
+            found |= {name: " ".join(each.description.split()) for each in section.value for name in each.name.split(", ")}
     return found
 
 
@@ -190,6 +191,14 @@ def columns(name: str) -> str:
     return "\n".join(["| column | meaning |", "|---|---|", *(f"| `{column}` | {meanings[column]} |" for column in names)])
 
 
+def settings(name: str) -> str:
+    """The fields of the dataclass `module:NAME`: default, and the meaning from its docstring."""
+    module, _, attribute = name.partition(":")
+    form = getattr(importlib.import_module(module), attribute)
+    rows = [f"| `{each}` | {_plain(getattr(form(), each))} | {meaning} |" for each, meaning in described(form).items()]
+    return "\n".join(["| name | default | meaning |", "|---|---|---|", *rows])
+
+
 def dial_ranges(_: str | None) -> str:
     """Each dial and the values it takes."""
     from dominoes import dials
@@ -215,4 +224,4 @@ def pages(folder: str) -> str:
     return "\n".join(found)
 
 
-TABLES = {"pages": pages, "face": face, "fields": spec_fields, "columns": columns, "dials": dial_ranges}
+TABLES = {"pages": pages, "settings": settings, "face": face, "fields": spec_fields, "columns": columns, "dials": dial_ranges}
