@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def solve(rate: Rate, start: FloatArray, times: FloatArray, *, stiff: bool) -> F
     for place in range(1, len(times)):
         count = max(1, math.ceil(math.log(times[place] / times[place - 1]) / (_IMPLICIT if stiff else _EXPLICIT)))
         knots = np.geomspace(times[place - 1], times[place], count + 1).tolist()
-        for begin, end in zip(knots[:-1], knots[1:], strict=True):
+        for begin, end in pairwise(knots):
             h = math.log(end / begin)
             u = _implicit(kept, u, h, begin, end) if stiff else _explicit(kept, u, h, (begin, math.sqrt(begin * end), end))
         found[place] = u
