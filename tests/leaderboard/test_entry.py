@@ -38,23 +38,23 @@ def _call(*arguments: object) -> tuple[int, str]:
 def test_an_entry_scores_as_its_theory_does(folder: Path, tmp_path: Path) -> None:
     """Frozen forecasts, scored without their code, get the very numbers that the theory gets when it is run."""
     edition = editions.read(folder)
-    entry.freeze("gaussian evidence", edition, tmp_path / "entry")
-    found = entry.score({"gaussian evidence": entry.read(tmp_path / "entry")}, edition).table
+    entry.freeze("gaussian-evidence", edition, tmp_path / "entry")
+    found = entry.score({"gaussian-evidence": entry.read(tmp_path / "entry")}, edition).table
     from dominoes.leaderboard.theories.rules import GaussianEvidence
 
-    direct = board.run({"gaussian evidence": GaussianEvidence}, edition).table
+    direct = board.run({"gaussian-evidence": GaussianEvidence}, edition).table
     columns = ["task", "skill", "low", "high", "cells", "rmse", "log_density", "status", "evaluator", "digest"]
     pd.testing.assert_frame_equal(found[columns], direct[columns])
     record = json.loads((tmp_path / "entry" / "entry.json").read_text())
     assert record["evaluator"] == score.EVALUATOR
     assert record["digest"] == edition.digest
-    assert len(record["source"]) == 16
+    assert len(record["source"]) == 64
 
 
 def test_entries_that_do_not_fit_are_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another evaluator, other curves, a changed file, nothing there: one sentence each."""
     edition = editions.read(folder)
-    entry.freeze("mean of specs", edition, tmp_path / "entry", ("doubles",))
+    entry.freeze("mean-of-specs", edition, tmp_path / "entry", ("doubles",))
     frozen = {"mean": entry.read(tmp_path / "entry")}
     other = editions.make({"s": simulated_curves.table([simulated_curves.dials(share) for share in SHARES], 2, seed=4)}, "other")
     with pytest.raises(LeaderboardError, match=r"was frozen for edition [0-9a-f]{16}, this is"):
@@ -73,7 +73,7 @@ def test_entries_that_do_not_fit_are_refused(folder: Path, tmp_path: Path, monke
 def test_identities_are_checked_again_when_an_entry_comes_in(folder: Path, tmp_path: Path) -> None:
     """Forecasts that were changed together with their digest still meet the identities."""
     edition = editions.read(folder)
-    made = entry.freeze("mean of specs", edition, tmp_path / "entry", ("doubles", "conflicts"))
+    made = entry.freeze("mean-of-specs", edition, tmp_path / "entry", ("doubles", "conflicts"))
     made.answers.table.loc[made.answers.table["metric"] == "neither", "mean"] += 0.2
     found = entry.score({"mean": made}, edition).table.set_index("task")
     assert "expected" in found.loc["conflicts", "status"]
@@ -112,7 +112,7 @@ def test_the_commands_walk_from_results_to_a_board(tmp_path: Path) -> None:
         )
     code, text = _call("edition", tmp_path / "study", tmp_path / "later", "--held-out", "later", "--out", tmp_path / "e")
     assert (code, "5 specs, 15 runs" in text) == (0, True), text
-    run = ("run", "--edition", tmp_path / "e", "--theory", "simulated_curves:Truth", "--theory", "mean of specs")
+    run = ("run", "--edition", tmp_path / "e", "--theory", "simulated_curves:Truth", "--theory", "mean-of-specs")
     code, text = _call(*run, "--forecasts", tmp_path / "forecasts.parquet", "--out", tmp_path / "board.csv")
     assert code == 0, text
     assert "simulated_curves:Truth" in text
@@ -133,7 +133,7 @@ def test_the_commands_walk_from_results_to_a_board(tmp_path: Path) -> None:
         "beyond",
         "transfer",
         "ahead",
-    } - {"beyond"}
+    }
 
 
 @pytest.mark.parametrize(
@@ -179,14 +179,14 @@ def test_fresh_specs_are_a_latin_hypercube_that_can_be_dealt() -> None:
 @pytest.mark.slow
 def test_fresh_runs_are_made_by_the_sweep_engine_and_scored(folder: Path, tmp_path: Path) -> None:
     """Two specs of embedded pictures, two runs each, one epoch; an entry is scored on them, one whose code has changed is refused."""
-    for name in ("mean of specs", "simulated_curves:Truth"):
+    for name in ("mean-of-specs", "simulated_curves:Truth"):
         code, text = _call("freeze", name, "--edition", folder, "--task", "neighbours", "--out", tmp_path / name.split(":")[0])
         assert code == 0, text
     small = ("--specs", 2, "--seeds", 2, "--n", 60, "--epochs", 1, "--probe", 20, "--top", "digits", "--bottom", "textures")
     out = tmp_path / "fresh"
     arguments = (
         "fresh",
-        tmp_path / "mean of specs",
+        tmp_path / "mean-of-specs",
         "--seed",
         5,
         *small,
@@ -207,7 +207,7 @@ def test_fresh_runs_are_made_by_the_sweep_engine_and_scored(folder: Path, tmp_pa
     assert np.isfinite(table["rmse"].iloc[0])
     assert len(list((out / "runs").glob("*/DONE"))) == 4
     record = tmp_path / "simulated_curves" / "entry.json"
-    record.write_text(record.read_text().replace(json.loads(record.read_text())["source"], "0" * 16))
+    record.write_text(record.read_text().replace(json.loads(record.read_text())["source"], "0" * 64))
     code, text = _call("fresh", tmp_path / "simulated_curves", "--seed", 5, *small, "--edition", folder, "--out", tmp_path / "other")
     assert code == 2
     assert "the code of simulated_curves:Truth has changed since it was frozen" in text
