@@ -64,7 +64,7 @@ KINDS: dict[str, Kind] = {
     "callbacks": Kind("callback"),
     "sources": Kind("source"),
     "dials": Kind("dial"),
-    "theories": Kind("theory"),
+    "theories": Kind("theory", "dominoes.leaderboard.theories.catalogue:BUILT_IN"),
     "families": Kind("family of curves"),
     "questions": Kind("question"),
     "rules": Kind("rule"),

@@ -27,6 +27,7 @@ BOARD = (
 )  # fmt: skip
 CELLS = ("task", "cell", "theory", "value", "copy", "ceiling")
 _TEXT = ("task", "theory", "status", "provenance", "evaluator", "edition", "digest", "package")
+_NUMBERS = ("skill", "low", "high", "log_density", "rmse", "rmse_loss", "coverage", "fit_seconds", "forecast_seconds")
 # What rows of one board must agree in.
 _SAME = ("evaluator", "edition", "digest")
 
@@ -240,7 +241,8 @@ def read(path: Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise LeaderboardError(f"{path} cannot be read as a board ({error}); expected one of 'dominoes leaderboard run'") from error
     table = check(table, str(path))
-    return table.assign(**{name: table[name].fillna("").astype(str) for name in _TEXT})
+    text = {name: table[name].fillna("").astype(str) for name in _TEXT}
+    return table.assign(**text, **{name: table[name].astype(float) for name in _NUMBERS})
 
 
 def write_forecasts(found: Board, path: Path) -> None:

@@ -16,16 +16,18 @@ import pandas as pd
 from dominoes import __version__, files
 from dominoes.errors import LeaderboardError
 from dominoes.leaderboard import identities
-from dominoes.leaderboard.scale import METRICS, SIDES, FloatArray
-from dominoes.spec import DominoSpec, TrainSpec
+from dominoes.leaderboard.scale import METRICS, FloatArray
+from dominoes.runs import parameters
+from dominoes.spec import DominoSpec, RunSpec, TrainSpec
 
 CURVES, RUNS, MANIFEST = "curves.parquet", "runs.parquet", "edition.json"
 FORMAT = 1
 _VALUES = ("accuracy", "loss", "agree_top", "agree_bottom")
 _OF_CURVES = ("run", "seed", "step", "epoch", "samples", "split", "kind", "n", "loss", "accuracy", "agree_top", "agree_bottom")
 # What tells runs of one spec apart, or says how they were measured; everything else that is not of the curves is a dial.
-_OF_RUNS = ("deal_seed", "probe_seed", "measurements", "probe")
+_OF_RUNS = ("deal_seed", "probe_seed", "measurements", "probe", "measure_at_loss", "level_kind", "checkpoints")
 OF_RUNS = ("run", "spec", "study", "held_out", "seed", "deal", "pictures")
+_GIVEN = ("dominoes", "prevalence_top", "prevalence_bottom", "both", "empty", "ratio")
 # Follow from the prevalences and D, which say them already.
 DERIVED = ("empty", "ratio")
 
@@ -179,7 +181,7 @@ def _study(study: str, table: pd.DataFrame, held_out: bool) -> tuple[pd.DataFram
     last = table.groupby("run")["step"].max()
     first = table.drop_duplicates("run").set_index("run")
     dials = [name for name in table.columns if name not in (*_OF_CURVES, *_OF_RUNS)]
-    point = first[dials].astype(str).agg("|".join, axis=1) if dials else pd.Series("", index=first.index)
+    point = pd.Series(["|".join(map(str, row)) for row in first[dials].itertuples(index=False)], index=first.index)
     # A run that broke off would take its missing steps from all runs of its spec.
     broken = sorted(last.index[last < last.groupby(point).transform("max")])
     notes = [f"{study}: run {run} left out, it broke off at step {last[run]}" for run in broken]
@@ -206,9 +208,9 @@ def _study(study: str, table: pd.DataFrame, held_out: bool) -> tuple[pd.DataFram
 
 
 def _filled(runs: pd.DataFrame) -> pd.DataFrame:
-    defaults: dict[str, Any] = TrainSpec().model_dump(mode="json") | {"labels": "balanced", "reuse": 1, "swap": 0}
-    defaults |= {f"source_{side}": getattr(DominoSpec(), side) for side in SIDES} | {f"transform_{side}": "none" for side in SIDES}
-    defaults |= {f"reliability_{side}": 1.0 for side in SIDES}
+    plain = parameters.of_spec(RunSpec(dataset=DominoSpec(prevalence=(1.0, 1.0)), train=TrainSpec()), None)
+    # What a spec cannot leave open has no default that would mean anything.
+    defaults = {name: value for name, value in plain.items() if name not in _GIVEN}
     for name in runs.columns:
         if name in defaults and runs[name].isna().any():
             runs[name] = runs[name].where(runs[name].notna(), defaults[name]).infer_objects()

@@ -32,7 +32,7 @@ from dominoes.leaderboard.windows import WINDOWS, window
 
 # Goes up with every change that moves a score; boards of different evaluators are not put together.
 EVALUATOR = "1"
-COPY = "copy nearest"
+COPY = "copy-nearest"
 LEVEL = 0.95
 _RESAMPLES = 1000
 # Half of a 90 % band of a normal distribution, in standard deviations.

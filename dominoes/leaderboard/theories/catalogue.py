@@ -1,16 +1,15 @@
-"""Theories by name: the built-in ones, and those of others as `module:attr`."""
+"""Theories by name: the built-in ones, and those of others through the registry."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dominoes import __version__
+from dominoes import __version__, registry
 from dominoes.errors import LeaderboardError
 from dominoes.leaderboard.protocol import Theory
 from dominoes.leaderboard.score import COPY
@@ -21,26 +20,32 @@ from dominoes.leaderboard.theories.races import LinearRace, MarginRace
 from dominoes.leaderboard.theories.rules import GaussianEvidence, Margins, PatternLearning
 
 BUILT_IN: dict[str, Callable[[], Theory]] = {
-    "pattern learning, equal": partial(PatternLearning, "equal"),
-    "pattern learning, preferred": partial(PatternLearning, "preferred"),
-    "gaussian evidence": GaussianEvidence,
+    "pattern-equal": partial(PatternLearning, "equal"),
+    "pattern-preferred": partial(PatternLearning, "preferred"),
+    "gaussian-evidence": GaussianEvidence,
     "margins": Margins,
-    "linear race": LinearRace,
-    "margin race": MarginRace,
-    "margin race, c = 0": partial(MarginRace, 0.0),
-    "margin race, c = 1": partial(MarginRace, 1.0),
+    "linear-race": LinearRace,
+    "margin-race": MarginRace,
+    "margin-race-0": partial(MarginRace, 0.0),
+    "margin-race-1": partial(MarginRace, 1.0),
     "quanta": Quanta,
     "availability": Availability,
     COPY: CopyNearest,
-    "mean of specs": MeanOfSpecs,
-    "smooth regression": SmoothRegression,
-    "last value": LastValue,
+    "mean-of-specs": MeanOfSpecs,
+    "smooth-regression": SmoothRegression,
+    "last-value": LastValue,
 }
 
 
 @dataclass(frozen=True)
 class Named:
-    """A theory under its name: what makes an instance, who answers to it, and the digest of the file that defines it."""
+    """A theory under its name.
+
+    Attributes:
+        make: a new instance for every fit.
+        provenance: who answers to the name, as the board says it.
+        source: SHA-256 of the code that defines it.
+    """
 
     name: str
     make: Callable[[], Theory]
@@ -49,32 +54,18 @@ class Named:
 
 
 def find(name: str) -> Named:
-    """The theory of this name: built in, or `module:attr` (a class or function that makes one without arguments).
+    """The theory of this name: built in, of an installed package (entry points `dominoes.theories`), or `module:attr`.
 
-    Raises LeaderboardError: unknown name, module that cannot be imported, attribute that is not there or makes no theory.
+    Raises RegistryError: nothing of that name. LeaderboardError: what is there makes no theory.
     """
-    if name in BUILT_IN:
-        return Named(name, BUILT_IN[name], f"built in, dominoes {__version__}", _digest(BUILT_IN[name]))
-    module, colon, attribute = name.partition(":")
-    if not colon:
-        raise LeaderboardError(f"there is no theory {name!r}; expected module:attr or one of: {'; '.join(BUILT_IN)}")
-    try:
-        make = getattr(importlib.import_module(module), attribute)
-    except ImportError as error:
-        raise LeaderboardError(
-            f"theory {name}: the module {module} cannot be imported ({error}); install it, or put it on PYTHONPATH"
-        ) from error
-    except AttributeError as error:
-        raise LeaderboardError(f"theory {name}: {module} has no {attribute}; expected a class that makes a theory") from error
-    if not callable(make) or not all(callable(getattr(make, part, None)) for part in ("fit", "forecast")):
-        raise LeaderboardError(f"theory {name}: expected a class with the methods fit and forecast")
-    return Named(name, make, name, _digest(make))
-
-
-def _digest(make: Callable[[], Theory]) -> str:
-    """First 16 hex digits of the SHA-256 of the file that defines a theory; empty if it has none."""
+    entry = registry.find("theories", name)
+    make = entry.load()
     kind = make.func if isinstance(make, partial) else make
-    try:
-        return hashlib.sha256(Path(inspect.getsourcefile(kind) or "").read_bytes()).hexdigest()[:16]
-    except (OSError, TypeError):
-        return ""
+    if not callable(make) or not all(callable(getattr(kind, part, None)) for part in ("fit", "forecast")):
+        raise LeaderboardError(f"{entry.said} has no methods fit and forecast; expected a class that makes a theory without arguments")
+    code = entry.provenance()
+    if code is None:
+        file = Path(inspect.getsourcefile(kind) or "")
+        return Named(name, make, f"built in, dominoes {__version__}", hashlib.sha256(file.read_bytes()).hexdigest())
+    who = f"{code.ref}, {code.distribution} {code.version}" if code.distribution else code.ref
+    return Named(name, make, who, code.sha256)

@@ -11,14 +11,13 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import least_squares
 from scipy.special import logit
 
 from dominoes.leaderboard.scale import SIDES, FloatArray
-from dominoes.leaderboard.theories import evidence
+from dominoes.leaderboard.theories import evidence, integration
 from dominoes.leaderboard.theories.base import (
     Curve,
     Curves,
@@ -33,8 +32,6 @@ from dominoes.leaderboard.theories.base import (
     whole,
 )
 
-# Length of an integration step in ln t.
-_STEP = 0.25
 # Bins of accuracy between which losses are interpolated.
 _BINS = 16
 
@@ -96,6 +93,10 @@ class Race(CurveTheory):
     def rates(self, s: FloatArray, p: FloatArray, where: Setting, k: FloatArray) -> FloatArray:
         """d ln s / dt: s (B, N, 2) strengths, p (B, P) parameters, k (B, N, 2) speeds -> (B, N, 2)."""
 
+    def stiff(self, where: Setting) -> bool:
+        """Whether strengths come to rest: near rest an explicit step is only stable if it is short."""
+        return not where.reliable
+
     @abstractmethod
     def initial(self, p: FloatArray) -> FloatArray:
         """(B,) the strength that both sides begin with."""
@@ -105,36 +106,11 @@ class Race(CurveTheory):
         """Margins of the sides alone on test pictures: (..., B, N, 2) from strengths."""
 
     def simulate(self, p: FloatArray, where: Setting, extra: FloatArray, steps: FloatArray) -> FloatArray:
-        """Margins (T, B, N, 2) at the steps (T,) above 0, for parameters p (B, P) and ln k's further terms extra (B, N, 2).
-
-        Runge and Kutta's fourth order in ln t, on steps of at most _STEP.
-        """
+        """Margins (T, B, N, 2) at the steps (T,) above 0, for parameters p (B, P) and ln k's further terms extra (B, N, 2)."""
         k = np.exp(p[:, None, :2] + extra) * where.pace
         u = np.log(np.broadcast_to(self.initial(p)[:, None, None], (len(p), len(where.shown), 2))).copy()
-        # From 0 to the first step in t, where ln t has no beginning; from there on in ln t.
-        u = self._advanced(u, p, where, k, [0.0, steps[0] / 2, steps[0]], math.inf)
-        found = np.empty((len(steps), *u.shape))
-        found[0] = u
-        for place in range(1, len(steps)):
-            count = max(1, math.ceil(math.log(steps[place] / steps[place - 1]) / _STEP))
-            found[place] = u = self._advanced(u, p, where, k, np.geomspace(steps[place - 1], steps[place], count + 1).tolist(), _STEP)
+        found = integration.solve(lambda u: self.rates(np.exp(u), p, where, k), u, steps, stiff=self.stiff(where))
         return self.margins(np.exp(found), p)
-
-    def _advanced(self, u: FloatArray, p: FloatArray, where: Setting, k: FloatArray, times: list[float], length: float) -> FloatArray:
-        """ln s after the last of the times: one step between each two, in t if `length` is infinite, else in ln t."""
-        for begin, end in pairwise(times):
-            if math.isinf(length):
-                h, weights = end - begin, (1.0, 1.0, 1.0)
-            else:
-                h = math.log(end / begin)
-                weights = (begin, math.sqrt(begin * end), end)
-            one = weights[0] * self.rates(_strength(u), p, where, k)
-            two = weights[1] * self.rates(_strength(u + h / 2 * one), p, where, k)
-            three = weights[1] * self.rates(_strength(u + h / 2 * two), p, where, k)
-            four = weights[2] * self.rates(_strength(u + h * three), p, where, k)
-            # Where a trial parameter makes the equation stiff, a bounded step keeps the search finite.
-            u = np.clip(u + np.clip(h / 6 * (one + 2 * (two + three) + four), -1.5, 1.5), -30, 5)
-        return u
 
     def learn(self) -> None:
         names = [name for name in self.specs if all((side, "accuracy") in self.curves[name] for side in SIDES)]
@@ -265,11 +241,6 @@ class Race(CurveTheory):
         return known.get(_condition(spec, SIDES[side]), float(np.mean(list(known.values()))) if known else 0.0)
 
 
-def _strength(log_s: FloatArray) -> FloatArray:
-    # A trial slope may point anywhere; the search has only to stay finite.
-    return np.exp(np.clip(log_s, -30, 5))
-
-
 def _condition(spec: Dials, side: str) -> str:
     """What changes how fast one side is learned, by name: its source and transform, the network, the place."""
     parts = [str(spec[name]) for name in (f"source_{side}", f"transform_{side}", "model", "swap", "optimizer") if name in spec]
@@ -302,6 +273,9 @@ class LinearRace(Race):
     start = np.array([-1.0, -3.0, math.log(0.05), math.log(5.5), math.log(3.0)])
     low = np.array([-12.0, -12.0, math.log(1e-6), math.log(0.2), math.log(0.2)])
     high = np.array([4.0, 4.0, math.log(0.7), math.log(15.0), math.log(15.0)])
+
+    def stiff(self, where: Setting) -> bool:
+        return True
 
     def initial(self, p: FloatArray) -> FloatArray:
         return np.exp(p[:, 2])
