@@ -181,6 +181,7 @@ def turns(
                 clock.start()
                 meter.add(step, decoder.measure(network))
                 clock.mark("measuring")
+            clock.wait()
 
     def measured(step: int, samples: int) -> Generator[None, None, bool]:
         """Look at the network after a step that is due, or may be: false if a loss was not finite."""

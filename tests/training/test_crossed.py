@@ -102,4 +102,4 @@ def test_the_table_is_that_of_each_picture_asked_by_itself(top: str, bottom: str
 def _answer(network: Any, tests: Dominoes, index: Any) -> int:
     """The class that a network answers to one domino."""
     one = Deal(np.zeros(1, np.int64), index, {side: np.where(index[side] < 0, -1, 0) for side in SIDES})
-    return int(logits(network, Dominoes(one, tests.sources["top"], tests.sources["bottom"], swap=tests.swap)).argmax())
+    return int(logits(network, Dominoes(one, tests.sources["top"], tests.sources["bottom"], swap=tests.swap), TrainSpec()).argmax())
