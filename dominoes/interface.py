@@ -58,6 +58,8 @@ class Run:
         dominoes: how many it was trained on.
         networks: by step, as they were measured, those that `checkpoints` asks for.
         levels: of the train loss, the steps at which they were met.
+        joint: answers crossed picture by picture (columns `tables.JOINT`).
+        measures: margins and the like (columns `tables.MEASURES`).
     """
 
     spec: RunSpec
@@ -69,6 +71,8 @@ class Run:
     dominoes: int = field(default=0)
     networks: Mapping[int, nn.Module] = field(default_factory=dict)
     levels: tuple[Level, ...] = ()
+    joint: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(tables.JOINT)))
+    measures: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(tables.MEASURES)))
 
     @property
     def id(self) -> str:
@@ -154,7 +158,7 @@ def train(
     if trained_on.spec is None:
         raise SpecError("the dataset does not say what it was dealt for; expected one of make, build or load")
     spec = RunSpec(dataset=trained_on.spec, train=parse(TrainSpec, how), seed=seed)
-    probes = probe_sets.probes(spec.dataset, spec.train.probe, spec.train.probe_seed, data=_path(data), download=download)
+    probes = probe_sets.for_training(spec.dataset, spec.train, data=_path(data), download=download)
     where = devices.device_of(device)
     trial.check(spec, trained_on)
     networks: dict[int, nn.Module] = {}
@@ -165,7 +169,7 @@ def train(
     options: dict[str, Any] = {"device": where, "threads": threads, "progress": progress, "keep": keep, "callbacks": callbacks}
     trained = loop.train(spec, trained_on, probes, **options)
     measured = trained.curves, trained.classes, trained.network, trained.confusion, trained.diverged
-    return Run(spec, *measured, len(trained_on), networks, trained.levels)
+    return Run(spec, *measured, len(trained_on), networks, trained.levels, trained.joint, trained.measures)
 
 
 def compare(curves: Curves | Sequence[Curves], classes: pd.DataFrame | None = None, **options: Any) -> Comparison:

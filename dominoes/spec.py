@@ -38,6 +38,8 @@ from dominoes.fields import (
 SIDES = ("top", "bottom")
 KINDS = ("top", "bottom", "both", "empty")
 PROBES = ("top", "bottom", "both", "conflict", "empty")
+# Further probes, on request: doubles of which one half changes places with those of other dominoes.
+PERMUTED = ("top permuted", "bottom permuted")
 
 
 class Labels(StrEnum):
@@ -60,6 +62,14 @@ class Precision(StrEnum):
     FLOAT32 = "float32"
     TF32 = "tf32"
     BFLOAT16 = "bf16"
+
+
+class Decode(StrEnum):
+    """When the last layer is refitted to say what of each half can be read off what comes before it."""
+
+    NONE = "none"
+    LAST = "last"
+    MEASUREMENTS = "measurements"
 
 
 class Input(StrEnum):
@@ -206,12 +216,16 @@ class TrainSpec(_Spec):
         stop_loss: train loss at which training ends before its last epoch.
         measure_at_loss: train losses at whose first meeting everything is measured too, falling.
         level_kind: whose train loss those two are of: the mix of all kinds, or one kind.
+        probe_permuted: measure the doubles of the probes also with one half permuted over the probe (`probe_sets`).
+        probe_pairings: in how many pairings the pictures of the probes that show both halves are measured.
+        decode: at which measurements the last layer is refitted for each half (`decoding`): none, the last, or all.
     """
 
     _later: ClassVar[frozenset[str]] = frozenset(
         {
             *("precision", "model_args", "optimizer_args", "parameter_groups", "schedule", "schedule_args", "warmup", "clip", "loss"),
             *("loss_args", "augment", "input", "checkpoints", "stop_loss", "measure_at_loss", "level_kind"),
+            *("probe_permuted", "probe_pairings", "decode"),
         }
     )
 
@@ -241,6 +255,9 @@ class TrainSpec(_Spec):
     stop_loss: Annotated[Number, Field(gt=0)] | None = None
     measure_at_loss: Levels = ()
     level_kind: Literal["mix", "top", "bottom", "both", "empty"] = "mix"
+    probe_permuted: bool = False
+    probe_pairings: Annotated[Whole, Field(ge=1, le=1000)] = 1
+    decode: Decode = Decode.NONE
 
     @property
     def checkpoint_steps(self) -> frozenset[int]:

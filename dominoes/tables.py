@@ -1,4 +1,5 @@
-"""The tables that pass between the stages: columns, rules, reading and writing of curves, of curves by class, of simplicity."""
+"""The tables that pass between the stages: columns, rules, reading and writing of curves, of curves by class, of crossed answers, of
+further measures, of simplicity."""
 
 from __future__ import annotations
 
@@ -13,11 +14,23 @@ from dominoes.errors import CurvesError
 
 CURVES = ("run", "seed", "step", "epoch", "samples", "split", "kind", "n", "loss", "accuracy", "agree_top", "agree_bottom")
 CLASSES = ("run", "step", "kind", "label", "n", "loss", "accuracy")
+#: Answers crossed picture by picture: counts of probe dominoes. Cells without dominoes have no row.
+JOINT = ("run", "step", "probe", "top_alone", "bottom_alone", "answer", "n")
+#: What a domino of a probe of `joint` may be answered with.
+JOINT_ANSWERS = {"both": ("right", "wrong"), "conflict": ("top", "bottom", "neither")}
+#: Measures beside loss and accuracy, long form: `value` may be any finite number.
+MEASURES = ("run", "step", "kind", "measure", "value")
 
-_KEYS = {"curves": ["run", "split", "kind"], "classes": ["run", "kind", "label"]}
-_COLUMNS = {"curves": CURVES, "classes": CLASSES}
-_TEXT = ("run", "split", "kind")
-_WHOLE = ("seed", "step", "samples", "label", "n")
+_KEYS = {
+    "curves": ["run", "split", "kind"],
+    "classes": ["run", "kind", "label"],
+    "joint": ["run", "probe", "top_alone", "bottom_alone", "answer"],
+    "measures": ["run", "kind", "measure"],
+}
+#: By form of table, its columns in order.
+COLUMNS = {"curves": CURVES, "classes": CLASSES, "joint": JOINT, "measures": MEASURES}
+_TEXT = ("run", "split", "kind", "probe", "answer", "measure")
+_WHOLE = ("seed", "step", "samples", "label", "n", "top_alone", "bottom_alone")
 _SHARES = ("accuracy", "agree_top", "agree_bottom")
 _MAY_BE_EMPTY = ("agree_top", "agree_bottom")
 # Parameters that follow from others, those first that say least by themselves.
@@ -62,16 +75,17 @@ def problems(table: pd.DataFrame, *, form: str = "curves") -> list[str]:
     Args:
         table: long form, one row per (run, step, split, kind), or per (run, step, kind, label) for `form="classes"`.
             Further columns (swept parameters) are allowed and not looked at.
-        form: `curves` or `classes`.
+        form: `curves`, `classes`, `joint` or `measures`.
 
     Rules: every column present; numbers are numbers; nothing empty but `agree_top` and `agree_bottom`; `loss` at least 0 and
-    finite; shares in [0, 1]; `n` at least 1; steps whole, not negative and strictly increasing within each curve.
+    finite; shares in [0, 1]; `n` at least 1; steps whole, not negative and strictly increasing within each curve. Of crossed answers:
+    `top_alone` and `bottom_alone` are 0 or 1, answers are those of the probe, and the `n` of a probe add up to the same at every step.
     """
-    missing = [column for column in _COLUMNS[form] if column not in table.columns]
+    missing = [column for column in COLUMNS[form] if column not in table.columns]
     if missing:
-        return [f"the column {', '.join(missing)} is missing; expected {','.join(_COLUMNS[form])}"]
+        return [f"the column {', '.join(missing)} is missing; expected {','.join(COLUMNS[form])}"]
     found = []
-    for column in _COLUMNS[form]:
+    for column in COLUMNS[form]:
         found += _column_problems(table[column], column)
     if found:
         return found
@@ -83,7 +97,23 @@ def problems(table: pd.DataFrame, *, form: str = "curves") -> list[str]:
             where = " ".join(str(part) for part in (key if isinstance(key, tuple) else (key,)))
             wrong = "appears twice" if before == after else f"comes after step {before:g}"
             found.append(f"curve {where}: step {after:g} {wrong}; expected steps that increase")
-    return found
+    return found or (_joint_problems(table) if form == "joint" else [])
+
+
+def _joint_problems(table: pd.DataFrame) -> list[str]:
+    for column in ("top_alone", "bottom_alone"):
+        other = ~table[column].astype(float).isin((0.0, 1.0))
+        if other.any():
+            return [f"column {column}, row {int(np.argmax(other)) + 1}: {table[column][other].iloc[0]}, expected 0 or 1"]
+    for row, (probe, answer) in enumerate(zip(table["probe"], table["answer"], strict=True), 1):
+        if answer not in JOINT_ANSWERS.get(probe, ()):
+            known = "; ".join(f"{name}: {', '.join(answers)}" for name, answers in JOINT_ANSWERS.items())
+            return [f"row {row}: probe {probe} answered {answer}, expected one of {known}"]
+    sizes = table.groupby(["run", "probe", "step"], sort=False)["n"].sum().reset_index()
+    differing = sizes[sizes.groupby(["run", "probe"])["n"].transform("nunique") > 1]
+    for run, probe in zip(differing["run"], differing["probe"], strict=True):
+        return [f"run {run}, probe {probe}: the counts of its steps add up to different sizes; expected the probe's size at each"]
+    return []
 
 
 def _column_problems(values: pd.Series, column: str) -> list[str]:
@@ -100,7 +130,9 @@ def _column_problems(values: pd.Series, column: str) -> list[str]:
     if empty.any() and column not in _MAY_BE_EMPTY:
         return [f"column {column}, {at(empty)}: no value (NaN), expected a number"]
     low, high, meaning = 0.0, np.inf, "expected at least 0"
-    if column in _SHARES:
+    if column == "value":
+        low = -np.inf
+    elif column in _SHARES:
         high, meaning = 1.0, "expected a share from 0 to 1"
     elif column == "n":
         low, meaning = 1.0, "expected at least 1"
@@ -125,7 +157,7 @@ def check(table: pd.DataFrame, *, form: str = "curves", name: str = "the table")
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise CurvesError(f"{name}: {found[0]}{more}")
-    kinds = {column: str if column in _TEXT else int if column in _WHOLE else float for column in _COLUMNS[form]}
+    kinds = {column: str if column in _TEXT else int if column in _WHOLE else float for column in COLUMNS[form]}
     return table.astype(kinds)
 
 
@@ -136,9 +168,10 @@ def read(path: Path, *, form: str = "curves") -> pd.DataFrame:
         raise CurvesError(f"{path} is not there; expected a table of learning curves (.csv or .parquet)")
     try:
         # Run ids are hex digits: without a type, 123456789012 would be read as a number and 0012e4567890 as infinity.
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str))
+        text = [column for column in COLUMNS[form] if column in _TEXT]
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=dict.fromkeys(text, str))
     except (ValueError, OSError) as error:
-        raise CurvesError(f"{path} cannot be read as a table ({error}); expected the columns {','.join(_COLUMNS[form])}") from error
+        raise CurvesError(f"{path} cannot be read as a table ({error}); expected the columns {','.join(COLUMNS[form])}") from error
     return check(table, form=form, name=str(path))
 
 
@@ -192,7 +225,7 @@ def read_unchecked(path: Path) -> pd.DataFrame:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         # Run ids are hex digits, some of which read as numbers.
-        return pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str))
+        return pd.read_csv(path, dtype=dict.fromkeys(("run", "split", "kind"), str))
     except (ValueError, OSError) as error:
         raise CurvesError(f"{path} cannot be read as a table ({error}); expected the columns {','.join(CURVES)}") from error
 

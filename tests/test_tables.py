@@ -112,3 +112,39 @@ def test_unreadable_files_are_named(tmp_path: Path, name: str, content: str, mes
         tables.read(tmp_path / name)
     with pytest.raises(CurvesError, match="nowhere.csv is not there"):
         tables.read(tmp_path / "nowhere.csv")
+
+
+def joint(**changed: list[object]) -> pd.DataFrame:
+    """A valid table of crossed answers: ten doubles and ten conflicts at two steps."""
+    columns = {
+        "run": ["1e5"] * 6,
+        "step": [0, 0, 3, 3, 0, 3],
+        "probe": ["both"] * 4 + ["conflict"] * 2,
+        "top_alone": [0, 1, 0, 1, 1, 1],
+        "bottom_alone": [1, 1, 1, 1, 0, 0],
+        "answer": ["right", "wrong", "right", "wrong", "neither", "neither"],
+        "n": [4, 6, 5, 5, 10, 10],
+    }
+    return pd.DataFrame(columns | changed)
+
+
+def test_crossed_answers_have_rules_of_their_own(tmp_path: Path) -> None:
+    """They survive CSV; what is no share of a whole probe, no answer of it or no yes or no is named."""
+    tables.write(joint(), tmp_path / "joint.csv", form="joint")
+    pd.testing.assert_frame_equal(tables.read(tmp_path / "joint.csv", form="joint"), tables.check(joint(), form="joint"))
+    for changed, message in (
+        ({"top_alone": [0, 2, 0, 1, 1, 1]}, "column top_alone, row 2: 2, expected 0 or 1"),
+        ({"answer": ["right", "wrong", "right", "top", "neither", "neither"]}, "row 4: probe both answered top, expected one of"),
+        ({"n": [4, 6, 5, 6, 10, 10]}, "run 1e5, probe both: the counts of its steps add up to different sizes"),
+        ({"n": [4, 6, 5, 0, 10, 10]}, "column n, row 4: 0, expected at least 1"),
+        ({"step": [0, 0, 0, 3, 0, 3]}, "step 0 appears twice"),
+    ):
+        with pytest.raises(CurvesError, match=message):
+            tables.check(joint(**changed), form="joint")
+
+
+def test_further_measures_may_be_negative_but_not_empty() -> None:
+    """A margin below 0 is a number like any other; no value is none."""
+    found = pd.DataFrame({"run": ["a", "a"], "step": [0, 1], "kind": ["top"] * 2, "measure": ["margin mean"] * 2, "value": [-2.5, 1e9]})
+    assert tables.problems(found, form="measures") == []
+    assert "no value" in tables.problems(found.assign(value=[np.nan, 1]), form="measures")[0]

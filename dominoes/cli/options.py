@@ -11,7 +11,7 @@ import click
 
 from dominoes import registry
 from dominoes.errors import SpecError
-from dominoes.spec import DominoSpec, Input, Labels, Precision, Split, TrainSpec, parse, read_mapping
+from dominoes.spec import Decode, DominoSpec, Input, Labels, Precision, Split, TrainSpec, parse, read_mapping
 
 Command = Callable[..., None]
 PATH = click.Path(path_type=Path)
@@ -80,6 +80,8 @@ _TRAINING = [
     ("--measurements", "INT", "Points of the geometric grid of steps at which everything is measured, besides step 0."),
     ("--probe", "INT", "Test dominoes of each kind to measure on."),
     ("--probe-seed", "INT", "Seed of the probes; runs that share it are measured on the same dominoes."),
+    ("--probe-pairings", "INT", "Pairings in which the pictures of double and conflicting probes are measured."),
+    ("--decode", "|".join(Decode), "When to refit the last layer for each half, on a balanced sample of training pictures."),
     ("--precision", "|".join(Precision), "What it computes in; tf32 is float32 where the device is not CUDA."),
     ("--parameter-groups", "MODULE:ATTR", "What makes the optimiser's parameter groups of the network."),
     ("--schedule", "NAME", "Factor of the learning rate: constant, cosine, triangular, steps, an installed one, or module:attr."),
@@ -104,7 +106,7 @@ _ARGUMENTS = [
 # Fixed sets, so that shells complete them.
 _CHOICES = {
     name: click.Choice([each.value for each in values])
-    for name, values in (("labels", Labels), ("split", Split), ("precision", Precision), ("input", Input))
+    for name, values in (("labels", Labels), ("split", Split), ("precision", Precision), ("input", Input), ("decode", Decode))
 }
 
 
@@ -132,6 +134,8 @@ def training(**defaults: object) -> Callable[[Command], Command]:
     """The options of how a network is trained; `defaults` are those of a command that has its own."""
 
     def add(command: Command) -> Command:
+        permuted = "Measure the doubles of the probes also with one half permuted over the probe."
+        command = click.option("--probe-permuted/--no-probe-permuted", "train_probe_permuted", default=None, help=permuted)(command)
         for flag, metavar, text in reversed(_ARGUMENTS):
             command = click.option(flag, f"train_{flag[2:].replace('-', '_')}", metavar=metavar, multiple=True, help=text)(command)
         for flag, metavar, text in reversed(_TRAINING):

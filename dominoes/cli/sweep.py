@@ -265,13 +265,19 @@ def status(folder: Path, as_json: bool) -> None:
 @click.argument("folder", type=options.PATH)
 @click.option("--out", required=True, type=options.PATH, help="Table of curves to write (.csv or .parquet); runs.csv comes beside it.")
 @click.option("--with-classes", "classes", is_flag=True, help="Write the curves by class too, beside the others.")
-def export(folder: Path, out: Path, classes: bool) -> None:
+@click.option(
+    "--with-joint", "joint", is_flag=True, help="Write the crossed answers too: each double and conflict with its halves shown alone."
+)
+@click.option("--with-measures", "measures", is_flag=True, help="Write the further measures too: margins, AUC, decoded accuracy.")
+def export(folder: Path, out: Path, classes: bool, joint: bool, measures: bool) -> None:
     """Write the finished runs of results FOLDER as one table, with what was swept as further columns."""
     from dominoes.runs import collected, plan
 
-    found = collected.export(plan.load(folder), folder, out, classes=classes)
+    found = collected.export(plan.load(folder), folder, out, classes=classes, joint=joint, measures=measures)
     for name, problem in found.damaged.items():
         click.echo(f"left out, damaged: run {name}: {problem}; 'dominoes sweep run' runs it again", err=True)
+    for form, count in found.without.items():
+        click.echo(f"{count} of {found.runs} runs have no {form}.csv: made by an earlier version, their rows are not in it", err=True)
     missing = f", {found.missing} of the sweep are not finished" if found.missing else ""
     click.echo(f"{', '.join(map(str, found.files))}: {found.runs} runs{missing}")
 

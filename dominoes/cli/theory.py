@@ -63,10 +63,14 @@ def _setting(text: str) -> tuple[str, float | str]:
 @click.argument("curves", type=options.PATH)
 @click.option("--family", "families", multiple=True, metavar="NAME", help="Only this family of curves; repeatable.  [default: all]")
 @click.option("--metric", "metrics", multiple=True, type=click.Choice(["loss", "accuracy"]), help="Only this metric.  [default: both]")
-@click.option("--classes", default=10, show_default=True, type=click.IntRange(min=2), help="K; chance is 1/K, and ln K for the loss.")
+@click.option(
+    "--classes",
+    type=click.IntRange(min=2),
+    help="K; chance is 1/K, and ln K for the loss.  [default: the labels of the runs' classes.csv, or of the one beside CURVES; else 10]",
+)
 @click.option("--out", required=True, type=options.PATH, help="Table of fits to write (.csv).")
 @click.option("--json", "as_json", is_flag=True, help="Print the fits as JSON.")
-def fit(curves: Path, families: tuple[str, ...], metrics: tuple[str, ...], classes: int, out: Path, as_json: bool) -> None:
+def fit(curves: Path, families: tuple[str, ...], metrics: tuple[str, ...], classes: int | None, out: Path, as_json: bool) -> None:
     """Fit every learning curve of CURVES (a table, or a folder of runs) with every family, one row each."""
     from dominoes import files
     from dominoes.tables import as_csv
@@ -74,7 +78,8 @@ def fit(curves: Path, families: tuple[str, ...], metrics: tuple[str, ...], class
     from dominoes.theory.fits.table import fit_table
 
     table = _table(curves)
-    found = fit_table(table, families=families or curve.SHAPES, metrics=metrics or curve.METRICS, chance=1 / classes)
+    chance = 1 / (classes or _count_of_classes(curves))
+    found = fit_table(table, families=families or curve.SHAPES, metrics=metrics or curve.METRICS, chance=chance)
     files.write(out, as_csv(found))
     if as_json:
         click.echo(found.to_json(orient="records", indent=1))
@@ -155,6 +160,12 @@ def compare(
         if found.bands["group"].nunique() > 1:
             raise CurvesError("--plot draws one group of runs, these are several; pass the curves of one spec")
         stills.draw_bands(found.bands, Margins().ratio, plot)
+
+
+def _count_of_classes(curves: Path) -> int:
+    by_class = _by_class(curves, None)
+    count = 0 if by_class is None or "label" not in by_class else int(by_class["label"].nunique())
+    return count if count > 1 else 10
 
 
 def _yardsticks(curves: Path, given: tuple[Path, ...]) -> pd.DataFrame | None:

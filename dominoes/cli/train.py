@@ -50,7 +50,7 @@ def train(
     """Train a network on DATASET for each seed and write its learning curves.
 
     DATASET is a folder made by build, a YAML file, or absent where flags say it all. Each run goes to OUT/runs/ID, with curves.csv,
-    classes.csv, confusion.npz, spec.json, environment.json and, if it is asked for, checkpoints/.
+    classes.csv, joint.csv, measures.csv, confusion.npz, spec.json, environment.json and, if it is asked for, checkpoints/.
     """
     from dominoes.data import dealing, folder
 
@@ -91,12 +91,12 @@ def runs(
     """Execute a run a seed with a progress bar; yield each outcome as it comes. `more` is for `execution.execute`."""
     from tqdm import tqdm
 
-    from dominoes.data.probe_sets import probes
+    from dominoes.data.probe_sets import for_training
     from dominoes.runs import execution
     from dominoes.training.device import device_of
 
     where = device_of(device)
-    tests = probes(dealt.spec, how.probe, how.probe_seed, data=data, download=download)
+    tests = for_training(dealt.spec, how, data=data, download=download)
     for seed in seeds:
         spec = RunSpec(dataset=dealt.spec, train=how, seed=seed)
         with tqdm(desc=f"seed {seed}", unit="step", disable=None, leave=False, file=sys.stderr) as bar:

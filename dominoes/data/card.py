@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from tabulate import tabulate
 
 from dominoes import __version__
+from dominoes.data import classes
 from dominoes.data.catalogue import TERMS
 from dominoes.data.dealing import Dealt
 from dominoes.dials import copies_differ, prototypes
@@ -44,7 +46,7 @@ def readme(dealt: Dealt, digests: dict[str, Any]) -> str:
 A domino is a 3×64×32 picture: a {above} half from {getattr(spec, above)} above a {below} half from {getattr(spec, below)}, chosen by one of
 {found.stock.classes} labels. A half may be blank (0 everywhere), and a half that is shown may be of another class than the label.
 Made by dominoes {__version__}, {spec.split.value} split, seed {spec.seed}.
-{_simplicity(spec)}
+{_chosen(dealt)}{_simplicity(spec)}
 {kinds}
 
 {halves}
@@ -55,6 +57,15 @@ Made by dominoes {__version__}, {spec.split.value} split, seed {spec.seed}.
 split (−1: blank) and the class it shows. There are no pixels here; `dominoes export` writes them, `dominoes train` composes
 them on the device. `dominoes verify` compares this folder with the sources. Each picture is used at most {_times(spec.reuse)}.
 """
+
+
+def _chosen(dealt: Dealt) -> str:
+    """What the labels are where classes were chosen; empty where none were."""
+    if all(classes.base(getattr(dealt.spec, side)) == getattr(dealt.spec, side) for side in SIDES):
+        return ""
+    labels = zip(range(dealt.composition.stock.classes), dealt.top.classes, dealt.bottom.classes, strict=True)
+    table = tabulate(list(labels), ("label", "top shows", "bottom shows"), tablefmt="pipe", disable_numparse=True)
+    return f"\n{table}\n\nPictures of other classes are not shown; pictures are numbered as in the whole split.\n"
 
 
 def _simplicity(spec: DominoSpec) -> str:
@@ -82,7 +93,7 @@ def _simplicity(spec: DominoSpec) -> str:
 
 
 def _terms(name: str) -> str:
-    return TERMS.get(name, "as the source's owner states")
+    return TERMS.get(classes.base(name), "as the source's owner states")
 
 
 def _times(reuse: int) -> str:
@@ -110,7 +121,7 @@ def croissant(dealt: Dealt, digests: dict[str, Any]) -> str:
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "name": f"dominoes-{dealt.spec.top}-{dealt.spec.bottom}".replace("/", "-"),
+        "name": re.sub(r"[/\[\],+]", "-", f"dominoes-{dealt.spec.top}-{dealt.spec.bottom}"),
         "description": _description(dealt),
         "version": "1.0.0",
         "license": "; ".join(sorted({_terms(getattr(dealt.spec, side)) for side in SIDES})),

@@ -45,6 +45,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "svhn": _DIGIT_NAMES,
     "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     "digits": _DIGIT_NAMES,
+    "textures": tuple(f"texture {number}" for number in range(10)),
 }
 
 

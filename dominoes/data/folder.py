@@ -61,6 +61,8 @@ def _about(source: sources.Source) -> dict[str, Any]:
         "classes": list(source.classes),
         "sha256": source.digest,
     }
+    if len(source.chosen) < len(source.labels):
+        about["chosen"] = len(source.chosen)
     return about | ({"transforms": list(source.transforms)} if source.transforms else {})
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dominoes.data.catalogue import TORCHVISION
+from dominoes.data.catalogue import NAMES, TORCHVISION
 from dominoes.data.readers import SIZE, Decoded, brief, labels_of, stack
 from dominoes.errors import SourceError
 from dominoes.spec import Split
@@ -89,5 +89,4 @@ def textures(split: Split) -> Decoded:
     first, second = rng.uniform(0, 255, (2, count, 3, 1, 1))
     colour = (first + second) / 2 + (first - second) / 2 * wave[:, None]
     noisy = colour + rng.normal(0, 40, colour.shape)
-    names = [f"texture {label}" for label in range(10)]
-    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8), labels.astype(np.int64), names
+    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8), labels.astype(np.int64), NAMES["textures"]

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dominoes import dials, files
-from dominoes.data import originals, readers, transforms
-from dominoes.data.catalogue import AREAS, NAMES, STOCKS
+from dominoes.data import classes, originals, readers, transforms
+from dominoes.data.catalogue import NAMES, STOCKS
 from dominoes.errors import OutputError, SourceError
 from dominoes.solver.stock import Stock
 from dominoes.spec import SIDES, DominoSpec, Split
@@ -39,7 +39,7 @@ class Source:
         name: as the spec has it.
         split: train or test.
         pictures: N×C×32×32 uint8, C = 1 or 3; mapped from the cache, copied on write.
-        labels: N class numbers from 0.
+        labels: N class numbers from 0; -1 for pictures of classes that are not chosen (`classes`), which are never shown.
         classes: names of the K classes.
         digest: SHA-256 of pixels and labels, as they are after the transforms.
         transforms: what was done to the pictures, in order.
@@ -56,14 +56,20 @@ class Source:
     @property
     def stock(self) -> tuple[int, ...]:
         """Pictures of each class."""
-        return tuple(np.bincount(self.labels, minlength=len(self.classes)).tolist())
+        return tuple(np.bincount(self.labels[self.chosen], minlength=len(self.classes)).tolist())
+
+    @property
+    def chosen(self) -> NDArray[np.int64]:
+        """Numbers of the pictures that can be shown: all, where no classes are chosen."""
+        return np.flatnonzero(self.labels >= 0)
 
 
 def digest(pictures: dials.Pictures, labels: NDArray[np.int64]) -> str:
-    """SHA-256 of shape, pixels and labels, in hex."""
+    """SHA-256 of shape, pixels and labels, in hex; of pictures without a class (label -1) only the label counts."""
     state = hashlib.sha256(repr(pictures.shape).encode())
     for start in range(0, len(pictures), 4096):
-        state.update(np.ascontiguousarray(pictures[start : start + 4096]).data)
+        part, shown = pictures[start : start + 4096], labels[start : start + 4096] >= 0
+        state.update(np.ascontiguousarray(part if shown.all() else part[shown]).data)
     state.update(np.ascontiguousarray(labels, dtype="<i8").data)
     return state.hexdigest()
 
@@ -83,16 +89,25 @@ def stock(spec: DominoSpec, *, data: Path | None = None) -> Stock:
     known = []
     for side in SIDES:
         name, wanted = getattr(spec, side), spec.transforms(side)
-        if name in STOCKS:
-            transforms.check(wanted, name, AREAS[name], STOCKS[name][Split.TRAIN])
-        known.append(STOCKS[name][spec.split] if name in STOCKS else load(name, spec.split, wanted, data=data).stock)
+        train, this = (classes.stock(name, split) for split in (Split.TRAIN, spec.split))
+        if train is not None:
+            transforms.check(wanted, name, classes.area(name), train)
+        known.append(load(name, spec.split, wanted, data=data).stock if this is None else this)
+    _refuse_overlap(spec, spec.split, data)
     return Stock(known[0], known[1])
+
+
+def _refuse_overlap(spec: DominoSpec, split: Split, data: Path | None) -> None:
+    if spec.top != spec.bottom and "[" in spec.top + spec.bottom:
+        top, bottom = (NAMES.get(base) or original(base, split, data=data).classes for base in map(classes.base, (spec.top, spec.bottom)))
+        classes.refuse_overlap((spec.top, spec.bottom), (top, bottom))
 
 
 def pair(spec: DominoSpec, *, split: Split | None = None, data: Path | None = None, download: bool = False) -> tuple[Source, Source]:
     """The sources of both sides, as the spec transforms them; of another split than the spec's, if one is named. Raises as `load`."""
     of = split or spec.split
     top, bottom = (load(getattr(spec, side), of, spec.transforms(side), data=data, download=download) for side in SIDES)
+    _refuse_overlap(spec, of, data)
     return top, bottom
 
 
@@ -121,7 +136,7 @@ def load(name: str, split: Split, transformed: tuple[str, ...] = (), *, data: Pa
         return pictures, this.labels, this.classes
 
     key = f"transforms {transforms.VERSION} {this.digest} {train.digest} {dials.joined(transformed)}"
-    return replace(_cached(name, split, key, changed), transforms=transformed)
+    return replace(_cached(name, split, key, changed, checked=True), transforms=transformed)
 
 
 def original(name: str, split: Split, *, data: Path | None = None, download: bool = False) -> Source:
@@ -129,13 +144,20 @@ def original(name: str, split: Split, *, data: Path | None = None, download: boo
 
     Args:
         name: `mnist`, `fashion-mnist`, `kmnist`, `svhn`, `cifar10`, `digits`, `textures`; or the path of a folder or file in
-            Hugging Face Parquet layout, of a Keras-style .npz, or of an ImageFolder (train/CLASS/*.png, test/CLASS/*.png).
+            Hugging Face Parquet layout, of a Keras-style .npz, or of an ImageFolder (train/CLASS/*.png, test/CLASS/*.png); and
+            behind it in brackets, if not all its classes are wanted, the chosen ones (`classes`).
         split: which of the source's splits.
         data: folder to look in for named sources, before DOMINOES_DATA and the cache folder.
         download: let torchvision download (and checksum) a named source that is in none of these.
 
     Raises SourceError: no such source, no data, unreadable or unusable pictures. It names the file and the row.
     """
+    base = classes.base(name)
+    if base != name:
+        whole = original(base, split, data=data, download=download)
+        known = NAMES.get(base, whole.classes)
+        labels, names = classes.merged(classes.groups(name, known), whole.labels, known)
+        return replace(whole, name=name, labels=labels, classes=names, digest=digest(whole.pictures, labels))
     if name == "digits":
         return _cached(name, split, f"digits {version('scikit-learn')}", lambda: originals.digits(split))
     if name == "textures":
@@ -193,12 +215,13 @@ def _roots(data: Path | None) -> list[Path]:
     return [*roots, cache_folder() / "data"]
 
 
-def _cached(name: str, split: Split, key: str, read: Callable[[], readers.Decoded]) -> Source:
-    """Open the cache's entry for these files, made first if it is missing."""
+def _cached(name: str, split: Split, key: str, read: Callable[[], readers.Decoded], *, checked: bool = False) -> Source:
+    """Open the cache's entry for these files, made first if it is missing; the labels of new ones are looked at unless they were before."""
     code = hashlib.sha256(f"{_CACHE_FORMAT} {split.value} {key}".encode()).hexdigest()[:24]
     folder = cache_folder() / "decoded" / code
     if not folder.is_dir():
-        _fill(folder, name, split, read())
+        pictures, labels, names = read()
+        _fill(folder, name, split, pictures, labels, tuple(names or ()) if checked else _class_names(name, split, labels, names))
     try:
         pictures = np.load(folder / "pictures.npy", mmap_mode="c")
         labels = np.load(folder / "labels.npy")
@@ -208,9 +231,7 @@ def _cached(name: str, split: Split, key: str, read: Callable[[], readers.Decode
         raise SourceError(f"the cache of {name} in {folder} is damaged ({error}); remove this folder and run again") from error
 
 
-def _fill(folder: Path, name: str, split: Split, content: readers.Decoded) -> None:
-    pictures, labels, names = content
-    names = _class_names(name, split, labels, names)
+def _fill(folder: Path, name: str, split: Split, pictures: dials.Pictures, labels: NDArray[np.int64], names: tuple[str, ...]) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))

@@ -27,7 +27,7 @@ _CHUNK = 2048
 
 @dataclass(frozen=True)
 class Content:
-    """Pictures N×C×32×32 uint8, their N labels, and the digest of both."""
+    """Pictures N×C×32×32 uint8, their N labels (-1: of no class, never shown), and the digest of both."""
 
     pictures: Pictures
     labels: NDArray[np.int64]
@@ -54,10 +54,11 @@ def apply(transforms: Sequence[str], this: Content, train: Content, name: str) -
     """
     side = area(train.pictures)
     found = _applied([read(text) for text in transforms], this, train, side)
-    lost = int((_flat(found, side) & ~_flat(this.pictures, side)).sum())
-    if lost > len(found) / 2:
+    lost = int((_flat(found, side) & ~_flat(this.pictures, side))[this.labels >= 0].sum())
+    shown = int((this.labels >= 0).sum())
+    if lost > shown / 2:
         raise SpecError(
-            f"{' '.join(transforms)}: {lost} of {len(found)} pictures of {name} would be left without any contrast; "
+            f"{' '.join(transforms)}: {lost} of {shown} pictures of {name} would be left without any contrast; "
             "expected at most half of them, choose a weaker setting"
         )
     return found
@@ -101,7 +102,7 @@ def _prototypes(kept: int, which: str, this: Content, train: Content) -> NDArray
     The same ones are the first of more, so that a ladder of settings keeps what it had.
     """
     found = np.zeros(len(this.labels), dtype=np.int64)
-    for label in np.unique(this.labels):
+    for label in np.unique(this.labels[this.labels >= 0]):
 
         def ordered(content: Content, label: int = int(label)) -> NDArray[np.int64]:
             generator = _generator("prototypes", which, content.digest, str(label))

@@ -35,10 +35,12 @@ ALWAYS = (
 )
 RUNS_TABLE = "runs.csv"
 _TYPES = {
-    **dict.fromkeys(("run", "split", "kind"), pa.string()),
-    **dict.fromkeys(("seed", "step", "samples", "n", "label"), pa.int64()),
-    **dict.fromkeys(("epoch", "loss", "accuracy", "agree_top", "agree_bottom"), pa.float64()),
+    **dict.fromkeys(("run", "split", "kind", "probe", "answer", "measure"), pa.string()),
+    **dict.fromkeys(("seed", "step", "samples", "n", "label", "top_alone", "bottom_alone"), pa.int64()),
+    **dict.fromkeys(("epoch", "loss", "accuracy", "agree_top", "agree_bottom", "value"), pa.float64()),
 }
+# A table's own columns keep their names; a parameter that would meet one is joined under another.
+_INSTEAD = {"probe": "probe_size"}
 # Runs that are read and written as one: few enough for the memory, many enough for speed.
 _CHUNK = 200
 
@@ -50,6 +52,7 @@ class Harvest:
     Attributes:
         files: that were written.
         runs: finished runs in them; missing: runs of the plan that are not finished.
+        without: by table, finished runs that have none, because an earlier version made them.
         damaged: by id, what is wrong with runs that were left out although they are marked DONE.
     """
 
@@ -57,9 +60,10 @@ class Harvest:
     runs: int
     missing: int
     damaged: Mapping[str, str]
+    without: Mapping[str, int]
 
 
-def export(plan: Plan, out: Path, path: Path, *, classes: bool = False) -> Harvest:
+def export(plan: Plan, out: Path, path: Path, *, classes: bool = False, joint: bool = False, measures: bool = False) -> Harvest:
     """Write the curves of all finished runs of a plan as one table, and runs.csv beside it.
 
     Rows are in the plan's order, whatever order the runs ended in: equal results are equal bytes. A run whose files are not what
@@ -70,6 +74,8 @@ def export(plan: Plan, out: Path, path: Path, *, classes: bool = False) -> Harve
         out: its results folder.
         path: table to write, .csv or .parquet.
         classes: write the curves by class too, as classes.csv (or .parquet) beside it.
+        joint: write the crossed answers too, as joint.csv.
+        measures: write the further measures too, as measures.csv.
 
     Raises OutputError, and RunError if no run is finished.
     """
@@ -82,12 +88,18 @@ def export(plan: Plan, out: Path, path: Path, *, classes: bool = False) -> Harve
     columns = _columns(plan)
     written = [path]
     _write(done, columns, out, path, "curves")
-    if classes:
-        written.append(path.with_name(f"classes{path.suffix}"))
-        _write(done, columns, out, written[-1], "classes")
+    without = {}
+    for form in [form for form, wanted in (("classes", classes), ("joint", joint), ("measures", measures)) if wanted]:
+        having = [run for run in done if form == "classes" or f"{form}.csv" in found.environments[run.spec.id]["files"]]
+        if len(having) < len(done):
+            without[form] = len(done) - len(having)
+        if not having:
+            raise RunError(f"{out}: no finished run has a {form}.csv, an earlier version made them; leave out --with-{form}")
+        written.append(path.with_name(f"{form}{path.suffix}"))
+        _write(having, columns, out, written[-1], form)
     written.append(path.with_name(RUNS_TABLE))
     files.write(written[-1], _runs_table(plan, columns, found, out))
-    return Harvest(tuple(written), len(done), len(plan.runs) - len(done), found.damaged)
+    return Harvest(tuple(written), len(done), len(plan.runs) - len(done), found.damaged, without)
 
 
 def _columns(plan: Plan) -> dict[str, dict[str, Any]]:
@@ -100,17 +112,23 @@ def _columns(plan: Plan) -> dict[str, dict[str, Any]]:
 
 def _write(done: list[Planned], columns: Mapping[str, Mapping[str, Any]], out: Path, path: Path, form: str) -> None:
     paths = {run.spec.id: out / RUNS / run.spec.id / f"{form}.csv" for run in done}
-    header = ",".join(tables.CURVES if form == "curves" else tables.CLASSES) + "\n"
+    header = ",".join(tables.COLUMNS[form]) + "\n"
     names = list(columns[done[0].spec.id])
+    called = [_INSTEAD.get(name, name) if name in tables.COLUMNS[form] else name for name in names]
     with files.replacing(path) as temporary:
         if path.suffix == ".csv":
             with open(temporary, "w", encoding="utf-8", newline="") as file:
-                file.write(header[:-1] + "," + _line(names))
+                file.write(header[:-1] + "," + _line(called))
                 for run, table in paths.items():
                     # The tables' own digits are copied: what is exported is, to the letter, what was measured.
                     file.write(_rows(table, header).replace("\n", "," + _line(columns[run].values())))
             return
-        schema = pa.schema([*((name, _TYPES[name]) for name in header[:-1].split(",")), *((name, _type(columns, name)) for name in names)])
+        schema = pa.schema(
+            [
+                *((name, _TYPES[name]) for name in header[:-1].split(",")),
+                *((own, _type(columns, name)) for own, name in zip(called, names, strict=True)),
+            ]
+        )
         with parquet.ParquetWriter(temporary, schema) as writer:
             for chunk in _chunks(list(paths)):
                 texts = [_rows(paths[run], header) for run in chunk]
@@ -118,9 +136,9 @@ def _write(done: list[Planned], columns: Mapping[str, Mapping[str, Any]], out: P
                     io.BytesIO((header + "".join(texts)).encode()), convert_options=arrow_csv.ConvertOptions(column_types=_TYPES)
                 )
                 lengths = [text.count("\n") for text in texts]
-                for name in names:
+                for own, name in zip(called, names, strict=True):
                     values = [columns[run][name] for run, length in zip(chunk, lengths, strict=True) for _ in range(length)]
-                    read = read.append_column(name, pa.array(values, _type(columns, name)))
+                    read = read.append_column(own, pa.array(values, _type(columns, name)))
                 writer.write_table(read)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from dominoes.data import dealing
 from dominoes.data.dealing import Deal
 from dominoes.data.dominoes import Dominoes
-from dominoes.data.probe_sets import probes
+from dominoes.data.probe_sets import for_training
 from dominoes.runs import checkpoints
 from dominoes.runs.plan import Plan, Planned
 from dominoes.spec import SIDES, RunSpec, TrainSpec
@@ -69,12 +69,12 @@ def estimate(plan: Plan, *, device: str = "auto", data: Path | None = None, down
 def _rates(run: Planned, device: str, data: Path | None, download: bool) -> _Rates:
     spec = run.spec
     dealt = dealing.make(spec.dataset, data=data, download=download)
-    tests = probes(spec.dataset, spec.train.probe, spec.train.probe_seed, data=data, download=download)
+    tests = for_training(spec.dataset, spec.train, data=data, download=download)
     few = replace(dealt, deal=_first(dealt.deal, _STEPS * spec.train.batch))
     how = spec.train.model_copy(update=_ONE)
     trained = [train(RunSpec(dataset=spec.dataset, train=how), Dominoes.of(few), tests, device=device_of(device)) for _ in range(2)][1]
     measured = len(schedule(trained.steps, 1))
-    text = len(trained.curves.to_csv(index=False)) + len(trained.classes.to_csv(index=False))
+    text = sum(len(table.to_csv(index=False)) for table in (trained.curves, trained.classes, trained.joint, trained.measures))
     return _Rates(
         trained.seconds["training"] / trained.steps,
         trained.seconds["measuring"] / measured,

@@ -194,11 +194,13 @@ def _run(
     trained = yield from loop.turns(spec, Dominoes.of(dealt), probes, lane, progress=step_done, keep=keep, callbacks=callbacks)
     tables.write(trained.curves, folder / "curves.csv")
     tables.write(trained.classes, folder / "classes.csv", form="classes")
+    tables.write(trained.joint, folder / state.JOINT, form="joint")
+    tables.write(trained.measures, folder / state.MEASURES, form="measures")
     environment = _environment(trained, dealt, digests, lane) | {"packing": packing()} | ({"code": code} if code else {})
     kept = [checkpoints.name(step) for step in checkpoints.steps(folder)]
     with files.replacing(folder / state.CONFUSION) as temporary:
         np.savez_compressed(temporary, counts=trained.confusion)
-    environment["files"] = {name: state.digest(folder / name) for name in (*state.TABLES, state.CONFUSION, *kept)}
+    environment["files"] = {name: state.digest(folder / name) for name in (*state.TABLES, *state.FURTHER, *kept)}
     environment["seconds"] |= {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
     files.write(folder / "environment.json", json.dumps(environment, indent=1) + "\n")
     claim.check(now=True)

@@ -22,8 +22,11 @@ from dominoes.runs.claims import CLAIM, FAILED, holder
 RUNS = "runs"
 DONE = "DONE"
 TABLES = ("curves.csv", "classes.csv")
-# Runs of earlier versions have none, and are whole without it.
+# Runs of earlier versions lack some or all of these, and are whole without them.
 CONFUSION = "confusion.npz"
+JOINT = "joint.csv"
+MEASURES = "measures.csv"
+FURTHER = (CONFUSION, JOINT, MEASURES)
 CHECKPOINTS = "checkpoints"
 
 

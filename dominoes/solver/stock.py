@@ -26,7 +26,7 @@ class Stock:
         if len(self.top) != len(self.bottom):
             raise SpecError(
                 f"the top source has {len(self.top)} classes and the bottom source {len(self.bottom)}; "
-                "both halves are chosen by one label, so choose sources with as many classes"
+                "both halves are chosen by one label, so choose sources with as many classes, or as many of their classes (mnist[0,1])"
             )
         if not self.top or min(self.top + self.bottom) < 0:
             raise SpecError(f"stock: expected at least one class with counts of at least 0, got {self.top} and {self.bottom}")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dominoes.errors import CurvesError
-from dominoes.spec import PROBES
+from dominoes.spec import PERMUTED, PROBES
 from dominoes.tables import mended
 from dominoes.theory.intervals import FloatArray
 
@@ -111,7 +111,7 @@ def arrays(curves: pd.DataFrame, classes: pd.DataFrame | None = None, *, classes
         notes.append(f"run {left} left out: it has the seed of an earlier run of the group, and copies would make intervals too short")
         curves = curves[~curves["run"].isin(first.loc[again, "run"])]
     runs = tuple(str(run) for run in first.loc[~again, "run"])
-    other = sorted(set(curves["kind"]) - set(PROBES))
+    other = sorted(set(curves["kind"]) - {*PROBES, *PERMUTED})
     if other:
         notes.append(f"rows of kind {', '.join(other)} are not used; the kinds are {', '.join(PROBES)}")
     kinds = tuple(kind for kind in PROBES if (curves["kind"] == kind).any())

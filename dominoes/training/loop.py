@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
@@ -21,11 +21,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dominoes import registry
+from dominoes import registry, tables
 from dominoes.data import resident as residents
 from dominoes.data.dominoes import Dominoes
 from dominoes.errors import RunError
-from dominoes.spec import RunSpec, stream
+from dominoes.spec import Decode, RunSpec, stream
+from dominoes.training.decoding import Decoder
 from dominoes.training.device import Device, Noise
 from dominoes.training.levels import LOOKS, Level, Levels, kinds_of
 from dominoes.training.models import chosen, initial
@@ -56,6 +57,8 @@ class Trained:
         seconds: by stage (`training`, `measuring`), of the run's own turns; on CUDA as its stream saw them, beside those of other runs.
         confusion: what the probes were answered with in the last measurement (`scorer.Scorer.confusion`).
         levels: of the train loss that were asked for and met.
+        joint: table of `tables.JOINT`.
+        measures: table of `tables.MEASURES`.
     """
 
     curves: pd.DataFrame
@@ -66,6 +69,8 @@ class Trained:
     seconds: Mapping[str, float]
     confusion: NDArray[np.int64]
     levels: tuple[Level, ...] = ()
+    joint: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(tables.JOINT)))
+    measures: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(tables.MEASURES)))
 
 
 def schedule(steps: int, points: int) -> list[int]:
@@ -154,6 +159,9 @@ def turns(
             network = network.to(memory_format=torch.channels_last)
         resident = residents.resident(dominoes.deal, dominoes.sources, lane.device, swap=dominoes.swap, scale=how.input)
         meter = Scorer(spec, resident, dominoes.deal, probes, record)
+        decoder = None
+        if how.decode is not Decode.NONE and "both" in probes:
+            decoder = Decoder(how, dominoes, probes["both"], lane.device, channels_last=channels_last)
         descent = make_optimizer(network, how, lane, static=record.static)
         rate = rate_setter(descent, how, steps)
         take = stepper(network, descent, resident, lane, spec, about(dominoes, how, lane.device), channels_last=channels_last)
@@ -166,6 +174,14 @@ def turns(
             ask = lane.recorded(ask)
         batches = row_batches(count, how, spec.seed, lane, due | looks, graphs)
         clock = _Clock(lane, seconds)
+
+    def decoded(step: int) -> None:
+        if decoder is not None:
+            with lane.entered(), aside():
+                clock.start()
+                meter.add(step, decoder.measure(network))
+                clock.mark("measuring")
+            clock.wait()
 
     def measured(step: int, samples: int) -> Generator[None, None, bool]:
         """Look at the network after a step that is due, or may be: false if a loss was not finite."""
@@ -187,6 +203,8 @@ def turns(
             return True
         if not meter.score(asked, step, step / per_epoch, samples):
             return False
+        if how.decode is Decode.MEASUREMENTS:
+            decoded(step)
         if keep is not None and (how.checkpoints == "measurements" or step in how.checkpoint_steps):
             keep(step, network)
         for each in callbacks:
@@ -216,9 +234,21 @@ def turns(
             finite = yield from measured(step, samples)
         else:
             yield
+    if how.decode is Decode.LAST and finite:
+        decoded(step)
     if keep is not None and how.checkpoints == "last" and finite:
         keep(step, network)
-    return Trained(*meter.tables(), network, step, None if finite else step, seconds, meter.confusion(), tuple(levels.met))
+    return Trained(
+        *meter.tables(),
+        network,
+        step,
+        None if finite else step,
+        seconds,
+        meter.confusion(),
+        tuple(levels.met),
+        meter.joint(),
+        meter.measures(),
+    )
 
 
 def callback(name: str) -> Callback:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from dominoes.data.dealing import Deal
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.resident import Resident
 from dominoes.spec import KINDS, SIDES, RunSpec, TrainSpec, stream
+from dominoes.training.crossed import crossings
+from dominoes.training.further import further
 from dominoes.training.models import Network, chosen, folded
 
 # What lies between layers should stay near a processor's cache, but a weight matrix should be read for many pictures. A GPU has nothing
@@ -63,6 +65,14 @@ class Scorer:
         test = residents.resident(joined, any_probe.sources, resident.device, swap=any_probe.swap, scale=spec.train.input)
         groups = [_Group("test", kind, probe.deal.label, probe.deal.shown) for kind, probe in probes.items()]
         self._parts.append((test, *_distinct(joined, np.arange(len(joined)), resident.device), groups))
+        self._crossings = crossings({kind: probe.deal for kind, probe in probes.items()}, joined)
+        self._joint: list[tuple[Any, ...]] = []
+        self._measures: list[tuple[Any, ...]] = []
+        alone = self._crossings.missing
+        if len(alone):
+            # Measured apart, in batches of their own: what is measured for the curves keeps its last digits.
+            shown = residents.resident(alone, any_probe.sources, resident.device, swap=any_probe.swap, scale=spec.train.input)
+            self._parts.append((shown, *_distinct(alone, np.arange(len(alone)), resident.device), []))
 
     def measure(self, network: nn.Module, step: int, epoch: float, samples: int) -> bool:
         """Add a row for each group and return True; or, if a loss is not finite, add none and return False."""
@@ -94,9 +104,13 @@ class Scorer:
         curve_rows: list[tuple[Any, ...]] = []
         class_rows: list[tuple[Any, ...]] = []
         given: list[tuple[_Group, NDArray[np.int64]]] = []
+        measured: list[tuple[Any, ...]] = []
+        answered: list[NDArray[np.int64]] = []
         head = (self._run, self._seed, step, epoch, samples)
         for found, (_, _, inverse, groups) in zip(answers, self._parts, strict=True):
             logits = found.double()[inverse]
+            if not groups:
+                answered.append(logits.argmax(1).numpy())
             start = 0
             for group in groups:
                 mine = logits[start : start + len(group.label)]
@@ -108,13 +122,21 @@ class Scorer:
                 curve_rows.append((*head, group.split, group.kind, len(loss), float(loss.mean()), float(correct.mean()), *agree))
                 if group.split == "test":
                     given.append((group, answer))
+                    answered.append(answer)
+                    measured += ((self._run, step, group.kind, *one) for one in further(mine.numpy(), group.label))
                     class_rows += _class_rows((self._run, step, group.kind), group.label, loss, correct, self._classes)
         if not all(np.isfinite(row[8]) for row in curve_rows):
             return False
         self._curves += curve_rows
         self._by_class += class_rows
         self._answers = given
+        self._measures += measured
+        self._joint += ((self._run, step, *row) for row in self._crossings.counts(np.concatenate(answered)))
         return True
+
+    def add(self, step: int, found: Iterable[tuple[str, str, float]]) -> None:
+        """Add further measures of a step: kind, measure, value."""
+        self._measures += ((self._run, step, *one) for one in found)
 
     def rows(self, step: int) -> list[dict[str, Any]]:
         """The rows of curves.csv of one step, by column."""
@@ -125,6 +147,14 @@ class Scorer:
         found = pd.DataFrame(self._curves, columns=list(tables.CURVES))
         classes = pd.DataFrame(self._by_class, columns=list(tables.CLASSES))
         return found, classes
+
+    def joint(self) -> pd.DataFrame:
+        """The table of `joint.csv`, ordered by step."""
+        return pd.DataFrame(self._joint, columns=list(tables.JOINT))
+
+    def measures(self) -> pd.DataFrame:
+        """The table of `measures.csv`, ordered by step."""
+        return pd.DataFrame(self._measures, columns=list(tables.MEASURES))
 
     def confusion(self) -> NDArray[np.int64]:
         """What the probes were answered with when they were last measured: counts, (K + 1) × (K + 1) × K, by the class shown on the top

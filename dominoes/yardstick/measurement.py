@@ -187,9 +187,10 @@ def _probe(setting: YardstickTask) -> Dominoes:
 
 
 def _count(setting: YardstickTask, source: Source) -> int:
-    if setting.n is not None and setting.n > len(source.labels):
-        raise SpecError(f"n {setting.n}: the train split of {setting.source} has {len(source.labels)} pictures; expected at most that many")
-    return setting.n or len(source.labels)
+    there = len(source.chosen)
+    if setting.n is not None and setting.n > there:
+        raise SpecError(f"n {setting.n}: the train split of {setting.source} has {there} pictures; expected at most that many")
+    return setting.n or there
 
 
 def _rows(

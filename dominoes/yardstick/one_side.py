@@ -53,7 +53,7 @@ def one_sided(source: Source, side: str, rows: NDArray[np.int64]) -> Dominoes:
 def order(source: Source, n: int, seed: int) -> NDArray[np.int64]:
     """The pictures whose labels are sent, in their order: n of the source's, by the seed's stream `blocks`."""
     rng = np.random.Generator(np.random.PCG64(stream(seed, "blocks")))
-    return rng.permutation(len(source.labels))[:n]
+    return rng.permutation(source.chosen)[:n]
 
 
 def epochs(count: int, how: TrainSpec) -> int:

@@ -1,5 +1,7 @@
 """Exports: Parquet and CSV hold the same table, in the plan's order, with what was swept beside the curves; and what loggers show."""
 
+import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from dominoes import tables
 from dominoes.data import dealing
 from dominoes.data.probe_sets import probes
 from dominoes.errors import OutputError, RunError
-from dominoes.runs import collected, execution, loggers, parameters, plan, sweep_file
+from dominoes.runs import collected, execution, loggers, parameters, plan, state, sweep_file
 from dominoes.runs.plan import Plan
 
 
@@ -31,9 +33,10 @@ def test_parquet_and_csv_hold_the_same(done: tuple[Plan, Path], tmp_path: Path) 
     found, out = done
     for classes in (False, True):
         for suffix in ("csv", "parquet"):
-            result = collected.export(found, out, tmp_path / f"curves.{suffix}", classes=classes)
-            assert (result.runs, result.missing, result.damaged) == (2, 2, {})
-    for form in ("curves", "classes"):
+            further = {"classes": classes, "joint": classes, "measures": classes}
+            result = collected.export(found, out, tmp_path / f"curves.{suffix}", **further)
+            assert (result.runs, result.missing, result.damaged, result.without) == (2, 2, {}, {})
+    for form in ("curves", "classes", "joint", "measures"):
         table = pd.read_csv(tmp_path / f"{form}.csv", dtype={"run": str})
         other = pd.read_parquet(tmp_path / f"{form}.parquet")
         pd.testing.assert_frame_equal(table, other, check_dtype=False, check_exact=True)
@@ -113,3 +116,36 @@ def test_transforms_come_with_their_source(tmp_path: Path) -> None:
     ]
     assert "source_bottom" not in table.columns
     assert {"source_top", "transform_top"} < set(parameters.read_runs(tmp_path).columns)
+
+
+def test_runs_of_earlier_versions_have_no_crossed_answers(done: tuple[Plan, Path], tmp_path: Path) -> None:
+    """A run without joint.csv is whole; the table leaves it out and says so, and where no run has one the table is refused."""
+    found, out = done
+    old = tmp_path / "old"
+    shutil.copytree(out, old)
+    for number, planned in enumerate(found.runs[:2]):
+        folder = old / "runs" / planned.spec.id
+        (folder / "joint.csv").unlink()
+        environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+        del environment["files"]["joint.csv"]
+        (folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
+        assert state.damage(folder, deep=True) is None
+        if number == 0:
+            result = collected.export(found, old, tmp_path / "curves.csv", joint=True)
+            assert (result.runs, result.without) == (2, {"joint": 1})
+            assert set(pd.read_csv(tmp_path / "joint.csv", dtype={"run": str})["run"]) == {found.runs[1].spec.id}
+    with pytest.raises(RunError, match="no finished run has a joint.csv, an earlier version made them; leave out --with-joint"):
+        collected.export(found, old, tmp_path / "curves.csv", joint=True)
+
+
+def test_a_swept_probe_size_meets_no_column_of_the_crossed_answers(tmp_path: Path) -> None:
+    """Runs that differ in `probe` have it joined as `probe_size`, beside the name of the probe."""
+    found = plan.make(sweep_file.read(write(tmp_path / "s.yaml", train__probe=[10, 20])))
+    for planned in found.runs:
+        spec = planned.spec
+        execution.execute(spec, dealing.make(spec.dataset), probes(spec.dataset, spec.train.probe, 0), tmp_path / "out")
+    for suffix in ("csv", "parquet"):
+        collected.export(found, tmp_path / "out", tmp_path / f"curves.{suffix}", joint=True)
+    table = pd.read_csv(tmp_path / "joint.csv", dtype={"run": str})
+    assert (table.groupby(["run", "probe", "step"])["n"].sum() == table.groupby(["run", "probe", "step"])["probe_size"].first()).all()
+    pd.testing.assert_frame_equal(table, pd.read_parquet(tmp_path / "joint.parquet"), check_dtype=False)

@@ -33,11 +33,11 @@ def tests(small: Dealt) -> dict[str, Dominoes]:
 
 
 def test_a_run_leaves_the_agreed_files(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
-    """spec.json, environment.json, two tables, confusion.npz and DONE, under runs/ID; the id follows from spec.json."""
+    """spec.json, environment.json, four tables, confusion.npz and DONE, under runs/ID; the id follows from spec.json."""
     spec = RunSpec(dataset=small.spec, train=HOW, seed=2)
     outcome = execution.execute(spec, small, tests, tmp_path)
     assert outcome.folder == tmp_path / "runs" / spec.id
-    expected = ["DONE", "classes.csv", "confusion.npz", "curves.csv", "environment.json", "spec.json"]
+    expected = ["DONE", "classes.csv", "confusion.npz", "curves.csv", "environment.json", "joint.csv", "measures.csv", "spec.json"]
     assert sorted(file.name for file in outcome.folder.iterdir()) == expected
     assert RunSpec.model_validate(json.loads((outcome.folder / "spec.json").read_text(encoding="utf-8"))).id == spec.id
     environment = json.loads((outcome.folder / "environment.json").read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ import pandas as pd
 from dominoes.errors import CurvesError
 from dominoes.reporting.chart import Chart, Grid, Line, Panel, rows
 from dominoes.reporting.results import Results
-from dominoes.spec import PROBES
+from dominoes.spec import PERMUTED, PROBES
 
 METRICS = {"loss": "cross-entropy (nats)", "accuracy": "accuracy"}
 # Rows of a table on the page; beyond, steps are left out where neighbours lie closer than a pixel.
@@ -39,7 +39,7 @@ def averaged(results: Results) -> pd.DataFrame:
     found = found[found["seeds"] * 2 >= most].copy()
     found.insert(5, "of_side", found["samples"] * _prevalences(results, found))
     place = {group: number for number, group in enumerate(results.groups)}
-    kinds = {kind: number for number, kind in enumerate(PROBES)}
+    kinds = {kind: number for number, kind in enumerate((*PROBES, *PERMUTED))}
     order = pd.DataFrame({"group": found["group"].map(place), "kind": found["kind"].map(kinds).fillna(len(kinds)), "step": found["step"]})
     order = order.assign(split=found["split"]).sort_values(["group", "split", "kind", "step"], kind="stable")
     return found.loc[order.index].reset_index(drop=True)

@@ -27,7 +27,7 @@ from dominoes.errors import DatasetError, RunError
 from dominoes.runs import claims, execution
 from dominoes.runs.code import used
 from dominoes.runs.engines.protocol import BY_ANOTHER, MOST_TOGETHER, RunReport, WorkerSetting, dataset_folder, failed
-from dominoes.spec import DominoSpec, RunSpec, recorded
+from dominoes.spec import DominoSpec, RunSpec, TrainSpec, recorded
 from dominoes.training import trial
 from dominoes.training.device import Device, broken, device_of
 from dominoes.training.loop import Callback, callback
@@ -41,7 +41,7 @@ def check(specs: Iterable[RunSpec], setting: WorkerSetting) -> None:
     """
     device_of(setting.device)
     for look, how in {(spec.dataset.look, spec.train) for spec in specs}:
-        tests = _probes(look, how.probe, how.probe_seed, setting)
+        tests = _probes(look, _of_probes(how), setting)
         trial.attempt(RunSpec(dataset=look, train=how), tests["both"])
     for name in setting.callbacks:
         callback(name)
@@ -93,7 +93,7 @@ def _turns(spec: RunSpec, setting: WorkerSetting, packing: Callable[[], int]) ->
     began = time.perf_counter()
     try:
         dealt = _dealt(spec.dataset, setting)
-        tests = _probes(spec.dataset.look, spec.train.probe, spec.train.probe_seed, setting)
+        tests = _probes(spec.dataset.look, _of_probes(spec.train), setting)
         callbacks = _brought(spec, setting)
         lane = Device(device_of(setting.device), spec.train.precision, deterministic=setting.deterministic)
     except Exception as error:
@@ -136,9 +136,14 @@ def _dealt(spec: DominoSpec, setting: WorkerSetting) -> Dealt:
         return dealing.make(spec, data=setting.data, download=setting.download)
 
 
+def _of_probes(how: TrainSpec) -> TrainSpec:
+    """What the probes follow from, all else at its default, so that different trainings share them."""
+    return TrainSpec(**{field: getattr(how, field) for field in ("probe", "probe_seed", "probe_permuted", "probe_pairings")})
+
+
 @lru_cache(maxsize=4)
-def _probes(look: DominoSpec, n: int, seed: int, setting: WorkerSetting) -> Mapping[str, Dominoes]:
-    return probe_sets.probes(look, n, seed, data=setting.data, download=setting.download)
+def _probes(look: DominoSpec, how: TrainSpec, setting: WorkerSetting) -> Mapping[str, Dominoes]:
+    return probe_sets.for_training(look, how, data=setting.data, download=setting.download)
 
 
 def serve() -> None:
