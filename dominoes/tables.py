@@ -1,5 +1,5 @@
 """The tables that pass between the stages: columns, rules, reading and writing of curves, of curves by class, of crossed answers, of
-further measures, of simplicity."""
+further measures, of the yardsticks."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ LLC = (
 ALL = "all"
 # Status of a time that some seed did not come to.
 UNREACHED = "not reached by every seed"
+_LLC_TEXT = ("run", "weights", "sampled", "kind", "split", "sampler", "status")
 _SIMPLICITY_TEXT = ("source", "transforms", "side", "model", "optimizer", "quantity", "seed", "status")
 
 
@@ -328,3 +329,19 @@ def _transforms_written(text: str, path: Path) -> tuple[str, ...]:
         return tuple(dials.written(part) for part in parts)
     except ValueError as error:
         raise CurvesError(f"{path}: transforms {text!r}: {error}") from error
+
+
+def read_llc(path: Path) -> pd.DataFrame:
+    """Read and check llc.csv. Raises CurvesError."""
+    try:
+        table = pd.read_csv(path, dtype=dict.fromkeys(_LLC_TEXT, str))
+    except (OSError, ValueError) as error:
+        raise CurvesError(f"{path} cannot be read as a table ({error}); expected one made by 'dominoes llc'") from error
+    missing = [column for column in LLC if column not in table.columns]
+    if missing or not len(table):
+        what = f"the column {', '.join(missing)} is missing" if missing else "there are no rows"
+        raise CurvesError(f"{path}: {what}; expected a table made by 'dominoes llc', {','.join(LLC)}")
+    table = table.assign(**{name: pd.to_numeric(table[name], errors="coerce") for name in ("step", "gamma", "estimate")})
+    if table.loc[table["status"] == "converged", ["step", "gamma", "estimate"]].isna().any(axis=None):
+        raise CurvesError(f"{path}: a row has converged and yet no estimate; make it anew with 'dominoes llc'")
+    return table

@@ -143,6 +143,7 @@ class Chart:
         choice: column by whose values the figure is drawn one at a time; empty: all rows are drawn at once.
         kind: `plain`, or `learning` for the curves that have switches on the page.
         notes: what is missing or left out, a sentence each.
+        stacked: a still has its parts one above the other, since they share an axis.
     """
 
     name: str
@@ -153,6 +154,7 @@ class Chart:
     choice: str = ""
     kind: str = "plain"
     notes: tuple[str, ...] = ()
+    stacked: bool = False
 
     def csv(self) -> str:
         """The table as CSV, numbers with DIGITS significant digits."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from dominoes.runs import parameters, plan, state
 from dominoes.runs.state import RUNS, State
 from dominoes.spec import DominoSpec, RunSpec, parse
 
-FITS, COMPARISON, SIMPLICITY = "fits.csv", "comparison.csv", "simplicity.csv"
+FITS, COMPARISON, SIMPLICITY, LLC = "fits.csv", "comparison.csv", "simplicity.csv", "llc.csv"
 _SHOWN = ("finished", "diverged")
 
 
@@ -62,6 +62,7 @@ class Results:
         confusion: by run id, counts (K + 1) × (K + 1) × K, see `scorer.Scorer.confusion`.
         fits, comparison: content of fits.csv and comparison.csv, None if there are none.
         simplicity: content of simplicity.csv, the yardstick; None if there is none.
+        llc: content of llc.csv, local learning coefficients; None if there is none.
         bands: of a comparison that was made from these curves; None if none was.
         classes_count: K, None where the runs differ in it or nothing tells it.
         notes: everything that is missing or left out, a sentence each.
@@ -80,6 +81,7 @@ class Results:
     fits: pd.DataFrame | None
     comparison: pd.DataFrame | None
     simplicity: pd.DataFrame | None
+    llc: pd.DataFrame | None
     bands: pd.DataFrame | None
     classes_count: int | None
     notes: tuple[str, ...]
@@ -171,7 +173,8 @@ def gather(paths: Sequence[Path]) -> Results:
         confusion=confusion,
         fits=fits if fits is not None and len(fits) else None,
         comparison=comparison,
-        simplicity=_yardstick(paths, notes),
+        simplicity=_measured(paths, SIMPLICITY, tables.read_simplicity, notes),
+        llc=_measured(paths, LLC, tables.read_llc, notes),
         bands=None,
         classes_count=int(counts.pop()) if len(counts) == 1 else None,
         notes=tuple(dict.fromkeys(notes)),
@@ -356,14 +359,14 @@ def _beside(paths: Sequence[Path], name: str, notes: list[str]) -> pd.DataFrame 
     return pd.concat(found, ignore_index=True) if found else None
 
 
-def _yardstick(paths: Sequence[Path], notes: list[str]) -> pd.DataFrame | None:
-    """Measurements of simplicity that lie among the results."""
+def _measured(paths: Sequence[Path], name: str, read: Callable[[Path], pd.DataFrame], notes: list[str]) -> pd.DataFrame | None:
+    """What a yardstick measured, from tables of this name that lie among the results."""
     found = []
     for path in paths:
-        file = path / SIMPLICITY if path.is_dir() else path.with_name(SIMPLICITY)
+        file = path / name if path.is_dir() else path.with_name(name)
         if file.is_file():
             try:
-                found.append(tables.read_simplicity(file))
+                found.append(read(file))
             except CurvesError as error:
                 notes.append(f"{error}; it is left out")
     return pd.concat(found, ignore_index=True) if found else None

@@ -14,7 +14,7 @@ from dominoes.data.dominoes import Dominoes
 from dominoes.errors import CurvesError, DominoesError
 from dominoes.reporting import completion
 from dominoes.reporting.chart import Chart
-from dominoes.reporting.charts import dealt, learning, preview, sweep
+from dominoes.reporting.charts import complexity, dealt, learning, preview, sweep
 from dominoes.reporting.charts import theory as theory_charts
 from dominoes.reporting.results import COMPARISON, FITS, Results
 from dominoes.reporting.tables import Table, asked, runs_table, verdict_table
@@ -142,8 +142,7 @@ def _learning(results: Results) -> Section:
     except CurvesError as error:
         notes.append(str(error))
     answers = learning.answers(results)
-    if answers is not None:
-        charts.append(answers)
+    charts += [chart for chart in (answers, complexity.over_training(results)) if chart is not None]
     if len(results.curves) and results.fits is None:
         notes.append(f"no {FITS}, so no onset is marked")
     if len(results.curves) and (results.curves.groupby("run")["step"].nunique() < 3).any():

@@ -66,7 +66,7 @@ def literal(text: str) -> str:
 def _parts_figure(chart: Chart, table: pd.DataFrame) -> Figure:
     parts = [part for part in chart.parts if not isinstance(part, Flow)]
     grids = any(isinstance(part, Grid) for part in parts)
-    across = 2 if chart.kind == "learning" or len(parts) == 4 else min(3, len(parts))
+    across = 1 if chart.stacked else 2 if chart.kind == "learning" or len(parts) == 4 else min(3, len(parts))
     down = -(-len(parts) // across)
     figure = Figure(figsize=(6.4 if across == 1 else 5.0 * across, 0.9 + (4.6 if grids else 3.4) * down), layout="constrained")
     axes = figure.subplots(down, across, squeeze=False).ravel()

@@ -1,0 +1,63 @@
+"""The chart of local learning coefficients over training, below the losses of the same patterns."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from dominoes.reporting.chart import Chart, Line, Panel
+from dominoes.reporting.charts.learning import averaged, seeds_text
+from dominoes.reporting.results import Results
+from dominoes.spec import SIDES
+
+_STANDS = "converged"
+
+
+def over_training(results: Results) -> Chart | None:
+    """One-sided test losses above, λ̂ of the halves below, on the same time axis; None without estimates of runs that are shown.
+
+    A point of λ̂ is the mean over the seeds of a group; it is drawn only where every one of them has converged, since those that did alone
+    would be a choice. Each group, localisation and set that chains sampled on is drawn by itself.
+    """
+    if results.llc is None:
+        return None
+    table = results.llc[results.llc["kind"].isin(SIDES) & results.llc["step"].notna()]
+    table = table.assign(group=table["run"].map(results.group_of))
+    table = table[table["group"] != ""]
+    if not len(table):
+        return None
+    keys = ["group", "sampled", "weights", "gamma"]
+    several = [name for name in keys[1:3] if table[name].nunique() > 1]
+    rows = []
+    left = total = 0
+    losses = averaged(results)
+    losses = losses[(losses["split"] == "test") & losses["kind"].isin(SIDES)]
+    seeds = []
+    for values, chosen in table.groupby(keys, sort=False):
+        named = dict(zip(keys, values, strict=True))
+        shown = ", ".join([str(named["group"]), *(f"{name} {named[name]}" for name in several), f"γ {named['gamma']:g}"])
+        for (kind, step), mine in chosen.groupby(["kind", "step"], sort=True):
+            total += 1
+            if (mine["status"] != _STANDS).any():
+                left += 1
+                continue
+            seeds.append(int(mine["run"].nunique()))
+            estimate = mine["estimate"]
+            ends = {"low": estimate.min(), "high": estimate.max()}
+            rows.append({"shown": shown, "kind": kind, "step": step, "estimate": estimate.mean(), **ends})
+        for row in losses[losses["group"] == named["group"]].to_dict("records"):
+            head = {"shown": shown, "kind": row["kind"], "step": row["step"]}
+            rows.append(head | {"loss": row["loss"], "loss_low": row["loss_low"], "loss_high": row["loss_high"]})
+    columns = ["shown", "kind", "step", "loss", "loss_low", "loss_high", "estimate", "low", "high"]
+    if not seeds:
+        return None
+    lines = {
+        "loss": tuple(Line("loss", f"{side} only", side, "loss_low", "loss_high", where={"kind": side}) for side in SIDES),
+        "estimate": tuple(Line("estimate", f"{side} only", side, "low", "high", "joined", {"kind": side}) for side in SIDES),
+    }
+    panels = (
+        Panel("loss, test", "step", "training step", "cross-entropy (nats)", lines["loss"], x_log=True),
+        Panel("local learning coefficient", "step", "training step", "λ̂", lines["estimate"], x_log=True),
+    )
+    text = seeds_text(seeds)
+    caption = f"{text[0].upper()}{text[1:]}. {left} of {total} points are left out, whose chains have not converged for every seed."
+    return Chart("complexity", "Complexity over training", caption, pd.DataFrame(rows, columns=columns), panels, "shown", stacked=True)
