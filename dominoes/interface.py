@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from dominoes import tables
-from dominoes.data import dealing, folder, probe_sets, sources
+from dominoes.data import dealing, folder, instances, probe_sets, sources
 from dominoes.data.dominoes import Dominoes
 from dominoes.errors import CurvesError, SpecError
 from dominoes.reporting import completion, results
@@ -120,6 +120,8 @@ def build(
 ) -> Dominoes:
     """Make a dataset and keep it as a folder (no pixels); `load` gives it back. Arguments as of `make`; `force` replaces a folder."""
     dealt = dealing.make(_spec(request), data=_path(data), download=download)
+    if isinstance(request, Mapping) and "instance" in request:
+        instances.refuse_other_rows(dealt.spec, folder.metadata(dealt.deal))
     folder.save(dealt, Path(path), force=force)
     return Dominoes.of(dealt, **items)
 
@@ -268,8 +270,8 @@ def _spec(request: Request) -> DominoSpec:
     if isinstance(request, DominoSpec):
         return request
     if isinstance(request, str | Path):
-        return parse(DominoSpec, read_mapping(Path(request)), where=str(request))
-    return parse(DominoSpec, request)
+        return parse(DominoSpec, instances.expanded(read_mapping(Path(request)), where=str(request)), where=str(request))
+    return parse(DominoSpec, instances.expanded(request))
 
 
 def _several(curves: Curves | Sequence[Curves]) -> list[Curves]:

@@ -90,9 +90,11 @@ def _composition_text(found: Composition) -> str:
 @options.trust
 def build(spec: Path | None, data: Path | None, download: bool, out: Path, force: bool, trust: bool, **given: Any) -> None:
     """Solve a request, deal pictures to it and write a dataset folder (no pixels)."""
-    from dominoes.data import dealing, folder
+    from dominoes.data import dealing, folder, instances
 
     dealt = dealing.make(options.spec(spec, given, trust=trust), data=data, download=download)
+    if given["spec_instance"] is not None:
+        instances.refuse_other_rows(dealt.spec, folder.metadata(dealt.deal))
     folder.save(dealt, out, force=force)
     kinds = ", ".join(f"{count} {kind}" for kind, count in dealt.composition.kinds.items())
     click.echo(f"{out}: {dealt.composition.n} dominoes ({kinds})")

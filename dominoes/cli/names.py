@@ -10,16 +10,25 @@ import click
 from dominoes import arguments, registry
 from dominoes.errors import SpecError
 
+_INSTANCES = ("name", "dominoes", "title", "SHA-256 of rows")
+
 
 @click.command("list")
-@click.argument("kind", required=False, type=click.Choice(list(registry.KINDS)))
+@click.argument("kind", required=False, type=click.Choice([*registry.KINDS, "instances"]))
 @click.option("--json", "as_json", is_flag=True, help="Print the names as JSON.")
 def list_(kind: str | None, as_json: bool) -> None:
-    """Print what has a name: built in, or brought by an installed package; of one KIND or of all."""
+    """Print what has a name: built in, or brought by an installed package; of one KIND or of all. `instances` are standard datasets."""
     import json
 
     from tabulate import tabulate
 
+    if kind == "instances":
+        from dominoes.data import instances
+
+        found = instances.table()
+        text = tabulate([(each["name"], each["dominoes"], each["title"], each["rows"][:12]) for each in found], _INSTANCES)
+        click.echo(json.dumps(found, indent=1) if as_json else text)
+        return
     kinds = [kind] if kind else list(registry.KINDS)
     rows = [
         {"kind": each, "name": entry.name, "origin": entry.origin, "distribution": entry.distribution, "version": entry.version}

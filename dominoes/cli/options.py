@@ -50,6 +50,7 @@ def _default(form: type[DominoSpec] | type[TrainSpec], field: str) -> str:
 
 # Values travel as text: the spec converts and checks them, so that flags and YAML files are refused in the same words.
 _DATASET = [
+    ("--instance", "NAME", 1, "Standard instance, which says all of the dataset but its --seed; 'dominoes list instances' has them."),
     ("--n", "INT|max", 1, "Dominoes; max is the most that the stock allows."),
     ("--prevalence", "A C", 2, "Shares in which the top, the bottom half is shown; '-' leaves one open."),
     ("--both", "D", 1, "Share that shows both halves.  [default: A*C, the halves independent]"),
@@ -159,10 +160,12 @@ def fields(options: Mapping[str, Any], head: str) -> dict[str, Any]:
 def spec(file: Path | None, options: Mapping[str, Any], *, trust: bool = False) -> DominoSpec:
     """The spec of a YAML file, if there is one, with the flags in its fields' places. Raises RegistryError if the file names code that is
     not trusted."""
+    from dominoes.data.instances import expanded
+
     given = fields(options, "spec_")
     if file is None:
-        return parse(DominoSpec, given)
-    found = parse(DominoSpec, read_mapping(file) | given, where=str(file))
+        return parse(DominoSpec, expanded(given))
+    found = parse(DominoSpec, expanded(read_mapping(file) | given, where=str(file)), where=str(file))
     if not trust:
         registry.refuse_untrusted([(kind, name) for kind, name in found.named() if name not in given.values()], str(file))
     return found

@@ -9,7 +9,7 @@ from typing import Any
 from tabulate import tabulate
 
 from dominoes import __version__
-from dominoes.data import classes
+from dominoes.data import classes, instances
 from dominoes.data.catalogue import TERMS
 from dominoes.data.dealing import Dealt
 from dominoes.dials import copies_differ, prototypes
@@ -46,7 +46,7 @@ def readme(dealt: Dealt, digests: dict[str, Any]) -> str:
 A domino is a 3×64×32 picture: a {above} half from {getattr(spec, above)} above a {below} half from {getattr(spec, below)}, chosen by one of
 {found.stock.classes} labels. A half may be blank (0 everywhere), and a half that is shown may be of another class than the label.
 Made by dominoes {__version__}, {spec.split.value} split, seed {spec.seed}.
-{_chosen(dealt)}{_simplicity(spec)}
+{_instance(spec, digests)}{_chosen(dealt)}{_simplicity(spec)}
 {kinds}
 
 {halves}
@@ -56,6 +56,22 @@ Made by dominoes {__version__}, {spec.split.value} split, seed {spec.seed}.
 `metadata.csv` has a row for each domino: its label, its kind, and for each half the number of the picture in the source's
 split (−1: blank) and the class it shows. There are no pixels here; `dominoes export` writes them, `dominoes train` composes
 them on the device. `dominoes verify` compares this folder with the sources. Each picture is used at most {_times(spec.reuse)}.
+"""
+
+
+def _instance(spec: DominoSpec, digests: dict[str, Any]) -> str:
+    """Which standard instance it is, and how it differs from what was published; empty if it is none."""
+    found = instances.of(spec)
+    if found is None or found.rows != digests["metadata.csv"]:
+        return ""
+    differs = "\n".join(f"- {each}" for each in found.differs)
+    return f"""
+This is the standard instance `{found.name}`: {found.title}. After {found.source}.
+Published: {found.published}. Published training, as far as it can be had: `dominoes train FOLDER {found.flags}`.
+
+What differs, and why:
+
+{differs}
 """
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dominoes import files
-from dominoes.data import sources
+from dominoes.data import instances, sources
 from dominoes.errors import RunError, SpecError
 from dominoes.runs.sweep_file import Sweep
 from dominoes.solver import solution
@@ -61,6 +61,9 @@ class Plan:
 
 def field(spec: RunSpec, name: str) -> Any:
     """A field by its dotted name; `dataset.prevalence.top` is one half of a two-valued field."""
+    if name == "dataset.instance":
+        instance = instances.of(spec.dataset, any_deal=True)
+        return instance.name if instance else None
     found: Any = spec.model_dump(mode="json")
     for part in name.split("."):
         found = found[("top", "bottom").index(part)] if isinstance(found, list) else found[part]

@@ -15,6 +15,7 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from dominoes.data import instances
 from dominoes.errors import SpecError
 from dominoes.spec import SIDES, DominoSpec, RunSpec, TrainSpec, parse, read_mapping, stream
 
@@ -24,6 +25,7 @@ _NESTED: dict[str, type[BaseModel]] = {"dataset": DominoSpec, "train": TrainSpec
 FIELDS = (
     *(f"{head}.{name}" for head, form in _NESTED.items() for name in form.model_fields),
     *(f"{pair}.{side}" for pair in _PAIRS for side in SIDES),
+    "dataset.instance",
     *(name for name in RunSpec.model_fields if name not in _NESTED),
 )
 # Of fields that are whole numbers, the ranges are too.
@@ -223,6 +225,8 @@ def _whole(name: str, value: float) -> float | int:
 def _checked(name: str, value: Any, where: str) -> Any:
     """The value in its field's own type."""
     spec = parse(RunSpec, _nested({name: value}), where=where)
+    if name == "dataset.instance":
+        return value
     found: Any = spec
     for part in name.split("."):
         if isinstance(found, dict):
@@ -246,7 +250,7 @@ def _nested(point: Mapping[str, Any]) -> dict[str, Any]:
         else:
             pair = found[head].setdefault(rest[0], list(DominoSpec.model_fields[rest[0]].default))
             pair[SIDES.index(rest[1])] = value
-    return found
+    return found | {"dataset": instances.expanded(found["dataset"])}
 
 
 def _spec(point: Mapping[str, Any], where: str) -> RunSpec:
