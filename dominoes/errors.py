@@ -1,4 +1,4 @@
-"""The errors that a user can cause.
+"""The errors that a user can cause, and what is quoted of other libraries' errors.
 
 Each message is one sentence or two: what was met, what was expected, what to do. `commands` prints it and exits with 2.
 """
@@ -46,3 +46,9 @@ class RegistryError(DominoesError):
 
 class LeaderboardError(DominoesError):
     """An edition, a theory, an entry or a board cannot be used as it is."""
+
+
+def brief(error: BaseException) -> str:
+    """What a library says of an error, as part of a sentence: one line, not too long, no full stop."""
+    text = " ".join(str(error).split())
+    return (text if len(text) <= 200 else f"{text[:199]}…").rstrip(".") or type(error).__name__

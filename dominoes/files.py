@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,9 +34,10 @@ def write(path: Path, content: bytes | str) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; what is written there replaces `path` when the block ends well.
 
-    The temporary name keeps the suffix, because writers such as matplotlib choose the format by it.
+    The temporary name keeps the suffix, because writers such as matplotlib choose the format by it. Where `path` is a symbolic link, the
+    file that it leads to is replaced and the link stays. Raises OutputError also where something stands there that is no regular file.
     """
-    path = Path(path)
+    path = _target(Path(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
@@ -68,12 +71,12 @@ def new_folder(path: Path, *, force: bool = False, ours: str | None = None) -> I
     path = Path(path)
     try:
         path = path.resolve() if path.is_symlink() else path
-        blocking = next((part for part in (path, *path.parents) if part.is_file()), None)
+        blocking = next((part for part in (path, *path.parents) if part.exists() and not part.is_dir()), None)
         occupied = path.is_dir() and any(path.iterdir())
     except OSError as error:
         raise _unwritable(path, error) from error
     if blocking is not None:
-        raise OutputError(f"{blocking} is a file, a folder was expected; pass another --out")
+        raise OutputError(f"{blocking} is {_kind(blocking)}, a folder was expected; pass another --out")
     if occupied and not force:
         raise OutputError(f"{path} is not empty; pass another --out, or --force to replace it")
     if occupied and ours is not None and not (path / ours).exists():
@@ -94,6 +97,37 @@ def new_folder(path: Path, *, force: bool = False, ours: str | None = None) -> I
         raise _unwritable(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+# A process's open files, to which /dev/stdout and its like are links.
+_OPEN_FILE = re.compile(r"/proc/[^/]+(/task/[^/]+)?/fd/")
+
+
+def _target(path: Path) -> Path:
+    """What is replaced when `path` is written. Raises OutputError unless that is a regular file, or nothing yet."""
+    asked, seen = path, 0
+    try:
+        while path.is_symlink():
+            if seen > 40:  # as many as Linux follows
+                raise OutputError(f"{asked} is a link that leads back to itself; pass another --out")
+            # Link by link, so that those to a process's open files are seen for what they are.
+            folder = path.parent.resolve()
+            if _OPEN_FILE.match(f"{folder}/"):
+                raise OutputError(f"{asked} is an open file of a process; a table goes to standard output with --out -")
+            path, seen = folder / path.readlink(), seen + 1
+        if path.exists() and not path.is_file():
+            raise OutputError(f"{asked} is {_kind(path)}, a file was expected; pass another --out")
+    except OSError as error:
+        raise _unwritable(asked, error) from error
+    return path
+
+
+def _kind(path: Path) -> str:
+    mode = path.stat().st_mode
+    for is_kind, name in ((stat.S_ISREG, "a file"), (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket")):
+        if is_kind(mode):
+            return name
+    return "a device"
 
 
 def _swap(new: Path, path: Path) -> None:

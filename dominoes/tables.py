@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dominoes import dials, files
-from dominoes.errors import CurvesError
+from dominoes.errors import CurvesError, brief
 
 CURVES = ("run", "seed", "step", "epoch", "samples", "split", "kind", "n", "loss", "accuracy", "agree_top", "agree_bottom")
 CLASSES = ("run", "step", "kind", "label", "n", "loss", "accuracy")
@@ -164,16 +164,7 @@ def check(table: pd.DataFrame, *, form: str = "curves", name: str = "the table")
 
 def read(path: Path, *, form: str = "curves") -> pd.DataFrame:
     """Read and check a table from CSV or Parquet (by its suffix). Raises CurvesError with the file's name."""
-    path = Path(path)
-    if not path.is_file():
-        raise CurvesError(f"{path} is not there; expected a table of learning curves (.csv or .parquet)")
-    try:
-        # Run ids are hex digits: without a type, 123456789012 would be read as a number and 0012e4567890 as infinity.
-        text = [column for column in COLUMNS[form] if column in _TEXT]
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=dict.fromkeys(text, str))
-    except (ValueError, OSError) as error:
-        raise CurvesError(f"{path} cannot be read as a table ({error}); expected the columns {','.join(COLUMNS[form])}") from error
-    return check(table, form=form, name=str(path))
+    return check(read_unchecked(path, form=form), form=form, name=str(path))
 
 
 def write(table: pd.DataFrame, path: Path, *, form: str = "curves") -> None:
@@ -213,7 +204,7 @@ def telling(made: pd.DataFrame) -> list[str]:
     return fields
 
 
-def read_unchecked(path: Path) -> pd.DataFrame:
+def read_unchecked(path: Path, *, form: str = "curves") -> pd.DataFrame:
     """A table of curves or classes from CSV or Parquet (by its suffix), as it is: `mended` says what is wrong with it, `read`
     refuses it.
 
@@ -223,12 +214,23 @@ def read_unchecked(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise CurvesError(f"{path} is not there; expected a table of learning curves (.csv or .parquet)")
     try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        # Run ids are hex digits, some of which read as numbers.
-        return pd.read_csv(path, dtype=dict.fromkeys(("run", "split", "kind"), str))
+        return pd.read_parquet(path) if path.suffix == ".parquet" else _parsed(path, form)
     except (ValueError, OSError) as error:
-        raise CurvesError(f"{path} cannot be read as a table ({error}); expected the columns {','.join(CURVES)}") from error
+        raise CurvesError(f"{path} cannot be read as a table ({brief(error)}); expected the columns {','.join(COLUMNS[form])}") from error
+
+
+def parse(content: bytes, *, form: str = "curves", name: str = "the table") -> pd.DataFrame:
+    """The table that the bytes of a CSV file hold, checked. Raises CurvesError."""
+    try:
+        table = _parsed(io.BytesIO(content), form)
+    except ValueError as error:
+        raise CurvesError(f"{name} cannot be read as a table ({brief(error)}); expected the columns {','.join(COLUMNS[form])}") from error
+    return check(table, form=form, name=name)
+
+
+def _parsed(source: Path | io.BytesIO, form: str) -> pd.DataFrame:
+    # Run ids are hex digits: without a type, 123456789012 would be read as a number and 0012e4567890 as infinity.
+    return pd.read_csv(source, dtype={column: str for column in COLUMNS[form] if column in _TEXT})
 
 
 def mended(table: pd.DataFrame, *, form: str = "curves") -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -310,7 +312,7 @@ def read_simplicity(path: Path) -> pd.DataFrame:
             path, dtype=dict.fromkeys(_SIMPLICITY_TEXT, str), keep_default_na=False, na_values={"low": "", "high": "", "labels": ""}
         )
     except (OSError, ValueError) as error:
-        raise CurvesError(f"{path} cannot be read as a table ({error}); expected one made by 'dominoes simplicity'") from error
+        raise CurvesError(f"{path} cannot be read as a table ({brief(error)}); expected one made by 'dominoes simplicity'") from error
     missing = [column for column in SIMPLICITY if column not in table.columns]
     if missing or not len(table):
         what = f"the column {', '.join(missing)} is missing" if missing else "there are no rows"

@@ -1,5 +1,7 @@
 """Files and folders that appear whole or not at all."""
 
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -91,3 +93,49 @@ def test_results_can_be_read_by_others(tmp_path: Path) -> None:
         (folder / "c").write_text("", encoding="utf-8")
     assert (tmp_path / "a").stat().st_mode & 0o044 == 0o044
     assert (tmp_path / "b").stat().st_mode & 0o055 == 0o055
+
+
+def test_links_are_followed_and_stay(tmp_path: Path) -> None:
+    """What a symbolic link leads to is replaced, over several links and where it is not there yet; the links are as they were."""
+    target, link, second, dangling = (tmp_path / name for name in ("real/a.txt", "link.txt", "second.txt", "dangling.txt"))
+    files.write(target, "old")
+    link.symlink_to("real/a.txt")
+    second.symlink_to(link)
+    dangling.symlink_to("real/b.txt")
+    for path, read in ((link, target), (second, target), (dangling, tmp_path / "real" / "b.txt")):
+        files.write(path, f"new by {path.name}")
+        assert path.is_symlink()
+        assert not read.is_symlink()
+        assert read.read_text(encoding="utf-8") == f"new by {path.name}"
+    (tmp_path / "folder").symlink_to("real")
+    files.write(tmp_path / "folder" / "c.txt", "c")
+    assert (tmp_path / "real" / "c.txt").read_text(encoding="utf-8") == "c"
+    round_ = tmp_path / "round.txt"
+    round_.symlink_to(round_)
+    with pytest.raises(OutputError, match=r"round.txt (is a link that leads back to itself|cannot be written)"):
+        files.write(round_, "x")
+
+
+def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+    """Devices, pipes, sockets, folders, and what a process has open: nothing is put in their place, also as root, and links stay."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "null").symlink_to("/dev/null")
+    (tmp_path / "out").symlink_to("/dev/stdout")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        cases = {"pipe": "a pipe", "folder": "a folder", "null": "a device", "socket": "a socket", "out": "an open file of a process"}
+        for name, kind in cases.items():
+            before = (tmp_path / name).lstat()
+            with pytest.raises(OutputError, match=f"{name} is {kind}"):
+                files.write(tmp_path / name, "x")
+            assert (tmp_path / name).lstat().st_ino == before.st_ino
+    for path in ("/dev/null", "/dev/stdout", "/dev/fd/1"):
+        before = os.lstat(path)
+        with pytest.raises(OutputError, match=f"{path} is "):
+            files.write(Path(path), "x")
+        assert os.lstat(path).st_ino == before.st_ino
+    for name in ("pipe", "null"):
+        with pytest.raises(OutputError, match="a folder was expected"), files.new_folder(tmp_path / name, force=True):
+            raise AssertionError("never here")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "null", "out", "pipe", "socket"]

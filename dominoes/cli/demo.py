@@ -9,7 +9,7 @@ import click
 
 from dominoes.cli import options
 from dominoes.cli.train import runs
-from dominoes.spec import SIDES, DominoSpec, TrainSpec
+from dominoes.spec import SIDES, DominoSpec, RunSpec, TrainSpec
 
 if TYPE_CHECKING:
     from dominoes.data.dealing import Dealt
@@ -28,6 +28,7 @@ def demo(out: Path, seeds: str) -> None:
     from dominoes.reporting.charts import learning
     from dominoes.reporting.html import page
     from dominoes.runs import parameters
+    from dominoes.runs.engines.protocol import WorkerSetting
     from dominoes.theory import comparison
     from dominoes.theory.fits.table import fit_table
 
@@ -35,7 +36,8 @@ def demo(out: Path, seeds: str) -> None:
     how = TrainSpec(epochs=8, batch=32, measurements=25, probe=340)
     dealt = dealing.make(spec)
     folder.save(dealt, out / "dataset", force=True)
-    outcomes = [outcome for outcome, _ in runs(dealt, how, options.seeds(seeds), out, "cpu", 1, True, None, False)]
+    specs = [RunSpec(dataset=spec, train=how, seed=seed) for seed in options.seeds(seeds)]
+    outcomes = [outcome for outcome, _ in runs(specs, dealt, WorkerSetting(out, "cpu"))]
     table = pd.concat([outcome.curves for outcome in outcomes], ignore_index=True)
     tables.write(table, out / "curves.csv")
     fits = fit_table(table, families=("logistic", "logistic-log"), chance=1 / dealt.composition.stock.classes)

@@ -14,7 +14,26 @@ from dominoes.errors import SpecError
 from dominoes.spec import Decode, DominoSpec, Input, Labels, Precision, Split, TrainSpec, parse, read_mapping
 
 Command = Callable[..., None]
-PATH = click.Path(path_type=Path)
+
+
+class _Path(click.Path):
+    """A path; nothing is none, and `-` is standard output where a table is written (`TABLE`) and else a slip."""
+
+    def __init__(self, *, stream: bool = False):
+        super().__init__(path_type=Path, allow_dash=stream)
+        self._stream = stream
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value):
+            self.fail("expected a path, got nothing", param, ctx)
+        if str(value) == "-" and not self._stream:
+            self.fail("'-' is standard output, which only a table is written to; './-' is a file of that name", param, ctx)
+        # './-' is the same to pathlib; the full path is not.
+        return super().convert(Path.cwd() / "-" if str(value) != "-" and Path(value) == Path("-") else value, param, ctx)
+
+
+PATH = _Path()
+TABLE = _Path(stream=True)
 
 data = click.option("--data", type=PATH, help="Folder with the sources.  [default: $DOMINOES_DATA, else the cache folder]")
 download = click.option("--download", is_flag=True, help="Let torchvision download a named source that is not there.")
@@ -38,9 +57,19 @@ def device(default: str = "auto") -> Callable[[Command], Command]:
     return click.option("--device", default=default, show_default=True, type=names, help="Where to train.")
 
 
-def out(text: str) -> Callable[[Command], Command]:
-    """The option --out, for what `text` says is written."""
+def out(text: str, *, table: bool = False) -> Callable[[Command], Command]:
+    """The option --out, for what `text` says is written; a table also to standard output."""
+    if table:
+        return click.option("--out", required=True, type=TABLE, help=f"{text[:-1]}; '-': to standard output.")
     return click.option("--out", required=True, type=PATH, help=text)
+
+
+def partial(text: str) -> Callable[[Command], Command]:
+    """The option --partial, for what `text` says is accepted."""
+    return click.option("--partial", is_flag=True, help=f"{text} Without it the exit code is then 3.")
+
+
+left_out = partial("Accept that damaged runs are left out.")
 
 
 def _default(form: type[DominoSpec] | type[TrainSpec], field: str) -> str:

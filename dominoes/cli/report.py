@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dominoes.cli import options
+from dominoes.cli import options, output
 from dominoes.errors import OutputError
 
 
@@ -16,10 +16,11 @@ from dominoes.errors import OutputError
 @click.option("--fit", is_flag=True, help="Fit and compare here, where the results hold no fits.csv or comparison.csv.")
 @click.option("--figures", "folder", type=options.PATH, metavar="DIR", help="Folder for every figure as a still, from the same numbers.")
 @click.option("--format", "form", default="svg", show_default=True, type=click.Choice(["svg", "pdf", "png"]), help="Format of the stills.")
+@options.left_out
 @click.option(
     "--data", type=options.PATH, help="Folder with the sources, for the preview.  [default: $DOMINOES_DATA, else the cache folder]"
 )
-def report(paths: tuple[Path, ...], out: Path | None, fit: bool, folder: Path | None, form: str, data: Path | None) -> None:
+def report(paths: tuple[Path, ...], out: Path | None, fit: bool, folder: Path | None, form: str, partial: bool, data: Path | None) -> None:
     """One page about RESULTS: a run's folder, folders of runs, a sweep's folder, or a table of curves.
 
     It is one file that needs no network: counts, pictures, curves, theory, laws across the sweep, confusion and all runs. Results may be
@@ -41,6 +42,7 @@ def report(paths: tuple[Path, ...], out: Path | None, fit: bool, folder: Path | 
     if folder is not None:
         written = page.write_stills(parts, folder, form)
         click.echo(f"{folder}: {len(written)} files")
+    output.incomplete(output.damaged(found.damaged), accepted=partial)
 
 
 def _size(path: Path) -> str:
@@ -51,8 +53,9 @@ def _size(path: Path) -> str:
 @click.argument("results", type=options.PATH)
 @click.option("--figure", "name", metavar="NAME", help="Another figure of the report, by its name.  [default: the one-sided curves]")
 @options.data
+@options.left_out
 @click.option("--out", required=True, type=options.PATH, help="Figure to write (.png, .svg or .pdf).")
-def plot(results: Path, name: str | None, data: Path | None, out: Path) -> None:
+def plot(results: Path, name: str | None, data: Path | None, partial: bool, out: Path) -> None:
     """Draw the one-sided learning curves of RESULTS, or another figure of its report; seeds of one spec make a band."""
     from dominoes.reporting import completion, sections, stills
     from dominoes.reporting.charts import learning
@@ -68,3 +71,4 @@ def plot(results: Path, name: str | None, data: Path | None, out: Path) -> None:
             raise OutputError(f"--figure {name}: these results have no such figure; they have {', '.join(charts) or 'none'}")
         stills.draw(charts[name], out)
     click.echo(str(out))
+    output.incomplete(output.damaged(found.damaged), accepted=partial)

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from dominoes.cli import options
+from dominoes.cli import options, output
+from dominoes.cli.heartbeat import heartbeat
 from dominoes.errors import OutputError, SpecError
 from dominoes.spec import SIDES, DominoSpec, TrainSpec, parse
 
@@ -33,7 +34,7 @@ from dominoes.spec import SIDES, DominoSpec, TrainSpec, parse
 @options.device("cpu")
 @options.data
 @options.download
-@options.out("Table to write (.csv).")
+@options.out("Table to write (.csv).", table=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 def simplicity(
     source: str | None,
@@ -58,7 +59,6 @@ def simplicity(
     """
     from tqdm import tqdm
 
-    from dominoes import files
     from dominoes.runs.engines import local
     from dominoes.tables import as_csv
     from dominoes.yardstick import measurement as yardstick
@@ -77,13 +77,17 @@ def simplicity(
         looks = [(str(source), parse(DominoSpec, {"top_transform": transforms}, where="--transform").top_transform, side or SIDES[0])]
         how = parse(TrainSpec, {"epochs": yardstick.EPOCHS} | chosen)
     settings = [yardstick.YardstickTask(*look, how, n, data, download, device) for look in looks]
-    with tqdm(unit="task", disable=None, leave=False, file=sys.stderr) as bar:
+    counted = [0, 0]
+    with (
+        heartbeat(lambda: f"{counted[0]} of {counted[1] or 'all'} tasks are done"),
+        tqdm(unit="task", disable=None, leave=False, file=sys.stderr) as bar,
+    ):
 
         def step(done: int, of: int) -> None:
+            counted[:] = done, of
             bar.total = of
             bar.update(done - bar.n)
 
         table = yardstick.measure(settings, options.seeds(seeds), workers=workers or local.workers_here(device), level=level, progress=step)
-    text = as_csv(table)
-    files.write(out, text)
-    click.echo(table.to_json(orient="records", indent=1) if as_json else "\n".join([*yardstick.sentences(table), str(out)]))
+    output.table(out, as_csv(table))
+    output.say(out, table.to_json(orient="records", indent=1) if as_json else "\n".join([*yardstick.sentences(table), str(out)]))

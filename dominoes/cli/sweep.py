@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dominoes.cli import options
+from dominoes.cli import options, output
+from dominoes.cli.heartbeat import heartbeat
+from dominoes.cli.train import diverged_runs
 from dominoes.errors import OutputError, SpecError
 
 if TYPE_CHECKING:
@@ -107,6 +109,7 @@ def _cost(planned: Plan, workers: int | None, device: str, data: Path | None, do
 @options.accept_changed
 @options.callbacks
 @options.trust
+@options.partial("Accept that runs diverge.")
 @click.option("--log", "loggers", multiple=True, type=_logs_to, help="Show finished runs there too; repeatable.")
 @click.option("--address", metavar="HOST:PORT", help="Of ray: the cluster to join; auto: this machine's.  [default: a new one]")
 @click.option("--collect", is_flag=True, help="Of ray: bring run folders back from machines that do not share OUT.")
@@ -126,6 +129,7 @@ def run(
     accept_changed: bool,
     callbacks: tuple[str, ...],
     trust: bool,
+    partial: bool,
     loggers: tuple[str, ...],
     address: str | None,
     collect: bool,
@@ -164,12 +168,17 @@ def run(
     if not missing:
         return
     start = _engine(engine, ready.setting, workers, address, collect)
-    failed = 0
+    failed = diverged = ended = 0
     specs = {spec.id: spec for spec in missing}
-    with tqdm(total=len(missing), unit="run", disable=None, file=sys.stderr) as bar:
-        for report in ready.launch(start, limit=limit, keep_going=keep_going):
+    with (
+        heartbeat(lambda: f"{planned.name}: {ended} of {len(missing)} runs ended"),
+        tqdm(total=len(missing), unit="run", disable=None, file=sys.stderr) as bar,
+    ):
+        for report in ready.launch(start, limit=limit, keep_going=keep_going, waits=_waits):
             bar.update(1)
+            ended += 1
             failed += report.state == "failed"
+            diverged += report.state == "diverged"
             with bar.external_write_mode(file=sys.stdout):
                 click.echo(_line(planned, specs[report.run], report))
             if report.state in ("done", "diverged"):
@@ -179,6 +188,11 @@ def run(
         rest = "" if keep_going else "; no further run was started (--keep-going starts them)"
         click.echo(f"{failed} runs failed{rest}; the reasons are in {out}/runs/ID/FAILED, the same command runs them again", err=True)
         sys.exit(1)
+    output.incomplete(diverged_runs(diverged, len(missing)), accepted=partial)
+
+
+def _waits(report: RunReport) -> None:
+    click.echo(f"Note: {report.reason.partition(';')[0]}; it is waited for, and taken over if that one dies", err=True)
 
 
 def _pack(text: str) -> int | None:
@@ -237,14 +251,15 @@ def _time(seconds: float) -> str:
 @sweep.command()
 @click.argument("folder", type=options.PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
-def status(folder: Path, as_json: bool) -> None:
+@click.option("--deep", is_flag=True, help="Compare every byte with what was written, also of files that have their size and time still.")
+def status(folder: Path, as_json: bool, deep: bool) -> None:
     """How far the sweep in results FOLDER is; writes nothing."""
     from dataclasses import asdict
 
     from dominoes.runs import plan, progress
 
     planned = plan.load(folder)
-    found = progress.status(planned, folder)
+    found = progress.status(planned, folder, deep=deep)
     if as_json:
         click.echo(json.dumps(asdict(found), indent=1))
         return
@@ -263,23 +278,29 @@ def status(folder: Path, as_json: bool) -> None:
 
 @sweep.command("export")
 @click.argument("folder", type=options.PATH)
-@click.option("--out", required=True, type=options.PATH, help="Table of curves to write (.csv or .parquet); runs.csv comes beside it.")
+@options.out("Table of curves to write (.csv or .parquet); runs.csv comes beside it.", table=True)
 @click.option("--with-classes", "classes", is_flag=True, help="Write the curves by class too, beside the others.")
 @click.option(
     "--with-joint", "joint", is_flag=True, help="Write the crossed answers too: each double and conflict with its halves shown alone."
 )
 @click.option("--with-measures", "measures", is_flag=True, help="Write the further measures too: margins, AUC, decoded accuracy.")
-def export(folder: Path, out: Path, classes: bool, joint: bool, measures: bool) -> None:
+@options.partial("Accept that runs which are missing, damaged or not finished are left out.")
+def export(folder: Path, out: Path, classes: bool, joint: bool, measures: bool, partial: bool) -> None:
     """Write the finished runs of results FOLDER as one table, with what was swept as further columns."""
     from dominoes.runs import collected, plan
 
-    found = collected.export(plan.load(folder), folder, out, classes=classes, joint=joint, measures=measures)
-    for name, problem in found.damaged.items():
-        click.echo(f"left out, damaged: run {name}: {problem}; 'dominoes sweep run' runs it again", err=True)
+    if output.is_stream(out):
+        if classes or joint or measures:
+            raise OutputError("standard output takes one table; leave out the --with- options, or pass --out FILE")
+        found = collected.copy(plan.load(folder), folder, sys.stdout)
+    else:
+        found = collected.export(plan.load(folder), folder, out, classes=classes, joint=joint, measures=measures)
     for form, count in found.without.items():
         click.echo(f"{count} of {found.runs} runs have no {form}.csv: made by an earlier version, their rows are not in it", err=True)
-    missing = f", {found.missing} of the sweep are not finished" if found.missing else ""
-    click.echo(f"{', '.join(map(str, found.files))}: {found.runs} runs{missing}")
+    output.say(out, f"{', '.join(map(str, found.files)) or 'standard output'}: {found.runs} runs")
+    missing = found.missing - len(found.damaged)
+    left = [f"left out: {missing} runs of the sweep are not finished; 'dominoes sweep status {folder}' tells of them"] if missing else []
+    output.incomplete(output.damaged(found.damaged) + left, accepted=partial)
 
 
 @sweep.command()

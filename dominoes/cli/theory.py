@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dominoes.cli import options
+from dominoes.cli import options, output
 from dominoes.errors import CurvesError, FitError
 
 if TYPE_CHECKING:
@@ -23,14 +23,13 @@ if TYPE_CHECKING:
 )
 @click.option("--until", default=400.0, show_default=True, help="Last time.")
 @click.option("--points", default=401, show_default=True, type=click.IntRange(min=2), help="Points in time, evenly spaced from 0.")
-@click.option("--out", required=True, type=options.PATH, help="CSV file to write.")
+@options.out("CSV file to write.", table=True)
 @click.option("--plot", type=options.PATH, help="Figure of the curves to write (.png, .svg, .pdf).")
 def toy(preset: str, settings: tuple[str, ...], until: float, points: int, out: Path, plot: Path | None) -> None:
     """Curves of the pattern-learning model (Davies, Langosco and Krueger 2023) from its parameters."""
     import numpy as np
     import pandas as pd
 
-    from dominoes import files
     from dominoes.tables import as_csv
     from dominoes.theory import pattern_model
 
@@ -38,18 +37,18 @@ def toy(preset: str, settings: tuple[str, ...], until: float, points: int, out: 
     if not (np.isfinite(until) and until > 0):
         raise FitError(f"--until {until}: expected a time above 0")
     columns = pattern_model.table(model, np.linspace(0, until, points))
-    files.write(out, as_csv(pd.DataFrame(columns)))
+    output.table(out, as_csv(pd.DataFrame(columns)))
     test, t = columns["test_accuracy"], columns["t"]
     peak = int(test.argmax())
     dip = peak + int(test[peak:].argmin())
     half = f"first at .5 by t = {t[(test >= 0.5).argmax()]:g}" if (test >= 0.5).any() else "never at .5"
     falls = f", then lowest {test[dip]:.3f} at t = {t[dip]:g}" if dip > peak else ""
-    click.echo(f"{out}: test accuracy {half}, highest {test[peak]:.3f} at t = {t[peak]:g}{falls}, at the end {test[-1]:.3f}")
+    output.say(out, f"{out}: test accuracy {half}, highest {test[peak]:.3f} at t = {t[peak]:g}{falls}, at the end {test[-1]:.3f}")
     if plot is not None:
         from dominoes.reporting import stills
 
         stills.draw_toy(columns, plot)
-        click.echo(str(plot))
+        output.say(out, str(plot))
 
 
 def _setting(text: str) -> tuple[str, float | str]:
@@ -68,25 +67,30 @@ def _setting(text: str) -> tuple[str, float | str]:
     type=click.IntRange(min=2),
     help="K; chance is 1/K, and ln K for the loss.  [default: the labels of the runs' classes.csv, or of the one beside CURVES; else 10]",
 )
-@click.option("--out", required=True, type=options.PATH, help="Table of fits to write (.csv).")
+@options.out("Table of fits to write (.csv).", table=True)
+@options.left_out
 @click.option("--json", "as_json", is_flag=True, help="Print the fits as JSON.")
-def fit(curves: Path, families: tuple[str, ...], metrics: tuple[str, ...], classes: int | None, out: Path, as_json: bool) -> None:
+def fit(
+    curves: Path, families: tuple[str, ...], metrics: tuple[str, ...], classes: int | None, out: Path, partial: bool, as_json: bool
+) -> None:
     """Fit every learning curve of CURVES (a table, or a folder of runs) with every family, one row each."""
-    from dominoes import files
     from dominoes.tables import as_csv
     from dominoes.theory.fits import curve
     from dominoes.theory.fits.table import fit_table
 
-    table = _table(curves)
+    damaged: dict[str, str] = {}
+    table = _table(curves, damaged)
     chance = 1 / (classes or _count_of_classes(curves))
     found = fit_table(table, families=families or curve.SHAPES, metrics=metrics or curve.METRICS, chance=chance)
-    files.write(out, as_csv(found))
+    output.table(out, as_csv(found))
     if as_json:
-        click.echo(found.to_json(orient="records", indent=1))
+        output.say(out, found.to_json(orient="records", indent=1))
+        output.incomplete(output.damaged(damaged), accepted=partial)
         return
     left = found.attrs["left_out"]
     note = f"; columns that vary within a run are left out: {', '.join(left)}" if left else ""
-    click.echo(f"{out}: {len(found)} fits, {int((found['status'] == 'not learned').sum())} of curves that are not learned{note}")
+    output.say(out, f"{out}: {len(found)} fits, {int((found['status'] == 'not learned').sum())} of curves that are not learned{note}")
+    output.incomplete(output.damaged(damaged), accepted=partial)
 
 
 @click.command()
@@ -105,7 +109,8 @@ def fit(curves: Path, families: tuple[str, ...], metrics: tuple[str, ...], class
 @click.option("--by", multiple=True, metavar="COLUMN", help="Columns that set groups of runs apart.  [default: all that differ]")
 @click.option("--level", default=0.95, show_default=True, help="Level of the intervals.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
-@click.option("--out", required=True, type=options.PATH, help="Table of verdicts to write (.csv).")
+@options.out("Table of verdicts to write (.csv).", table=True)
+@options.left_out
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
 @click.option(
     "--plot",
@@ -121,6 +126,7 @@ def compare(
     level: float,
     seed: int,
     out: Path,
+    partial: bool,
     as_json: bool,
     plot: Path | None,
 ) -> None:
@@ -129,13 +135,13 @@ def compare(
     Every line begins with holds, fails or cannot tell: the interval over seeds lies within the margin of agreement, outside it, or
     reaches across.
     """
-    from dominoes import files
     from dominoes.tables import as_csv
     from dominoes.theory.comparison import compare_groups
     from dominoes.theory.sweep_comparison import compare_sweep
 
-    table = _table(curves)
-    classes = _by_class(curves, by_class)
+    damaged: dict[str, str] = {}
+    table = _table(curves, damaged)
+    classes = _by_class(curves, by_class, damaged)
     measured = _yardsticks(curves, yardsticks) if sweep else None
     if sweep:
         found = compare_sweep(table, classes, by=by or None, level=level, seed=seed, simplicity=measured)
@@ -143,8 +149,8 @@ def compare(
         raise CurvesError("--simplicity is read with --sweep; pass both, or neither")
     else:
         found = compare_groups(table, classes, by=by or None, level=level, seed=seed)
-    files.write(out, as_csv(found.table))
-    click.echo(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(found.lines()))
+    output.table(out, as_csv(found.table))
+    output.say(out, json.dumps(found.as_json(), indent=1) if as_json else "\n".join(found.lines()))
     if plot is not None and measured is not None:
         from dominoes.reporting import stills
         from dominoes.reporting.charts import learning
@@ -160,10 +166,11 @@ def compare(
         if found.bands["group"].nunique() > 1:
             raise CurvesError("--plot draws one group of runs, these are several; pass the curves of one spec")
         stills.draw_bands(found.bands, Margins().ratio, plot)
+    output.incomplete(output.damaged(damaged), accepted=partial)
 
 
 def _count_of_classes(curves: Path) -> int:
-    by_class = _by_class(curves, None)
+    by_class = _by_class(curves, None, {})
     count = 0 if by_class is None or "label" not in by_class else int(by_class["label"].nunique())
     return count if count > 1 else 10
 
@@ -179,25 +186,30 @@ def _yardsticks(curves: Path, given: tuple[Path, ...]) -> pd.DataFrame | None:
     return pd.concat([read_simplicity(path) for path in paths], ignore_index=True) if paths else None
 
 
-def _table(path: Path) -> pd.DataFrame:
-    """Curves as they are: joined runs of a folder, or a table that may have faults, which the comparison names."""
-    if path.is_dir():
-        from dominoes.runs.parameters import read_runs
+def _table(path: Path, damaged: dict[str, str]) -> pd.DataFrame:
+    """Curves as they are: joined runs of a folder, or a table that may have faults, which the comparison names.
 
-        return read_runs(path)
+    What is wrong with a run of the folder that is left out is put into `damaged`, by its id.
+    """
+    if path.is_dir():
+        return _runs(path, "curves", damaged)
     from dominoes.tables import read_unchecked
 
     return read_unchecked(path)
 
 
-def _by_class(path: Path, given: Path | None) -> pd.DataFrame | None:
+def _runs(path: Path, form: str, damaged: dict[str, str]) -> pd.DataFrame:
+    from dominoes.runs.parameters import read_runs
+
+    return read_runs(path, form=form, damaged=lambda found: damaged.update({found.folder.name: found.problem}))
+
+
+def _by_class(path: Path, given: Path | None, damaged: dict[str, str]) -> pd.DataFrame | None:
     from dominoes.tables import read_unchecked
 
     if given is not None:
         return read_unchecked(given)
     if path.is_dir():
-        from dominoes.runs.parameters import read_runs
-
-        return read_runs(path, form="classes")
+        return _runs(path, "classes", damaged)
     beside = path.with_name("classes.csv")
     return read_unchecked(beside) if beside.is_file() else None

@@ -1,19 +1,22 @@
-"""The commands that train: train, simplicity."""
+"""The command that trains."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dominoes.cli import options
-from dominoes.errors import SpecError
+from dominoes.cli import options, output
+from dominoes.cli.heartbeat import heartbeat
+from dominoes.errors import RunError, SpecError
 from dominoes.spec import RunSpec, TrainSpec, parse
 
 if TYPE_CHECKING:
     from dominoes.data.dealing import Dealt
+    from dominoes.runs.engines.protocol import RunReport, WorkerSetting
     from dominoes.runs.execution import Outcome
 
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     "--seeds", default="0", show_default=True, metavar="LIST", help="Seeds of initialisation and order, one run each: 0-4 or 0,3,7."
 )
 @options.device()
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Runs at once, each in a process of one thread.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1), help="CPU threads; the last digits depend on it.")
 @options.deterministic
 @options.data
@@ -33,10 +37,12 @@ if TYPE_CHECKING:
 @options.accept_changed
 @options.callbacks
 @options.out("Results folder; finished runs in it are kept and not run again.")
+@options.partial("Accept that runs diverge.")
 def train(
     dataset: Path | None,
     seeds: str,
     device: str,
+    workers: int,
     threads: int,
     deterministic: bool,
     data: Path | None,
@@ -45,6 +51,7 @@ def train(
     accept_changed: bool,
     callbacks: tuple[str, ...],
     out: Path,
+    partial: bool,
     **given: Any,
 ) -> None:
     """Train a network on DATASET for each seed and write its learning curves.
@@ -53,7 +60,11 @@ def train(
     classes.csv, joint.csv, measures.csv, confusion.npz, spec.json, environment.json and, if it is asked for, checkpoints/.
     """
     from dominoes.data import dealing, folder
+    from dominoes.runs.code import used
+    from dominoes.runs.engines.protocol import WorkerSetting
 
+    if workers > 1 and threads > 1:
+        raise SpecError(f"--threads {threads} is for runs one after the other, --workers {workers} for runs of one thread each; keep one")
     how = parse(TrainSpec, options.fields(given, "train_"))
     numbers = options.seeds(seeds)
     if dataset is not None and dataset.is_dir():
@@ -63,51 +74,110 @@ def train(
         dealt = folder.read(dataset, data=data, download=download)
     else:
         dealt = dealing.make(options.spec(dataset, given, trust=trust), data=data, download=download)
-    more = {"accept_changed": accept_changed, "callbacks": _callbacks(callbacks)}
-    for outcome, spec in runs(dealt, how, numbers, out, device, threads, deterministic, data, download, **more):
+    diverged = 0
+    specs = [RunSpec(dataset=dealt.spec, train=how, seed=seed) for seed in numbers]
+    code = tuple(sorted({(each.ref, each.sha256) for each in used(specs[0])}))
+    place = data.resolve() if data else None
+    setting = WorkerSetting(out.resolve(), device, place, download, None, deterministic, Path.cwd(), code, callbacks)
+    how_many = {"workers": min(workers, len(specs)), "threads": _threads(threads)}
+    for outcome, spec in runs(specs, dealt, setting, accept_changed=accept_changed, **how_many):
         click.echo(summary(spec, outcome))
+        diverged += outcome.environment["status"] == "diverged"
+    output.incomplete(diverged_runs(diverged, len(specs)), accepted=partial)
 
 
-def _callbacks(names: tuple[str, ...]) -> list[Any]:
-    if not names:
-        return []
-    from dominoes.training.loop import callback
+def diverged_runs(count: int, of: int) -> list[str]:
+    """What is said of runs whose loss was not finite any more."""
+    return [f"{count} of {of} runs diverged: a loss was not finite, their curves end there; a smaller --lr may help"] if count else []
 
-    return [callback(name) for name in names]
+
+def _threads(asked: int) -> int:
+    """No more threads than there are cores."""
+    from dominoes.runs.engines.local import workers_here
+
+    cores = workers_here("cpu")
+    if asked > cores:
+        click.echo(f"Note: --threads {asked} is more than the {cores} cores that this process may use; {cores} are used", err=True)
+    return min(asked, cores)
 
 
 def runs(
+    specs: list[RunSpec],
     dealt: Dealt,
-    how: TrainSpec,
-    seeds: list[int],
-    out: Path,
-    device: str,
-    threads: int,
-    deterministic: bool,
-    data: Path | None,
-    download: bool,
-    **more: Any,
-) -> Any:
-    """Execute a run a seed with a progress bar; yield each outcome as it comes. `more` is for `execution.execute`."""
+    setting: WorkerSetting,
+    *,
+    workers: int = 1,
+    threads: int = 1,
+    accept_changed: bool = False,
+) -> Iterator[tuple[Outcome, RunSpec]]:
+    """Execute runs of one dataset with signs of progress; yield the outcome of each with its spec as it ends.
+
+    Runs that another launch is at come last, and are waited for. One worker is this process.
+    """
     from tqdm import tqdm
 
     from dominoes.data.probe_sets import for_training
-    from dominoes.runs import execution
+    from dominoes.runs import execution, state
+    from dominoes.runs.engines import local, protocol
+    from dominoes.runs.engines.here import here
+    from dominoes.runs.state import RUNS
     from dominoes.training.device import device_of
+    from dominoes.training.loop import callback
 
-    where = device_of(device)
-    tests = for_training(dealt.spec, how, data=data, download=download)
-    for seed in seeds:
-        spec = RunSpec(dataset=dealt.spec, train=how, seed=seed)
-        with tqdm(desc=f"seed {seed}", unit="step", disable=None, leave=False, file=sys.stderr) as bar:
+    where = device_of(setting.device)
+    known = {spec.id: spec for spec in specs}
+    fresh: dict[str, Outcome] = {}
+    callbacks = [callback(name) for name in setting.callbacks]
+    doing = {"": "the dataset is made ready"}
+    ended = 0
 
-            def step(number: int, steps: int, bar: Any = bar) -> None:
-                bar.total = steps
-                bar.update(number - bar.n)
+    def step(name: str, number: int, steps: int, bar: Any) -> None:
+        doing[""] = f"{name}: step {number} of {steps}"
+        bar.total = steps
+        bar.update(number - bar.n)
 
-            options: Any = {"device": where, "threads": threads, "deterministic": deterministic, "progress": step}
-            outcome = execution.execute(spec, dealt, tests, out, **options, **more)
-        yield outcome, spec
+    def execute(spec: RunSpec) -> Outcome:
+        tests = for_training(dealt.spec, spec.train, data=setting.data, download=setting.download)
+        name = f"seed {spec.seed}"
+        with tqdm(desc=name, unit="step", disable=None, leave=False, file=sys.stderr) as bar:
+            fresh[spec.id] = execution.execute(
+                spec,
+                dealt,
+                tests,
+                setting.out,
+                device=where,
+                threads=threads,
+                deterministic=setting.deterministic,
+                progress=lambda number, steps: step(name, number, steps, bar),
+                repair=True,
+                accept_changed=accept_changed,
+                callbacks=callbacks,
+            )
+        return fresh[spec.id]
+
+    def waits(report: RunReport) -> None:
+        doing[""] = f"waiting for run {report.run}"
+        click.echo(f"Note: {report.reason.partition(';')[0]}; it is waited for, and taken over if that one dies", err=True)
+
+    # Workers do not know which changes are accepted, so they are not asked about finished runs then.
+    kept = [spec for spec in specs if workers > 1 and accept_changed and state.is_whole(setting.out / RUNS / spec.id)]
+    if workers > 1:
+        protocol.keep(dealt, setting)
+        doing[""] = f"{workers} at work"
+
+    def engine(todo: Iterator[RunSpec]) -> Iterator[RunReport]:
+        return here(todo, execute) if workers == 1 else local.local(todo, setting, workers=workers)
+
+    with heartbeat(lambda: f"{ended} of {len(specs)} runs ended, {doing['']}"):
+        for spec in kept:
+            ended += 1
+            yield execution.reopened(setting.out / RUNS / spec.id), spec
+        for report in protocol.launch([spec for spec in specs if spec not in kept], engine, setting.out, waits=waits):
+            if report.state == "failed":
+                raise RunError(f"run {report.run} failed: {report.reason}")
+            ended += 1
+            found = fresh.get(report.run) or execution.reopened(setting.out / RUNS / report.run, fresh=not report.reason)
+            yield found, known[report.run]
 
 
 def summary(spec: RunSpec, outcome: Outcome) -> str:

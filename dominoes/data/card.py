@@ -16,6 +16,9 @@ from dominoes.dials import copies_differ, prototypes
 from dominoes.solver.composition import Composition
 from dominoes.spec import KINDS, SIDES, DominoSpec
 
+# What Markdown, HTML in it, or a table in it would not take for plain text; names such as cifar10-gray.npz are left as they are.
+_MARKUP = re.compile(r"[\\`*{}\[\]<>#!|~&$\n\r]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+
 
 def parameters(found: Composition, form: str) -> str:
     """Requested against realised parameters as a table, in one of tabulate's forms."""
@@ -38,12 +41,13 @@ def readme(dealt: Dealt, digests: dict[str, Any]) -> str:
     rows = []
     for side in SIDES:
         name = getattr(spec, side)
-        rows.append((side, name, found.right(side), found.wrong(side), digests["sources"][side]["sha256"][:12], _terms(name)))
+        rows.append((side, _plain(name), found.right(side), found.wrong(side), digests["sources"][side]["sha256"][:12], _terms(name)))
     halves = tabulate(rows, headers=("side", "source", "right", "wrong", "SHA-256 of pictures", "terms"), tablefmt="pipe")
     above, below = SIDES[::-1] if spec.swap else SIDES
-    return f"""# {found.n} dominoes: {spec.described(above)} over {spec.described(below)}
+    named = {side: _plain(getattr(spec, side)) for side in SIDES}
+    return f"""# {found.n} dominoes: {_plain(spec.described(above))} over {_plain(spec.described(below))}
 
-A domino is a 3×64×32 picture: a {above} half from {getattr(spec, above)} above a {below} half from {getattr(spec, below)}, chosen by one of
+A domino is a 3×64×32 picture: a {above} half from {named[above]} above a {below} half from {named[below]}, chosen by one of
 {found.stock.classes} labels. A half may be blank (0 everywhere), and a half that is shown may be of another class than the label.
 Made by dominoes {__version__}, {spec.split.value} split, seed {spec.seed}.
 {_instance(spec, digests)}{_chosen(dealt)}{_simplicity(spec)}
@@ -82,6 +86,11 @@ def _chosen(dealt: Dealt) -> str:
     labels = zip(range(dealt.composition.stock.classes), dealt.top.classes, dealt.bottom.classes, strict=True)
     table = tabulate(list(labels), ("label", "top shows", "bottom shows"), tablefmt="pipe", disable_numparse=True)
     return f"\n{table}\n\nPictures of other classes are not shown; pictures are numbered as in the whole split.\n"
+
+
+def _plain(name: str) -> str:
+    """A source's name, which may be any path, as text of Markdown that is no markup and keeps to its line and its cell of a table."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|~&$-])", r"\\\1", " ".join(name.split())) if _MARKUP.search(name) else name
 
 
 def _simplicity(spec: DominoSpec) -> str:

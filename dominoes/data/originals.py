@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from dominoes.data.catalogue import NAMES, TORCHVISION
-from dominoes.data.readers import SIZE, Decoded, brief, labels_of, stack
-from dominoes.errors import SourceError
+from dominoes.data.readers import SIZE, Decoded, labels_of, stack
+from dominoes.errors import SourceError, brief
 from dominoes.spec import Split
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dominoes.dials import Pictures
-from dominoes.errors import SourceError
+from dominoes.errors import SourceError, brief
 from dominoes.spec import Split
 
 # Pictures N×C×32×32, labels, and the names of the classes where the files have them.
@@ -81,7 +81,7 @@ def _open(content: bytes | Path, where: str) -> NDArray[np.uint8]:
             if form and max(size) <= 4 * SIZE:
                 return np.asarray(image if form == mode else image.convert(form))
     except Exception as error:  # a broken file can raise anything, from OSError to SyntaxError
-        raise SourceError(f"{where}: the picture cannot be decoded ({error}); the file is truncated or corrupt, fetch it again") from error
+        raise SourceError(f"{where}: the picture cannot be decoded ({brief(error)}); the file is damaged, fetch it again") from error
     if max(size) > 4 * SIZE:
         raise SourceError(f"{where}: a picture of {size[1]}×{size[0]} pixels; expected 32×32 or 28×28, resize it first")
     raise SourceError(f"{where}: a picture of mode {mode}; expected gray (L) or RGB with 8 bits a channel, convert it first")
@@ -93,6 +93,10 @@ def labels_of(values: Any, where: str) -> NDArray[np.int64]:
         labels = labels[:, 0]
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise SourceError(f"{where}: labels are {labels.dtype} of shape {labels.shape}; expected one whole number a picture")
+    most = np.iinfo(np.int64).max
+    if labels.dtype.kind == "u" and len(labels) and labels.max() > most:
+        row = int((labels > most).argmax())
+        raise SourceError(f"{where}: label {labels[row]} of picture {row} is beyond any number of classes; expected 0 to K − 1")
     return labels.astype(np.int64)
 
 
@@ -173,10 +177,6 @@ def _names_of(schema: Any) -> Sequence[str] | None:
         return None
 
 
-def brief(error: BaseException) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-
-
 def read_npz(path: Path, split: Split) -> Decoded:
     """Pictures and labels of a Keras-style .npz: x_train, y_train, x_test, y_test."""
     keys = f"x_{split.value}", f"y_{split.value}"
@@ -206,7 +206,8 @@ def _image_folder(root: Path, split: Split) -> tuple[list[str], list[tuple[Path,
         (file, number)
         for number, name in enumerate(classes)
         for file in sorted((folder / name).rglob("*"))
-        if file.suffix.lower() in _PICTURE_SUFFIXES
+        # What macOS leaves beside files of other file systems has their names after `._`, and is no picture.
+        if file.suffix.lower() in _PICTURE_SUFFIXES and not file.name.startswith("._")
     ]
     if not samples:
         raise SourceError(f"{folder} holds no pictures; expected a folder for each class with {', '.join(_PICTURE_SUFFIXES[:3])} files")

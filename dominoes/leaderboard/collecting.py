@@ -9,7 +9,8 @@ import pandas as pd
 from dominoes import tables
 from dominoes.errors import LeaderboardError
 from dominoes.leaderboard.edition import MANIFEST, RUNS, Edition, read
-from dominoes.runs import parameters
+from dominoes.runs import parameters, run_folders
+from dominoes.runs.run_folders import FinishedRun
 
 SHIPPED = Path(__file__).parent / "editions"
 
@@ -25,9 +26,9 @@ def curves(path: Path) -> pd.DataFrame:
     """
     path = Path(path)
     if path.is_dir():
-        found = parameters.finished(path)
+        found = run_folders.finished(path)
         if found:
-            return pd.concat([_of_run(folder) for folder in found], ignore_index=True)
+            return pd.concat([_of_run(run_folders.read(folder)) for folder in found], ignore_index=True)
         exported = [path / name for name in ("curves.csv", "curves.parquet") if (path / name).is_file()]
         if not exported:
             raise LeaderboardError(f"{path} holds neither finished runs nor curves.csv; expected a results folder or an export of one")
@@ -35,9 +36,8 @@ def curves(path: Path) -> pd.DataFrame:
     return tables.read(path)
 
 
-def _of_run(folder: Path) -> pd.DataFrame:
-    made = parameters.of_folder(folder)
-    table = tables.read(folder / "curves.csv")
+def _of_run(run: FinishedRun) -> pd.DataFrame:
+    table, made = run.table(), parameters.of_spec(run.spec, run.n)
     return table.assign(**{name: value for name, value in made.items() if name not in table.columns})
 
 

@@ -13,13 +13,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dominoes import tables
-from dominoes.errors import CurvesError, DominoesError, RunError, SpecError
-from dominoes.runs import parameters, plan, state
-from dominoes.runs.state import RUNS, State
+from dominoes.errors import CurvesError, DominoesError, RunError, SpecError, brief
+from dominoes.runs import parameters, plan, run_folders, state
+from dominoes.runs.state import RUNS, Damage, State
 from dominoes.spec import DominoSpec, RunSpec, parse
 
 FITS, COMPARISON, SIMPLICITY, LLC = "fits.csv", "comparison.csv", "simplicity.csv", "llc.csv"
-_SHOWN = ("finished", "diverged")
+DAMAGED = "damaged"
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,11 @@ class Results:
     classes_count: int | None
     notes: tuple[str, ...]
 
+    @property
+    def damaged(self) -> dict[str, str]:
+        """By run id, what is wrong with finished runs that are left out of all tables."""
+        return {run.id: run.reason for run in self.runs if run.status == DAMAGED}
+
     def seeds(self, group: str) -> int:
         """Runs of a group."""
         return int(self.curves.loc[self.curves["group"] == group, "run"].nunique())
@@ -115,7 +120,8 @@ def _rank(value: Any) -> tuple[float, str]:
 def gather(paths: Sequence[Path]) -> Results:
     """Read results from folders (of a run, of runs, of a sweep) and tables of curves; a run that is met twice counts once.
 
-    Raises RunError: a path is not there. CurvesError: a file is no table of curves. Anything less is a note, or a run's status.
+    Raises RunError: a path is not there, or is a folder without results. CurvesError: a file is no table of curves. Anything less is a
+    note, or a run's status.
     """
     paths = [Path(path) for path in paths]
     for path in paths:
@@ -125,13 +131,27 @@ def gather(paths: Sequence[Path]) -> Results:
     parts: list[pd.DataFrame] = []
     by_class: list[pd.DataFrame] = []
     notes: list[str] = []
+    confusion: dict[str, NDArray[np.int64]] = {}
     for path in paths:
         table = path if path.is_file() else path / "curves.csv"
         folders = _folders(path)
-        if folders or (path.is_dir() and not table.is_file()):
-            for run in [*_of_folders(folders), *_of_plan(path, notes)]:
+        if folders or (path / plan.RECORD).is_file():
+            for folder in folders:
+                run, whole = _of_folder(folder)
+                if run.id in runs:
+                    continue
+                runs[run.id] = run
+                if whole is not None:
+                    parts.append(whole.curves)
+                    by_class.append(whole.classes)
+                    confusion |= {} if whole.confusion is None else {run.id: whole.confusion}
+            for run in _of_plan(path, notes):
                 runs.setdefault(run.id, run)
             continue
+        if path.is_dir() and not table.is_file():
+            raise RunError(
+                f"{path} holds no results; expected runs/ in it, as 'dominoes train --out' and 'dominoes sweep run' leave it, or curves.csv"
+            )
         found, said = tables.mended(tables.read_unchecked(table))
         notes += [f"{table.name}: {note}" for note in said]
         found = found[~found["run"].isin(list(runs))]
@@ -140,11 +160,6 @@ def gather(paths: Sequence[Path]) -> Results:
         beside = table.with_name("classes.csv")
         if beside.is_file():
             by_class.append(tables.mended(tables.read_unchecked(beside), form="classes")[0])
-    read = [_read(run) for run in runs.values() if run.folder is not None and run.status in _SHOWN]
-    runs |= {run.id: run for run, *_ in read}
-    parts += [curves for _, curves, _, _ in read if curves is not None]
-    by_class += [classes for _, _, classes, _ in read if classes is not None]
-    confusion = {run.id: counts for run, _, _, counts in read if counts is not None}
     curves, fields, groups = _grouped(parts, runs, notes)
     notes += _missing(runs, curves, confusion)
     first = curves.drop_duplicates("run")
@@ -196,29 +211,38 @@ def _folders(path: Path) -> list[Path]:
     return sorted(each for each in (path / RUNS).glob("*") if each.is_dir()) if (path / RUNS).is_dir() else []
 
 
-def _of_folders(folders: Sequence[Path]) -> list[Run]:
-    found = []
-    for folder in folders:
-        which = state.of(folder)
-        spec, reason, environment = None, "", {}
+@dataclass(frozen=True)
+class _Tables:
+    curves: pd.DataFrame
+    classes: pd.DataFrame
+    confusion: NDArray[np.int64] | None
+
+
+def _of_folder(folder: Path) -> tuple[Run, _Tables | None]:
+    """A run folder in any state; with the tables of a finished one that is whole."""
+    which = state.of(folder)
+    if which is State.DONE:
         try:
-            spec = parse(RunSpec, json.loads((folder / "spec.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, SpecError):
-            reason = "spec.json is missing or damaged"
-        status = which.value
-        if which is State.DONE:
-            try:
-                environment = state.environment(folder)
-                damage = state.damage(folder, deep=False, content=environment) or reason
-            except RunError:
-                damage = "environment.json is damaged"
-            status, reason = ("damaged", damage) if damage else (str(environment["status"]), "")
-            if status == "diverged":
-                reason = f"a loss was not finite at step {environment.get('diverged_at')}"
-        elif which is State.FAILED:
-            reason = state.reason(folder)
-        found.append(Run(folder.name if spec is None else spec.id, spec.seed if spec else None, status, reason, folder, spec, environment))
-    return found
+            done = run_folders.read(folder)
+            whole = _Tables(done.table(), done.table("classes"), done.confusion)
+        except Damage as damage:
+            spec = _spec(folder)
+            return Run(folder.name if spec is None else spec.id, spec.seed if spec else None, DAMAGED, damage.problem, folder, spec), None
+        status = str(done.environment["status"])
+        reason = f"a loss was not finite at step {done.environment.get('diverged_at')}" if status == "diverged" else ""
+        return Run(done.id, done.spec.seed, status, reason, folder, done.spec, done.environment), whole
+    spec = _spec(folder)
+    reason = state.reason(folder) if which is State.FAILED else "" if spec else "spec.json is missing or damaged"
+    return Run(folder.name if spec is None else spec.id, spec.seed if spec else None, which.value, reason, folder, spec), None
+
+
+def _spec(folder: Path) -> RunSpec | None:
+    """What a run that is not finished, or damaged, was to be made from; None where that cannot be read, or is another run's."""
+    try:
+        spec = parse(RunSpec, json.loads((folder / "spec.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, SpecError):
+        return None
+    return spec if folder.resolve().name == spec.id or folder.resolve().parent.name != RUNS else None
 
 
 def _of_plan(path: Path, notes: list[str]) -> list[Run]:
@@ -251,22 +275,6 @@ def _of_table(table: pd.DataFrame, beside: Path) -> list[Run]:
         whole = int(float(seed)) if seed not in ("", "nan") else None
         found.append(Run(name, whole, str(row.get("status", "finished")), str(row.get("reason", ""))))
     return found
-
-
-def _read(run: Run) -> tuple[Run, pd.DataFrame | None, pd.DataFrame | None, NDArray[np.int64] | None]:
-    """A finished run's tables; one that cannot be read becomes a damaged run."""
-    assert run.folder is not None
-    try:
-        curves = tables.read(run.folder / "curves.csv")
-        classes = tables.read(run.folder / "classes.csv", form="classes")
-    except (CurvesError, OSError) as error:
-        return Run(run.id, run.seed, "damaged", str(error), run.folder, run.spec, run.environment), None, None, None
-    try:
-        with np.load(run.folder / state.CONFUSION) as content:
-            counts = content["counts"]
-    except (OSError, ValueError, KeyError, EOFError):
-        counts = None
-    return run, curves, classes, counts
 
 
 def _grouped(parts: list[pd.DataFrame], runs: Mapping[str, Run], notes: list[str]) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
@@ -346,7 +354,7 @@ def _beside(paths: Sequence[Path], name: str, notes: list[str]) -> pd.DataFrame 
         try:
             table = pd.read_csv(file, dtype={"run": str, "group": str})
         except (ValueError, OSError) as error:
-            notes.append(f"{file} cannot be read as a table ({error}); it is left out")
+            notes.append(f"{file} cannot be read as a table ({brief(error)}); it is left out")
             continue
         wanted = {"run", "kind", "metric", "family", "onset"} if name == FITS else {"question", "verdict", "sentence"}
         if not wanted <= set(table.columns):

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from dominoes import files, tables
 from dominoes.errors import OutputError, RunError, SpecError
-from dominoes.runs import parameters, progress, state
+from dominoes.runs import parameters, progress, run_folders, state
 from dominoes.runs.plan import Plan, Planned, Refused
 from dominoes.runs.progress import Survey
 from dominoes.runs.state import RUNS, State
@@ -81,10 +81,7 @@ def export(plan: Plan, out: Path, path: Path, *, classes: bool = False, joint: b
     """
     if path.suffix not in (".csv", ".parquet") or path.name == RUNS_TABLE:
         raise OutputError(f"{path}: curves are written as .csv or .parquet (and {RUNS_TABLE} beside them), pass such an --out")
-    found = progress.survey(plan, out, deep=True)
-    done = [run for run in plan.runs if run.spec.id in found.environments]
-    if not done:
-        raise RunError(f"{out} holds no finished run of this sweep; run it with 'dominoes sweep run', or ask 'dominoes sweep status {out}'")
+    found, done = _done(plan, out)
     columns = _columns(plan)
     written = [path]
     _write(done, columns, out, path, "curves")
@@ -102,6 +99,21 @@ def export(plan: Plan, out: Path, path: Path, *, classes: bool = False, joint: b
     return Harvest(tuple(written), len(done), len(plan.runs) - len(done), found.damaged, without)
 
 
+def copy(plan: Plan, out: Path, stream: TextIO) -> Harvest:
+    """Write the curves of all finished runs of a plan to an open file, as CSV; else as `export` does. Raises RunError."""
+    found, done = _done(plan, out)
+    _copy(done, _columns(plan), out, stream, "curves")
+    return Harvest((), len(done), len(plan.runs) - len(done), found.damaged, {})
+
+
+def _done(plan: Plan, out: Path) -> tuple[Survey, list[Planned]]:
+    found = progress.survey(plan, out, deep=True)
+    done = [run for run in plan.runs if run.spec.id in found.environments]
+    if not done:
+        raise RunError(f"{out} holds no finished run of this sweep; run it with 'dominoes sweep run', or ask 'dominoes sweep status {out}'")
+    return found, done
+
+
 def _columns(plan: Plan) -> dict[str, dict[str, Any]]:
     """By run id, the columns that are joined to its curves: the same names for every run."""
     made = {run.spec.id: parameters.of_spec(run.spec, run.n) for run in plan.runs}
@@ -110,18 +122,28 @@ def _columns(plan: Plan) -> dict[str, dict[str, Any]]:
     return {run: {name: each.get(name) for name in kept} for run, each in made.items()}
 
 
+def _called(names: list[str], form: str) -> list[str]:
+    return [_INSTEAD.get(name, name) if name in tables.COLUMNS[form] else name for name in names]
+
+
+def _copy(done: list[Planned], columns: Mapping[str, Mapping[str, Any]], out: Path, file: TextIO, form: str) -> None:
+    header = ",".join(tables.COLUMNS[form]) + "\n"
+    file.write(header[:-1] + "," + _line(_called(list(columns[done[0].spec.id]), form)))
+    for run in done:
+        # The tables' own digits are copied: what is exported is, to the letter, what was measured.
+        rows = _rows(out / RUNS / run.spec.id, form, header)
+        file.write(rows.replace("\n", "," + _line(columns[run.spec.id].values())))
+
+
 def _write(done: list[Planned], columns: Mapping[str, Mapping[str, Any]], out: Path, path: Path, form: str) -> None:
-    paths = {run.spec.id: out / RUNS / run.spec.id / f"{form}.csv" for run in done}
+    folders = {run.spec.id: out / RUNS / run.spec.id for run in done}
     header = ",".join(tables.COLUMNS[form]) + "\n"
     names = list(columns[done[0].spec.id])
-    called = [_INSTEAD.get(name, name) if name in tables.COLUMNS[form] else name for name in names]
+    called = _called(names, form)
     with files.replacing(path) as temporary:
         if path.suffix == ".csv":
             with open(temporary, "w", encoding="utf-8", newline="") as file:
-                file.write(header[:-1] + "," + _line(called))
-                for run, table in paths.items():
-                    # The tables' own digits are copied: what is exported is, to the letter, what was measured.
-                    file.write(_rows(table, header).replace("\n", "," + _line(columns[run].values())))
+                _copy(done, columns, out, file, form)
             return
         schema = pa.schema(
             [
@@ -130,8 +152,8 @@ def _write(done: list[Planned], columns: Mapping[str, Mapping[str, Any]], out: P
             ]
         )
         with parquet.ParquetWriter(temporary, schema) as writer:
-            for chunk in _chunks(list(paths)):
-                texts = [_rows(paths[run], header) for run in chunk]
+            for chunk in _chunks(list(folders)):
+                texts = [_rows(folders[run], form, header) for run in chunk]
                 read = arrow_csv.read_csv(
                     io.BytesIO((header + "".join(texts)).encode()), convert_options=arrow_csv.ConvertOptions(column_types=_TYPES)
                 )
@@ -142,13 +164,11 @@ def _write(done: list[Planned], columns: Mapping[str, Mapping[str, Any]], out: P
                 writer.write_table(read)
 
 
-def _rows(table: Path, header: str) -> str:
-    try:
-        text = table.read_text(encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"{table} cannot be read ({error.strerror}); ask 'dominoes sweep status' and run the sweep again") from error
+def _rows(folder: Path, form: str, header: str) -> str:
+    """The lines of a run's table. Raises RunError: it was damaged since the survey, or is of another form."""
+    text = run_folders.read(folder).text(form)
     if not text.startswith(header):
-        raise RunError(f"{table} has other columns than {header.strip()}; remove its folder and run the sweep again")
+        raise RunError(f"{folder}/{form}.csv has other columns than {header.strip()}; remove this folder and run the sweep again")
     return text[len(header) :]
 
 

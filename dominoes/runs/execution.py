@@ -24,7 +24,7 @@ from dominoes.data.dealing import Dealt
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.folder import metadata
 from dominoes.errors import DominoesError, RunError
-from dominoes.runs import checkpoints, claims, state
+from dominoes.runs import checkpoints, claims, run_folders, state
 from dominoes.runs.code import changed, used
 from dominoes.runs.state import DONE, RUNS
 from dominoes.spec import SIDES, RunSpec
@@ -49,12 +49,17 @@ class Outcome:
 
     @property
     def curves(self) -> pd.DataFrame:
-        """Its table of learning curves."""
-        return tables.read(self.folder / "curves.csv")
+        """Its table of learning curves. Raises Damage if it is not what was written."""
+        return run_folders.read(self.folder).table()
 
     def network(self, step: int | None = None, *, trust: bool = True) -> nn.Module:
         """The network at a checkpoint, None: the last one (`checkpoints.network`). The run was just asked for, so its code is trusted."""
         return checkpoints.network(self.folder, step, trust=trust)
+
+
+def reopened(folder: Path, *, fresh: bool = False) -> Outcome:
+    """The outcome of a run that another process finished; `fresh`: just now, for this one. Raises Damage."""
+    return Outcome(folder, fresh, state.environment(folder))
 
 
 def execute(
@@ -84,14 +89,14 @@ def execute(
         threads: CPU threads.
         deterministic: on CUDA, use only algorithms that repeat themselves bit for bit.
         progress: called after each step with (step, last step).
-        repair: run a folder again that is marked DONE but whose files are damaged, instead of raising RunError.
+        repair: run a folder again that is marked DONE but whose files are damaged, instead of raising Damage.
         accept_changed: keep a finished run that was made with other code, dominoes or pictures.
         callbacks: called at each measurement (`loop.train`).
 
     Raises:
         RegistryError, SpecError: something that the spec names cannot be had, or does not do what it must. Nothing was written.
         state.Busy: another process is at this run.
-        RunError: the run was finished with other code, pictures or dominoes, or its files are damaged.
+        RunError: the run was finished with other code, pictures or dominoes; state.Damage: its files are not what was written.
         OutputError: the folder cannot be written. The run stays unfinished and the next call runs it again.
         DeviceError: CUDA cannot be deterministic in this process (`device.Device`).
     """
@@ -130,14 +135,14 @@ def turns(
     """
     folder = Path(out) / RUNS / spec.id
     digests = _digests(dealt, probes)
-    if (folder / DONE).exists() and not repair:
+    if state.is_whole(folder, strict=not repair):
         return _finished(spec, folder, digests, accept_changed)
     trial.check(spec, Dominoes.of(dealt))
     with claims.claimed(folder) as claim:
-        if (folder / DONE).exists():
-            if not (repair and state.damage(folder, deep=True)):
-                return _finished(spec, folder, digests, accept_changed)
-            (folder / DONE).unlink()
+        if state.is_whole(folder, strict=not repair):
+            # Another process was at it until just now.
+            return _finished(spec, folder, digests, accept_changed)
+        (folder / DONE).unlink(missing_ok=True)
         (folder / claims.FAILED).unlink(missing_ok=True)
         _forget_parts(folder)
         try:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from dominoes import tables
 from dominoes.errors import RunError
+from dominoes.runs import run_folders
 from dominoes.runs.state import RUNS
 from dominoes.spec import RunSpec
 
@@ -40,7 +40,7 @@ def logger(which: Logger, out: Path, name: str) -> Callable[[RunSpec], None]:
 
 def _series(spec: RunSpec, out: Path) -> list[tuple[int, dict[str, float]]]:
     """(step, values by split/kind/metric) of a run, what is not there left out."""
-    table = tables.read(out / RUNS / spec.id / "curves.csv")
+    table = run_folders.read(out / RUNS / spec.id).table()
     long = table.melt(["step", "split", "kind"], ["loss", "accuracy", "agree_top", "agree_bottom"], "metric").dropna()
     long["name"] = long["split"] + "/" + long["kind"] + "/" + long["metric"]
     return [(int(str(step)), dict(zip(rows["name"], rows["value"], strict=True))) for step, rows in long.groupby("step")]

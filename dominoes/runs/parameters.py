@@ -3,51 +3,49 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from dominoes import tables
 from dominoes.dials import joined
 from dominoes.errors import RunError
-from dominoes.runs.state import DONE, RUNS
+from dominoes.runs import run_folders
+from dominoes.runs.state import Damage
 from dominoes.solver.shares import resolve
-from dominoes.spec import SIDES, RunSpec, recorded
+from dominoes.spec import SIDES, RunSpec
 
 _NO_RUN = "{} holds no finished run; expected runs/<id>/DONE in it, as 'dominoes train --out' leaves them"
 # What a field is called in a table that has the measured loss too.
 _COLUMNS = {"loss": "loss_function"}
+_ALL_DAMAGED = "{} holds no finished run that is whole ({} are damaged); train them again"
 
 
-def finished(out: Path) -> list[Path]:
-    """Folders of the finished runs under `out` (a results folder, or a single run folder), by name."""
-    out = Path(out)
-    if (out / DONE).exists():
-        return [out]
-    return sorted(mark.parent for mark in (out / RUNS).glob(f"*/{DONE}"))
-
-
-def of_folder(folder: Path) -> dict[str, Any]:
-    """What a finished run was made with (`of_spec`). Raises RunError if the run's files cannot be read."""
-    try:
-        spec = recorded((folder / "spec.json").read_text(encoding="utf-8"))
-        count = json.loads((folder / "environment.json").read_text(encoding="utf-8"))["dominoes"]["n"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{folder}/spec.json or environment.json is damaged; remove the folder to run it again") from error
-    return of_spec(spec, count)
-
-
-def read_runs(out: Path, *, form: str = "curves") -> pd.DataFrame:
+def read_runs(out: Path, *, form: str = "curves", damaged: Callable[[Damage], None] | None = None) -> pd.DataFrame:
     """The curves (or classes) of all finished runs under `out`, with those of their parameters in which the runs differ as further
-    columns. Raises RunError if there is none."""
-    found = finished(out)
-    if not found:
-        raise RunError(_NO_RUN.format(out))
-    made = [of_folder(folder) for folder in found]
+    columns.
+
+    Args:
+        out: a results folder, or a single run folder.
+        form: `curves` or `classes`.
+        damaged: called with what is wrong with each run that is left out because its files are not what was written.
+
+    Raises RunError if no finished run is left; without `damaged`, Damage at the first damaged one.
+    """
+    made, read = [], []
+    found = run_folders.finished(out)
+    for run in run_folders.read_all(found):
+        if isinstance(run, Damage):
+            if damaged is None:
+                raise run
+            damaged(run)
+            continue
+        read.append(run.table(form))
+        made.append(of_spec(run.spec, run.n))
+    if not made:
+        raise RunError(_ALL_DAMAGED.format(out, len(found)) if found else _NO_RUN.format(out))
     names = differing(made)
-    read = [tables.read(folder / f"{form}.csv", form=form) for folder in found]
     return pd.concat(
         [table.assign(**{name: each.get(name) for name in names}) for table, each in zip(read, made, strict=True)], ignore_index=True
     )

@@ -40,7 +40,8 @@ class Survey:
 
 
 def survey(plan: Plan, out: Path, *, deep: bool) -> Survey:
-    """Look at the folder of every run of a plan; `deep` reads every byte of those that are done, else their sizes must do."""
+    """Look at the folder of every run of a plan; `deep` reads every byte of those that are done, else only of
+    those whose files have another size or were changed since."""
     states: dict[str, State] = {}
     environments: dict[str, Mapping[str, Any]] = {}
     damaged: dict[str, str] = {}
@@ -91,9 +92,9 @@ class Status:
     seconds_left: float | None
 
 
-def status(plan: Plan, out: Path) -> Status:
-    """How far a sweep is; nothing is written."""
-    found = survey(plan, out, deep=False)
+def status(plan: Plan, out: Path, *, deep: bool = False) -> Status:
+    """How far a sweep is; nothing is written. `deep` as in `survey`."""
+    found = survey(plan, out, deep=deep)
     done, running, failed = (found.count(which) for which in (State.DONE, State.RUNNING, State.FAILED))
     left = len(plan.runs) - done - running - failed
     seconds = [float(content["seconds"]["wall"]) for content in found.environments.values()]

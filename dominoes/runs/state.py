@@ -69,15 +69,32 @@ def digest(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
 
 
+class Damage(RunError):  # noqa: N818  (a finding, not a mishap)
+    """A folder marked DONE is not what was written.
+
+    Attributes:
+        folder: of the run.
+        problem: what is wrong, as part of a sentence.
+    """
+
+    def __init__(self, folder: Path, problem: str):
+        super().__init__(f"{folder} is marked {DONE} but {problem}; train it again (the same command does), or remove the folder")
+        self.folder = folder
+        self.problem = problem
+
+
 def environment(folder: Path) -> dict[str, Any]:
-    """Content of a finished run's environment.json. Raises RunError if it is damaged."""
+    """Content of a finished run's environment.json. Raises Damage."""
     try:
         content = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
         known = all(isinstance(content[key], dict) for key in ("digests", "files", "seconds", "dominoes")) and content["status"]
         if not known or not all({"bytes", "sha256"} <= content["files"][table].keys() for table in TABLES):
             raise KeyError("files")
+        made = content["dominoes"]
+        if type(made["n"]) is not int or made["n"] != sum(made.get("kinds", {"all": made["n"]}).values()):
+            raise ValueError("n is not the sum of the kinds")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{folder} is marked {DONE} but its environment.json is damaged; remove the folder to run it again") from error
+        raise Damage(folder, "its environment.json is missing or damaged") from error
     return dict(content)
 
 
@@ -86,24 +103,68 @@ def damage(folder: Path, *, deep: bool, content: Mapping[str, Any] | None = None
 
     Args:
         folder: of a finished run.
-        deep: read every byte of its tables and spec, where otherwise their sizes must do.
+        deep: read every byte of its files, where otherwise their sizes must do, unless one was changed after the run was marked.
         content: its `environment`, if that was read already.
     """
     try:
         content = content or environment(folder)
-        for table in content["files"]:
-            known, size = content["files"][table], (folder / table).stat().st_size
-            if size != known["bytes"]:
-                return f"{table} has {size} bytes, {known['bytes']} were written"
-            if deep and files.sha256(folder / table) != known["sha256"]:
-                return f"{table} is not what was written (its SHA-256 differs)"
-        if deep:
-            spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
-            canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"))
-            if hashlib.sha256(canonical.encode()).hexdigest()[:12] != folder.name:
-                return "spec.json is another run's"
-    except RunError:
-        return "environment.json is damaged"
-    except (OSError, ValueError) as error:
-        return f"a file is missing or damaged ({error.strerror if isinstance(error, OSError) else 'spec.json'})"
+        if deep or _changed_since(folder, content):
+            contents(folder, content)
+    except Damage as error:
+        return error.problem
     return None
+
+
+def is_whole(folder: Path, *, strict: bool = False) -> bool:
+    """Whether a run is finished and every byte is what was written. Raises Damage where it is finished but damaged, if `strict`."""
+    if not (folder / DONE).exists():
+        return False
+    problem = damage(folder, deep=True)
+    if problem and strict:
+        raise Damage(folder, problem)
+    return problem is None
+
+
+def _changed_since(folder: Path, content: Mapping[str, Any]) -> bool:
+    """Whether a file of a finished run has another size, or was put there or changed when DONE was or later; a look at names, nothing is
+    read. The time of change (ctime) is what no program sets at will; where a folder was copied it says little, and the bytes are read."""
+    try:
+        marked = (folder / DONE).stat().st_mtime_ns
+        for name in (*content["files"], "spec.json"):
+            found = (folder / name).stat()
+            size = content["files"].get(name, {}).get("bytes", found.st_size)
+            if found.st_size != size or max(found.st_mtime_ns, found.st_ctime_ns) >= marked:
+                return True
+    except OSError:
+        return True
+    return False
+
+
+def contents(folder: Path, content: Mapping[str, Any], *, checkpoints: bool = True) -> dict[str, bytes]:
+    """The files of a finished run by name, spec.json too and checkpoints not, each compared with what `content` (its environment) says
+    was written; of checkpoints only the size if so asked, as who reads curves need not read weights. Raises Damage."""
+    found: dict[str, bytes] = {}
+    for name, known in {**content["files"], "spec.json": None}.items():
+        path = folder / name
+        is_checkpoint = name.startswith(f"{CHECKPOINTS}/")
+        try:
+            size = path.stat().st_size
+            read = b"" if is_checkpoint else path.read_bytes()
+            digest = files.sha256(path) if is_checkpoint and checkpoints else hashlib.sha256(read).hexdigest()
+        except OSError as error:
+            raise Damage(folder, f"{name} is missing or cannot be read ({error.strerror})") from error
+        if known is not None and size != known["bytes"]:
+            raise Damage(folder, f"{name} has {size} bytes, {known['bytes']} were written")
+        if known is not None and digest != known["sha256"] and (checkpoints or not is_checkpoint):
+            raise Damage(folder, f"{name} is not what was written (its SHA-256 differs)")
+        if not is_checkpoint:
+            found[name] = read
+    try:
+        canonical = json.dumps(json.loads(found["spec.json"]), sort_keys=True, separators=(",", ":"))
+    except ValueError as error:
+        raise Damage(folder, "spec.json is damaged") from error
+    run = hashlib.sha256(canonical.encode()).hexdigest()[:12]
+    measured = found[TABLES[0]].split(b"\n", 2)[1].split(b",", 1)[0].decode(errors="replace")
+    if run != measured or (folder.resolve().parent.name == RUNS and run != folder.resolve().name):
+        raise Damage(folder, "spec.json is another run's")
+    return found

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from math import exp, log
+from math import exp, log, prod
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,6 +33,9 @@ _WHOLE: tuple[str, ...] = ("seed", "dataset.n", "dataset.reuse", "dataset.seed")
 _WHOLE += tuple(f"train.{name}" for name in ("epochs", "batch", "measurements", "probe", "warmup"))
 # Of these, every argument can be swept by itself: train.model_args.width.
 _ARGUMENTS = tuple(f"train.{name}." for name in TrainSpec.model_fields if name.endswith("_args"))
+
+# More runs than anybody trains; a grid is refused before its points are counted out in memory.
+MOST_RUNS = 100_000
 
 
 class Method(StrEnum):
@@ -137,6 +140,10 @@ def expand(values: Mapping[str, Any], *, where: str = "sweep") -> Sweep:
             raise SpecError(f"{where}: parameters.{doubled[0]}: {pair} sets this half already; keep one of the two")
     if form.method is Method.RANDOM and form.run_cap is None:
         raise SpecError(f"{where}: run_cap: expected a number of runs, as a random sweep has no end of its own, got none")
+    size = prod(len(axis) for axis in axes.values() if isinstance(axis, list)) if form.method is Method.GRID else form.run_cap or 0
+    if min(size, form.run_cap or size) > MOST_RUNS:
+        what = "grid" if form.method is Method.GRID else "random sweep"
+        raise SpecError(f"{where}: the {what} has {size:,} runs; expected {MOST_RUNS:,} at most, list fewer values or lower run_cap")
     points = _grid(axes) if form.method is Method.GRID else _draws(axes, form)
     runs = {(spec := _spec(point, where)).id: spec for point in itertools.islice(points, form.run_cap)}
     swept = tuple(name for name, axis in axes.items() if isinstance(axis, Range) or len(axis) > 1)
@@ -205,10 +212,20 @@ def _range(name: str, entry: Range, method: Method, where: str) -> list[Any] | R
         raise SpecError(f"{where}.q: {how.value} has no step; use q_{how.value}, or remove q")
     found = Range(min=entry.min, max=entry.max, distribution=how, q=entry.q or (1.0 if how is Distribution.INT_UNIFORM else None))
     if method is Method.RANDOM:
+        if found.q is not None and _clamped(found.min, found) == _clamped(found.max, found):
+            raise SpecError(
+                f"{where}.q: all of {entry.min:g} to {entry.max:g} becomes {_clamped(found.min, found):g}; use a smaller q, or 'value'"
+            )
         return found
     if found.q is None or "log" in how.value:
         raise SpecError(f"{where}: a grid cannot list the numbers from {entry.min:g} to {entry.max:g}; give 'values', or the step q")
-    count = int((found.max - found.min) / found.q + 1e-9) + 1
+    count = int(min((found.max - found.min) / found.q + 1e-9, 10 * MOST_RUNS)) + 1
+    if count > MOST_RUNS:
+        raise SpecError(f"{where}: q {found.q:g} makes over {MOST_RUNS:,} values from {entry.min:g} to {entry.max:g}; use a larger q")
+    if count == 1:
+        raise SpecError(
+            f"{where}.q: {found.q:g} makes one value, {entry.min:g}, from {entry.min:g} to {entry.max:g}; use a smaller q, or 'value'"
+        )
     # Decimals are counted as decimals: 0.1, 0.2, 0.3, never 0.30000000000000004.
     steps = [float(f"{found.min + number * found.q:.12g}") for number in range(count)]
     return [_checked(name, _whole(name, step), where) for step in steps]
@@ -279,6 +296,11 @@ def _drawn(name: str, axis: Range, rng: np.random.Generator) -> float | int:
         return int(rng.integers(int(low), int(high), endpoint=True))
     value = float(rng.uniform(low, high))
     value = exp(value) if logarithmic else value
+    return _whole(name, _clamped(value, axis))
+
+
+def _clamped(value: float, axis: Range) -> float:
+    """A drawn value as a multiple of q, inside the range."""
     if axis.q is not None:
         value = float(f"{round(value / axis.q) * axis.q:.12g}")
-    return _whole(name, min(max(value, axis.min), axis.max))
+    return min(max(value, axis.min), axis.max)

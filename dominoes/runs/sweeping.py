@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,9 +34,16 @@ class Prepared:
     missing: tuple[RunSpec, ...]
     notes: tuple[str, ...]
 
-    def launch(self, engine: Engine, *, limit: int | None = None, keep_going: bool = False) -> Iterator[RunReport]:
-        """Execute what is missing, at most `limit` runs; a report of each as it ends."""
-        return protocol.launch(self.missing[:limit], engine, self.setting.out, keep_going=keep_going)
+    def launch(
+        self,
+        engine: Engine,
+        *,
+        limit: int | None = None,
+        keep_going: bool = False,
+        waits: Callable[[RunReport], None] = lambda report: None,
+    ) -> Iterator[RunReport]:
+        """Execute what is missing, at most `limit` runs; a report of each as it ends (`protocol.launch`)."""
+        return protocol.launch(self.missing[:limit], engine, self.setting.out, keep_going=keep_going, waits=waits)
 
 
 def prepare(

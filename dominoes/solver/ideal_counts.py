@@ -72,9 +72,9 @@ def showing_places(side: str, shown: int, cells: NDArray[np.intp], wrong: NDArra
 
 
 @lru_cache(maxsize=32)
-def targets(spec: DominoSpec, stock: Stock, n: int) -> Targets:
-    """Targets of every count and margin of a feasible request for n dominoes."""
-    shares, classes = resolve(spec), stock.classes
+def targets(spec: DominoSpec, stock: Stock, n: int, shares: Shares | None = None) -> Targets:
+    """Targets of every count and margin of a feasible request for n dominoes. `shares`: the spec's, where they are known already."""
+    shares, classes = shares or resolve(spec), stock.classes
     labels = label_shares(spec, stock, shares)
     states = _state_shares(shares, *map(exact, spec.reliability))
     values = [n * share * state for share in labels for state in states]

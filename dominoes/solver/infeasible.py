@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from itertools import combinations
 from math import ceil
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from dominoes.dials import prototypes
 from dominoes.errors import DominoesError, SpecError
-from dominoes.solver.shares import exact, given, resolve
+from dominoes.solver.shares import Shares, exact, given, resolve
 from dominoes.solver.stock import Limit, Stock, capacity, label_shares, limits
 from dominoes.spec import SIDES, DominoSpec, Labels
 
@@ -48,42 +49,55 @@ class Rule:
     equal: bool = True
 
 
-def explain(spec: DominoSpec, stock: Stock) -> Infeasible:
-    """The explanation of an infeasible request: what is lacking, the smallest conflict, the nearest feasible values."""
-    rules = _rules(spec, stock)
-    if min(resolve(spec).kinds) >= 0:
+# Numbers of dominoes up to this are tried one by one before "at most" is said; in a stock of a few pictures not all of them fit.
+_FEW = 30
+# So many neighbours of a value that should fit are tried where whole dominoes do not.
+_TRIES = 20
+
+
+def explain(spec: DominoSpec, stock: Stock, shares: Shares, solves: Callable[[DominoSpec], bool]) -> Infeasible:
+    """The explanation of an infeasible request: what is lacking, the smallest conflict, the nearest feasible values.
+
+    Args:
+        spec, stock: of the request.
+        shares: of the spec.
+        solves: says whether whole numbers obey another request on the same stock; every value is tried before it is suggested.
+    """
+    rules = _rules(spec, stock, shares)
+    if min(shares.kinds) >= 0:
         # Of two equally small conflicts the one that the first sentence speaks of comes first.
-        tight = _tightest(spec, stock).sides
+        tight = _tightest(spec, stock, shares).sides
         rules.sort(key=lambda rule: not set(rule.sides) & set(tight))
     conflict = _smallest(rules)
-    nearest = {rule.parameter: _nearest(rule.parameter, spec, stock) for rule in conflict}
-    if "reuse" in nearest and spec.labels is Labels.BALANCED and _fits(spec.model_copy(update={"labels": Labels.STOCK}), stock):
+    nearest = {rule.parameter: _nearest(rule.parameter, spec, stock, shares, solves) for rule in conflict}
+    if "reuse" in nearest and spec.labels is Labels.BALANCED and solves(spec.model_copy(update={"labels": Labels.STOCK})):
         nearest["labels"] = "stock"
-    if "reuse" in nearest and _slack(spec, stock, structure_only=True) >= 0 and "n" not in nearest:
-        nearest["n"] = _nearest("n", spec, stock)
-    ways = [_way(parameter, value, spec) for parameter, value in nearest.items() if value is not None]
+    if "reuse" in nearest and min(shares.kinds) >= 0 and "n" not in nearest:
+        nearest["n"] = _nearest("n", spec, stock, shares, solves)
+    ways = [_way(parameter, value, spec, shares, solves) for parameter, value in nearest.items() if value is not None]
     ways.sort(key=lambda way: not way.startswith("n "))
-    remedy = f"Feasible with {', or '.join(ways)}" if ways else "No single one of these values can be changed to make it feasible"
+    remedy = f"Feasible with {', or '.join(ways)}" if ways else "No other value of a single one of these was found that makes it feasible"
     listed = ", ".join(rule.words for rule in conflict)
-    message = f"{_lack(spec, stock)}. In conflict: {listed}. {remedy}"
+    message = f"{_lack(spec, stock, shares, conflict)}. In conflict: {listed}. {remedy}"
     return Infeasible(message, tuple(rule.words for rule in conflict), nearest)
 
 
 def indivisible(spec: DominoSpec, stock: Stock, fewer: int | None) -> Infeasible:
     """The explanation where shares of a domino would fit into the stock, but whole dominoes do not. `fewer`: the next n that does."""
     conflict = (f"n {spec.n}", f"each {spec.split.value} picture used at most {'once' if spec.reuse == 1 else f'{spec.reuse} times'}")
-    remedy = f"Feasible with n at most {fewer}, or a larger stock" if fewer else "A larger stock is needed"
+    remedy = f"Feasible with n {fewer}, or a larger stock" if fewer else "A larger stock is needed"
     lack = f"n = {spec.n}: no whole numbers of dominoes fit into a stock of {sum(stock.top)} and {sum(stock.bottom)} pictures"
     return Infeasible(f"{lack}. In conflict: {', '.join(conflict)}. {remedy}", conflict, {"n": fewer})
 
 
-def _rules(spec: DominoSpec, stock: Stock) -> list[Rule]:
-    shares = resolve(spec)
+def _rules(spec: DominoSpec, stock: Stock, shares: Shares) -> list[Rule]:
     found = []
     if isinstance(spec.n, int):
         found.append(Rule("n", f"n {spec.n}", (({"n": 1}, spec.n),)))
     fields = given(spec)
-    values = dict(fields) | ({"both": shares.both} if shares.independent else {})
+    # Where the given shares alone contradict each other, what the default makes of them is no wish of anybody.
+    implied_both = shares.independent and min(shares.kinds) >= 0
+    values = dict(fields) | ({"both": shares.both} if implied_both else {})
     for parameter, value in values.items():
         share, row = float(value), {}
         if parameter == "ratio":
@@ -151,9 +165,10 @@ def _feasible(rules: tuple[Rule, ...]) -> bool:
     return bool(answer.status != 2)
 
 
-def _lack(spec: DominoSpec, stock: Stock) -> str:
+def _lack(spec: DominoSpec, stock: Stock, shares: Shares, conflict: list[Rule]) -> str:
     """What is lacking, with its numbers."""
-    shares = resolve(spec)
+    if shares.independent and min(shares.kinds) < 0:
+        return f"no dominoes have {' and '.join(rule.words for rule in conflict)}, however many of them show both halves"
     top, bottom, both, empty = map(float, shares.kinds)
     for side, alone, share in (("top", top, shares.top), ("bottom", bottom, shares.bottom)):
         if alone < 0 <= both and 0 <= share <= 1:
@@ -165,7 +180,7 @@ def _lack(spec: DominoSpec, stock: Stock) -> str:
         name, value = ("both", both) if both < 0 else ("empty", empty)
         return f"the shares asked for leave {value:.6g} of the dominoes to {name}, and a share cannot be negative"
     n = spec.n if isinstance(spec.n, int) else 1
-    limit = _tightest(spec, stock)
+    limit = _tightest(spec, stock, shares)
     prevalence = dict(zip(SIDES, (shares.top, shares.bottom), strict=True))
     parts = []
     for side, reliability in zip(SIDES, spec.reliability, strict=True):
@@ -189,25 +204,27 @@ def _dialled(spec: DominoSpec, sides: tuple[str, ...]) -> str:
     return f" ({'; '.join(said)})" if said else ""
 
 
-def _tightest(spec: DominoSpec, stock: Stock) -> Limit:
-    return min(limits(spec, stock, resolve(spec)), key=lambda limit: float(limit.have / limit.need))
+def _tightest(spec: DominoSpec, stock: Stock, shares: Shares) -> Limit:
+    return min(limits(spec, stock, shares), key=lambda limit: float(limit.have / limit.need))
 
 
-def _way(parameter: str, value: object, spec: DominoSpec) -> str:
+def _way(parameter: str, value: object, spec: DominoSpec, shares: Shares, solves: Callable[[DominoSpec], bool]) -> str:
     if parameter in ("labels", "reuse"):
         return f"{parameter} {value}"
     if parameter == "n":
-        return f"n at most {value}"
-    now = _current(parameter, spec)
+        assert isinstance(value, int)
+        all_smaller = value > _FEW or all(solves(spec.model_copy(update={"n": number})) for number in range(1, value))
+        return f"n {'at most ' if all_smaller else ''}{value}"
+    now = _current(parameter, spec, shares)
     assert isinstance(value, float)
     return f"{parameter} {'at most' if value < now else 'at least'} {value:.9g}"
 
 
-def _current(parameter: str, spec: DominoSpec) -> float:
+def _current(parameter: str, spec: DominoSpec, shares: Shares) -> float:
     if parameter.startswith("reliability"):
         return spec.reliability["bottom" in parameter]
     value = given(spec).get(parameter)
-    return float(resolve(spec).both if value is None else value)
+    return float(shares.both if value is None else value)
 
 
 def _with(parameter: str, value: float, spec: DominoSpec) -> DominoSpec:
@@ -221,45 +238,37 @@ def _with(parameter: str, value: float, spec: DominoSpec) -> DominoSpec:
     return spec.model_copy(update={parameter: value})
 
 
-def _fits(spec: DominoSpec, stock: Stock) -> bool:
-    try:
-        most = capacity(spec, stock)
-    except SpecError:
-        return False
-    if most is None:
-        return spec.n != "max"
-    return most >= (spec.n if isinstance(spec.n, int) else 1)
-
-
-def _slack(spec: DominoSpec, stock: Stock, *, structure_only: bool = False) -> float:
+def _slack(spec: DominoSpec, stock: Stock, shares: Shares) -> float:
     """How far the request is inside (positive) or outside (negative) of what is feasible, as a share."""
-    try:
-        shares = resolve(spec)
-    except SpecError:
-        return -np.inf
     slack = float(min(shares.kinds))
-    if slack < 0 or structure_only:
+    if slack < 0:
         return slack
     n = spec.n if isinstance(spec.n, int) else 1
     pairs = [(Fraction(limit.have), n * limit.need) for limit in limits(spec, stock, shares)]
     return min([slack, *(float((have - need) / max(have, need)) for have, need in pairs)])
 
 
-def _nearest(parameter: str, spec: DominoSpec, stock: Stock) -> float | int | str | None:
+def _nearest(
+    parameter: str, spec: DominoSpec, stock: Stock, shares: Shares, solves: Callable[[DominoSpec], bool]
+) -> float | int | str | None:
     """The feasible value of one parameter, all others as they are, that is nearest to the one asked for."""
-    if parameter == "n":
-        most = capacity(spec, stock)
-        return most if most else None
-    if parameter == "reuse":
-        return _reuse(spec, stock)
-    now = _current(parameter, spec)
+    if parameter in ("n", "reuse"):
+        value = capacity(spec, stock, shares) if parameter == "n" else _reuse(spec, stock, shares)
+        near = range(value or 0, 0, -1) if parameter == "n" else range(value or 1, (value or -_TRIES) + _TRIES)
+        return next((number for number in near[:_TRIES] if solves(spec.model_copy(update={parameter: number}))), None)
+    now = _current(parameter, spec, shares)
     # A ratio lives in [0, ∞): search it as r/(1+r).
     unfold: Callable[[float], float] = (lambda x: x / (1 - x)) if parameter == "ratio" else (lambda x: x)
     top = 0.999999 if parameter == "ratio" else 1.0
     start = min(now / (1 + now), top) if parameter == "ratio" else now
 
+    @cache
     def slack(x: float) -> float:
-        return _slack(_with(parameter, unfold(x), spec), stock)
+        changed = _with(parameter, unfold(x), spec)
+        try:
+            return _slack(changed, stock, shares if parameter.startswith("reliability") else resolve(changed))
+        except SpecError:
+            return -np.inf
 
     grid = sorted({*np.linspace(0, top, 41).tolist(), start, *(_corners(parameter, spec) if parameter != "ratio" else ())})
     values = [slack(x) for x in grid]
@@ -273,10 +282,11 @@ def _nearest(parameter: str, spec: DominoSpec, stock: Stock) -> float | int | st
         reachable = [x for x, value in zip(grid, values, strict=True) if value >= 0]
         inside = min(reachable, key=lambda x: abs(x - start))
     outside = start
-    for _ in range(60):
+    # Finer than the shortest decimal that is looked for next to the boundary.
+    while abs(inside - outside) > 1e-11:
         middle = (inside + outside) / 2
         inside, outside = (middle, outside) if slack(middle) >= 0 else (inside, middle)
-    return _tidy(unfold(inside), up=inside > start, fits=lambda value: _fits(_with(parameter, value, spec), stock))
+    return _tidy(unfold(inside), up=inside > start, fits=lambda value: solves(_with(parameter, value, spec)))
 
 
 def _corners(parameter: str, spec: DominoSpec) -> list[float]:
@@ -310,8 +320,7 @@ def _tidy(value: float, *, up: bool, fits: Callable[[float], bool]) -> float | N
     return float(value) if fits(value) else None
 
 
-def _reuse(spec: DominoSpec, stock: Stock) -> int | None:
-    shares = resolve(spec)
+def _reuse(spec: DominoSpec, stock: Stock, shares: Shares) -> int | None:
     if min(shares.kinds) < 0:
         return None
     n = spec.n if isinstance(spec.n, int) else 1

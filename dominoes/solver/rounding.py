@@ -7,13 +7,14 @@ from numpy.typing import NDArray
 
 from dominoes.solver.composition import Composition
 from dominoes.solver.ideal_counts import RIGHT, SHOWING, WRONG, Counts, Targets, margins, places, showing_places, targets
+from dominoes.solver.shares import Shares
 from dominoes.solver.stock import Stock
 from dominoes.spec import SIDES, DominoSpec
 
 
-def rounded(spec: DominoSpec, stock: Stock, n: int) -> Composition | None:
+def rounded(spec: DominoSpec, stock: Stock, n: int, shares: Shares) -> Composition | None:
     """Round all targets at once, as strictly as any counts allow; None if none do."""
-    goal = targets(spec, stock, n)
+    goal = targets(spec, stock, n, shares)
     vector = next((found for give in GIVE if (found := search(goal, spec, stock, n, give)) is not None), None)
     if vector is None:
         return None

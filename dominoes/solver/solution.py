@@ -15,7 +15,7 @@ from dominoes.solver.composition import Composition, CompositionError
 from dominoes.solver.ideal_counts import RIGHT, SHOWING, STATES, WRONG, margins, places, targets
 from dominoes.solver.infeasible import explain, indivisible
 from dominoes.solver.rounding import GIVE, rounded, search
-from dominoes.solver.shares import resolve
+from dominoes.solver.shares import Shares, resolve
 from dominoes.solver.stock import Stock, capacity
 from dominoes.spec import SIDES, DominoSpec
 
@@ -35,35 +35,58 @@ def solve(spec: DominoSpec, stock: Stock) -> Composition:
     """
     stock = Stock(stock.top, stock.bottom, shared=spec.shared)
     shares = resolve(spec)
+    n = _wanted(spec, stock, shares)
+    if n is None:
+        raise explain(spec, stock, shares, lambda other: _is_solvable(other, stock))
+    found = rounded(spec, stock, n, shares)
+    if found is None:
+        # The real-valued request fits a stock of a few pictures, but no whole numbers do.
+        fewer = _fewer(spec, stock, n, shares)
+        if fewer is None or spec.n != "max":
+            raise indivisible(spec, stock, fewer.n if fewer else None)
+        found = fewer
+    return check(found, shares)
+
+
+def _wanted(spec: DominoSpec, stock: Stock, shares: Shares) -> int | None:
+    """How many dominoes are asked for; None if the real-valued targets of so many do not fit into the stock. Raises SpecError."""
     for side, share, reliability in zip(SIDES, (shares.top, shares.bottom), spec.reliability, strict=True):
         if stock.classes == 1 and share > 0 and reliability < 1:
             raise SpecError(
                 f"reliability {reliability:g} of the {side} half needs another class to be wrong with, there is one class; use 1"
             )
-    most = capacity(spec, stock)
+    most = capacity(spec, stock, shares)
     if most is None and spec.n == "max":
         raise SpecError("n max has no limit where no half is ever shown (prevalence 0 0); give n a number")
     n = most if spec.n == "max" else spec.n
-    if not isinstance(n, int) or n < 1 or (most is not None and n > most):
-        raise explain(spec, stock)
-    found = rounded(spec, stock, n)
-    if found is None:
-        # The real-valued request fits a stock of a few pictures, but no whole numbers do.
-        fewer = next((smaller for number in range(n - 1, 0, -1) if (smaller := rounded(spec, stock, number))), None)
-        if fewer is None or spec.n != "max":
-            raise indivisible(spec, stock, fewer.n if fewer else None)
-        found = fewer
-    return check(found)
+    return n if isinstance(n, int) and n >= 1 and (most is None or n <= most) else None
 
 
-def problems(composition: Composition) -> list[str]:
-    """Every rule that the counts break, one sentence each; empty for what `solve` returns."""
+def _fewer(spec: DominoSpec, stock: Stock, n: int, shares: Shares) -> Composition | None:
+    return next((smaller for number in range(n - 1, 0, -1) if (smaller := rounded(spec, stock, number, shares))), None)
+
+
+def _is_solvable(spec: DominoSpec, stock: Stock) -> bool:
+    """Whether there are whole numbers that obey a request."""
+    try:
+        shares = resolve(spec)
+        n = _wanted(spec, stock, shares)
+    except SpecError:
+        return False
+    if n is None:
+        return False
+    return rounded(spec, stock, n, shares) is not None or (spec.n == "max" and _fewer(spec, stock, n, shares) is not None)
+
+
+def problems(composition: Composition, shares: Shares | None = None) -> list[str]:
+    """Every rule that the counts break, one sentence each; empty for what `solve` returns. `shares`: the spec's, where they are known."""
+    shares = shares or resolve(composition.spec)
     classes = composition.stock.classes
     if composition.states.shape != (classes, 9) or any(composition.shown[side].shape != (classes, classes) for side in SIDES):
         return [f"expected {classes}×9 states and {classes}×{classes} classes shown"]
     if composition.n < 1 or composition.spec.n not in ("max", composition.n):
         return [f"n is {composition.n}, asked was {composition.spec.n}"]
-    most = capacity(composition.spec, composition.stock)
+    most = capacity(composition.spec, composition.stock, shares)
     if most is not None and composition.n > most:
         return [f"n is {composition.n}, the stock allows {most}"]
     found = []
@@ -74,7 +97,7 @@ def problems(composition: Composition) -> list[str]:
         found.append(f"the states add up to {vector[: classes * 9].sum()}, n is {composition.n}")
     wrong = {side: composition.shown[side] - np.diag(np.diag(composition.shown[side])) for side in SIDES}
     vector = np.concatenate([composition.states.ravel(), *(wrong[side].ravel() for side in SIDES)])
-    goal = targets(composition.spec, composition.stock, composition.n)
+    goal = targets(composition.spec, composition.stock, composition.n, shares)
     cells, flows = places(classes)
     names = {int(cells[label, state]): f"label {label}, {name}" for label in range(classes) for state, name in enumerate(STATES)}
     for side in SIDES:
@@ -102,9 +125,9 @@ def problems(composition: Composition) -> list[str]:
     return found
 
 
-def check(composition: Composition) -> Composition:
+def check(composition: Composition, shares: Shares | None = None) -> Composition:
     """Return the composition if every rule of the solver holds, else raise CompositionError that names each broken one."""
-    found = problems(composition)
+    found = problems(composition, shares)
     if found:
         raise CompositionError("; ".join(found))
     return composition

@@ -95,9 +95,12 @@ def limits(spec: DominoSpec, stock: Stock, shares: Shares) -> list[Limit]:
     return [limit for limit in found if limit.need]
 
 
-def capacity(spec: DominoSpec, stock: Stock) -> int | None:
-    """The largest n with which the request is feasible, 0 if there is none, None if nothing limits it. Does not look at `n`."""
-    shares = resolve(spec)
+def capacity(spec: DominoSpec, stock: Stock, shares: Shares | None = None) -> int | None:
+    """The largest n with which the request is feasible, 0 if there is none, None if nothing limits it. Does not look at `n`.
+
+    `shares`: the spec's, where they are known already.
+    """
+    shares = shares or resolve(spec)
     if min(shares.kinds) < 0:
         return 0
     return min((floor(limit.have / limit.need) for limit in limits(spec, stock, shares)), default=None)

@@ -27,7 +27,7 @@ from dominoes.data.dominoes import Dominoes
 from dominoes.data.folder import metadata
 from dominoes.data.resident import Resident
 from dominoes.errors import DominoesError, RunError, SpecError
-from dominoes.runs import checkpoints, parameters, state
+from dominoes.runs import checkpoints, parameters, run_folders, state
 from dominoes.runs.state import RUNS
 from dominoes.spec import KINDS, PROBES, SIDES, DominoSpec, RunSpec, recorded
 from dominoes.tables import LLC
@@ -119,7 +119,7 @@ def tasks(out: Path, request: ProfileRequest, steps: Sequence[int] | None = None
 
     Raises RunError if there is no run, or none keeps a network.
     """
-    folders = parameters.finished(out)
+    folders = run_folders.finished(out)
     if not folders:
         raise RunError(f"{out} holds no finished run; expected runs/<id>/DONE in it, as 'dominoes train --out' leaves them")
     kept = {folder: checkpoints.steps(folder) for folder in folders}
@@ -143,7 +143,7 @@ def measure(
         progress: called after each task with (tasks done, tasks in all).
 
     A checkpoint that cannot be sampled has rows whose status is `not sampled: ` and why. Raises DeviceError, OutputError, RunError (a
-    process was killed; what is done is kept).
+    process was killed; what is done is kept), Damage.
     """
     for device in {task.request.device for task in wanted}:
         device_of(device)
@@ -161,7 +161,8 @@ def measure(
             except BaseException:
                 processes.shutdown(wait=False, cancel_futures=True)
                 raise
-    made = {folder: parameters.of_folder(folder) for folder in {task.folder for task in wanted}}
+    runs = [run_folders.read(folder) for folder in {task.folder for task in wanted}]
+    made = {run.folder: parameters.of_spec(run.spec, run.n) for run in runs}
     names = [name for name in parameters.differing(list(made.values())) if name not in LLC]
     rows = [
         row | {name: made[task.folder][name] for name in names}

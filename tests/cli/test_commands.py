@@ -297,11 +297,13 @@ def test_results_become_a_page_and_figures(swept: Path, tmp_path: Path) -> None:
 
 
 def test_diverged_runs_say_so(tmp_path: Path) -> None:
-    """A run whose loss is no number any more is marked in its summary and its environment."""
-    text = done(
-        "train", "--n", "200", "--prevalence", ".5", ".5", *EMBEDDED, "--lr", "1e20", "--epochs", "2", "--probe", "50", "--out", tmp_path
-    )
-    assert "DIVERGED at step" in text
+    """A run whose loss is no number any more is marked in its summary and its environment; the exit code is 3, unless that is accepted."""
+    arguments = ["train", "--n", "200", "--prevalence", ".5", ".5", *EMBEDDED, "--lr", "1e20", "--epochs", "2", "--probe", "50"]
+    result = call(*arguments, "--seeds", "0-1", "--out", tmp_path)
+    assert result.exit_code == 3
+    assert result.stdout.count("DIVERGED at step") == 2
+    assert "2 of 2 runs diverged: a loss was not finite" in result.stderr
+    assert "DIVERGED at step" in done(*arguments, "--seeds", "0-1", "--out", tmp_path, "--partial")
 
 
 def test_the_demo_prints_where_and_what(demo: tuple[Path, str]) -> None:

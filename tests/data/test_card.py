@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
+
 from dominoes.data import dealing, folder
 from dominoes.data.dealing import Dealt
 from dominoes.spec import DominoSpec
@@ -61,3 +63,23 @@ def test_what_was_done_to_the_pictures_is_recorded_everywhere(tmp_path: Path) ->
     assert "bottom_transform" not in requested
     assert folder.verify(tmp_path / "set") == []
     assert folder.read(tmp_path / "set").spec == spec
+
+
+def test_a_path_with_markup_is_plain_text(tmp_path: Path) -> None:
+    """A source's path may hold whatever a file system allows: in the card it is text, in its line, in its cell, and no tag or link."""
+    name = "a|b <img src=x> [c](d) `e` *f* _g_ ~h~\n# i"
+    place = tmp_path / name
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 255, (40, 32, 32), dtype=np.uint8), np.arange(40) % 2
+    place.mkdir()
+    np.savez(place / "s.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    np.savez(tmp_path / "plain_name-2.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    spec = DominoSpec(n=20, prevalence=(0.5, 0.5), top=str(place / "s.npz"), bottom=str(tmp_path / "plain_name-2.npz"))
+    folder.save(dealing.make(spec), tmp_path / "set")
+    text = (tmp_path / "set" / "README.md").read_text(encoding="utf-8")
+    plain = text.replace("`metadata.csv`", "").replace("`dominoes", "")
+    assert not re.search(r"(?<!\\)<img|(?<!\\)\[c|(?<!\\)`e|(?<!\\)\*f|^# i", plain, re.MULTILINE)
+    assert str(tmp_path / "plain_name-2.npz") in text
+    rows = [line for line in text.splitlines() if line.startswith("| top ")]
+    assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [3, 7]
+    assert folder.verify(tmp_path / "set") == []

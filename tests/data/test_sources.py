@@ -489,3 +489,27 @@ def test_the_stock_of_a_path_is_counted(tmp_path: Path) -> None:
     path = str(tmp_path / "a.npz")
     assert sources.stock(DominoSpec(top=path, bottom=path)).top == (2, 3)
     assert sources.stock(DominoSpec(top="mnist", bottom="svhn", split="test")).bottom == STOCKS["svhn"][Split.TEST]
+
+
+def test_what_macos_leaves_beside_pictures_is_no_picture(tmp_path: Path) -> None:
+    """Files such as `._3.png`, which hold no pixels, are not read and not counted, in any folder of a class."""
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            place = tmp_path / split / name
+            place.mkdir(parents=True)
+            for number in range(2):
+                (place / f"{number}.png").write_bytes(png(np.full((32, 32), 40 * number, dtype=np.uint8)))
+                (place / f"._{number}.png").write_bytes(b"\0\5\26\7 no picture")
+    found = sources.load(str(tmp_path), Split.TRAIN)
+    assert len(found.labels) == 4
+    assert found.classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("label", [2**64 - 1, 2**63])
+def test_a_label_beyond_every_number_is_named_as_it_is(tmp_path: Path, label: int) -> None:
+    """An unsigned label that no signed number holds is not turned into a negative one on its way into the message."""
+    labels = np.array([0, 1, label, 0], dtype=np.uint64)
+    x = np.zeros((4, 32, 32), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=labels, x_test=x, y_test=labels)
+    with pytest.raises(SourceError, match=f"label {label} of picture 2 is beyond any number of classes"):
+        sources.load(str(tmp_path / "a.npz"), Split.TRAIN)

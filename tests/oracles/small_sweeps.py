@@ -58,5 +58,5 @@ def call(*arguments: object, code: int = 0) -> str:
 
 def export(out: Path, to: Path) -> tuple[bytes, bytes]:
     """Export a sweep's results; the bytes of curves.csv and runs.csv."""
-    call("export", out, "--out", to / "curves.csv")
+    call("export", out, "--out", to / "curves.csv", "--partial")
     return (to / "curves.csv").read_bytes(), (to / "runs.csv").read_bytes()

@@ -67,7 +67,7 @@ def trained(spec: RunSpec, kinds: Mapping[str, int], *, diverged: bool = False, 
     return Trained(table, classes, nn.Identity(), int(last), int(last) if diverged else None, {"training": 1.0, "measuring": 0.5}, counts)
 
 
-def write(specs: Iterable[RunSpec], out: Path, *, diverged: Iterable[str] = (), size: int = 1000) -> list[Path]:
+def write(specs: Iterable[RunSpec], out: Path, *, diverged: Iterable[str] = (), size: int = 1000, repair: bool = False) -> list[Path]:
     """Write a finished run folder for each spec of embedded sources, as `run.execute` does; `diverged` names ids that broke off."""
     broken = set(diverged)
     folders, dealt, tests = [], {}, {}
@@ -82,7 +82,7 @@ def write(specs: Iterable[RunSpec], out: Path, *, diverged: Iterable[str] = (), 
             return trained(spec, kinds, diverged=spec.id in broken, size=size)
 
         with mock.patch.object(loop, "turns", instead):
-            folders.append(execution.execute(spec, dealt[spec.dataset], tests[spec.dataset], out).folder)
+            folders.append(execution.execute(spec, dealt[spec.dataset], tests[spec.dataset], out, repair=repair).folder)
     return folders
 
 

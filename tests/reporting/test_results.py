@@ -12,14 +12,14 @@ import synthetic_runs
 from dominoes import tables
 from dominoes.errors import CurvesError, RunError
 from dominoes.reporting import results, sections
-from dominoes.runs import parameters, plan, state, sweep_file
+from dominoes.runs import parameters, plan, run_folders, state, sweep_file
 from dominoes.spec import RunSpec
 
 
 def copied(swept: Path, to: Path) -> list[Path]:
     """A copy of the sweep's folder; its run folders."""
     shutil.copytree(swept, to, dirs_exist_ok=True)
-    return parameters.finished(to)
+    return run_folders.finished(to)
 
 
 def test_runs_come_in_the_order_of_what_was_swept(swept: Path) -> None:
@@ -40,7 +40,7 @@ def test_runs_come_in_the_order_of_what_was_swept(swept: Path) -> None:
 
 def test_a_run_alone_and_folders_together(swept: Path, tmp_path: Path) -> None:
     """A run's folder is one run; a run that is met twice counts once; runs of two folders are one set."""
-    folder = parameters.finished(swept)[0]
+    folder = run_folders.finished(swept)[0]
     alone = results.gather([folder])
     assert [each.id for each in alone.runs] == [folder.name]
     assert alone.groups == ("digits over textures, detector",)
@@ -120,10 +120,13 @@ def test_a_table_made_elsewhere_is_mended(swept: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_there_is_said(tmp_path: Path) -> None:
-    """A folder without runs is empty results; a path that is not there, or no table, is an error."""
+    """A folder whose runs are none is empty results; one without results, a path that is not there, or no table, is an error."""
+    with pytest.raises(RunError, match="holds no results; expected runs/ in it"):
+        results.gather([tmp_path])
+    (tmp_path / "runs" / "0123456789ab").mkdir(parents=True)
     found = results.gather([tmp_path])
-    assert "there is no finished run" in found.notes[0]
-    assert (len(found.runs), len(found.curves), found.groups, found.datasets()) == (0, 0, (), {})
+    assert any("there is no finished run" in note for note in found.notes)
+    assert (len(found.runs), len(found.curves), found.groups, found.datasets()) == (1, 0, (), {})
     with pytest.raises(RunError, match="is not there; expected a folder of results"):
         results.gather([tmp_path / "none"])
     (tmp_path / "x.csv").write_text("a,b\n1,2\n", encoding="utf-8")

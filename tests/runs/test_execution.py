@@ -17,7 +17,7 @@ from dominoes.data.dealing import Dealt, make
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.probe_sets import probes
 from dominoes.errors import OutputError, RunError
-from dominoes.runs import execution, parameters, state
+from dominoes.runs import execution, parameters, run_folders, state
 from dominoes.spec import DominoSpec, RunSpec, TrainSpec
 from dominoes.training import loop
 from dominoes.training.device import Device
@@ -103,7 +103,7 @@ def test_an_interrupted_run_is_unfinished_and_run_again(small: Dealt, tests: dic
         execution.execute(spec, small, tests, tmp_path, progress=interrupt)
     folder = tmp_path / "runs" / spec.id
     assert [file.name for file in folder.iterdir()] == ["spec.json"]
-    assert parameters.finished(tmp_path) == []
+    assert run_folders.finished(tmp_path) == []
     assert execution.execute(spec, small, tests, tmp_path).fresh
     clean = execution.execute(spec, small, tests, tmp_path / "clean").folder
     assert (folder / "curves.csv").read_bytes() == (clean / "curves.csv").read_bytes()
@@ -134,11 +134,11 @@ def test_a_killed_process_costs_only_its_unfinished_run(tmp_path: Path) -> None:
         time.sleep(0.002)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    done = {folder.name for folder in parameters.finished(tmp_path / "out")}
+    done = {folder.name for folder in run_folders.finished(tmp_path / "out")}
     assert 1 <= len(done) < 3
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert again.stdout.count("done before") == len(done)
-    assert len(parameters.finished(tmp_path / "out")) == 3
+    assert len(run_folders.finished(tmp_path / "out")) == 3
     assert not list((tmp_path / "out" / "runs").glob("*/CLAIM*"))
 
 
@@ -181,10 +181,9 @@ def test_a_damaged_finished_run_is_named(small: Dealt, tests: dict[str, Dominoes
     spec = RunSpec(dataset=small.spec, train=HOW)
     folder = execution.execute(spec, small, tests, tmp_path).folder
     (folder / "environment.json").write_text("{", encoding="utf-8")
-    with pytest.raises(RunError, match="is marked DONE but its environment.json is damaged; remove the folder"):
+    with pytest.raises(RunError, match="is marked DONE but its environment.json is missing or damaged; train it again"):
         execution.execute(spec, small, tests, tmp_path)
-    (folder / "spec.json").write_text("", encoding="utf-8")
-    with pytest.raises(RunError, match="spec.json or environment.json is damaged"):
+    with pytest.raises(RunError, match="its environment.json is missing or damaged"):
         parameters.read_runs(tmp_path)
 
 
@@ -218,7 +217,8 @@ def test_parameters_are_the_resolved_ones(tmp_path: Path) -> None:
     spec = DominoSpec(ratio=0.5, both=0.2, empty=0.1, top="digits", bottom="textures")
     dealt = make(spec)
     folder = execution.execute(RunSpec(dataset=spec, train=HOW), dealt, probes(spec, 50, 0), tmp_path).folder
-    found = parameters.of_folder(folder)
+    run = run_folders.read(folder)
+    found = parameters.of_spec(run.spec, run.n)
     assert found["prevalence_top"] == pytest.approx(1.1 / 3)
     assert (found["ratio"], found["both"], found["empty"], found["dominoes"]) == (0.5, 0.2, 0.1, dealt.composition.n)
     assert (found["model"], found["source_bottom"]) == ("detector", "textures")

@@ -34,8 +34,10 @@ def planned(tmp_path: Path) -> Plan:
     for number, folder in enumerate(folders[:5]):
         folder.mkdir(parents=True)
         if number < 2:
+            spec = found.runs[number].spec
+            (folder / "spec.json").write_text(json.dumps(spec.identity()), encoding="utf-8")
             for table in state.TABLES:
-                (folder / table).write_text("a\n", encoding="utf-8")
+                (folder / table).write_text(f"run\n{spec.id},1\n", encoding="utf-8")
             content = ENVIRONMENT | {"files": {table: state.digest(folder / table) for table in state.TABLES}}
             content["status"] = "diverged" if number else "finished"
             (folder / "environment.json").write_text(json.dumps(content), encoding="utf-8")

@@ -1,5 +1,8 @@
 """Sweep files: every field can be swept, each error stands at its path, nothing unsupported is ignored."""
 
+import re
+import resource
+import time
 from pathlib import Path
 from typing import Any
 
@@ -244,3 +247,34 @@ def test_shipped_sweeps_are_feasible(name: str, runs: int, datasets: int) -> Non
         ratios = sorted({run.spec.dataset.ratio or 0 for run in found.runs})
         assert ratios == pytest.approx([3 ** (step / 5) for step in range(-5, 6)], rel=1e-8)
         assert min(run.kinds["empty"] for run in found.runs) > 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            {"parameters": {"seed": {"min": 0, "max": 9999, "q": 1}, "train.epochs": {"min": 1, "max": 1000, "q": 1}}},
+            "the grid has 10,000,000 runs; expected 100,000 at most",
+        ),
+        ({"parameters": {"seed": {"min": 0, "max": 10**9, "q": 1}}}, "q 1 makes over 100,000 values from 0 to 1e+09; use a larger q"),
+        ({"method": "random", "run_cap": 10**9, "parameters": {"seed": {"min": 0, "max": 9}}}, "the random sweep has 1,000,000,000 runs"),
+        ({"parameters": {"train.lr": {"min": 0.1, "max": 0.2, "q": 0.5}}}, "q: 0.5 makes one value, 0.1, from 0.1 to 0.2; use a smaller q"),
+        (
+            {"method": "random", "run_cap": 5, "parameters": {"train.lr": {"min": 0.1, "max": 0.2, "q": 0.5}}},
+            "q: all of 0.1 to 0.2 becomes 0.1; use a smaller q",
+        ),
+    ],
+)
+def test_what_is_too_many_or_one_alone_is_refused_at_once(content: dict[str, Any], message: str) -> None:
+    """A grid of millions is refused with its size before it is counted out, by a cap's word too; so is a step that leaves one value."""
+    began, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(SpecError, match=re.escape(message)):
+        sweep_file.expand({"method": "grid", **content})
+    assert time.process_time() - began < 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+
+
+def test_a_cap_makes_a_large_grid_small() -> None:
+    """The first runs of a grid that would be too large are a sweep."""
+    entries = {"seed": {"min": 0, "max": 9999, "q": 1}, "train.epochs": {"min": 1, "max": 1000, "q": 1}}
+    assert len(sweep_file.expand({"method": "grid", "run_cap": 3, "parameters": entries}).runs) == 3

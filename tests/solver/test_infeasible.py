@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 
 from dominoes.data.catalogue import STOCKS
 from dominoes.errors import SpecError
+from dominoes.solver import ideal_counts, infeasible, shares, solution
+from dominoes.solver import stock as stock_module
 from dominoes.solver.infeasible import Infeasible, _feasible, _rules
+from dominoes.solver.shares import Shares, resolve
 from dominoes.solver.solution import solve
 from dominoes.solver.stock import Stock
 from dominoes.spec import SIDES, DominoSpec, Split
@@ -149,7 +152,7 @@ def test_dropping_any_rule_of_the_conflict_removes_it(fields: dict[str, Any]) ->
         solve(spec, REAL)
     except Infeasible as error:
         rules = {words.removesuffix(" (the halves independent)") for words in error.conflict}
-        found = _rules(spec, REAL)
+        found = _rules(spec, REAL, resolve(spec))
         chosen = [rule for rule in found if rule.words.removesuffix(" (the halves independent)") in rules]
         assert len(chosen) == len(rules)
         assert not _feasible(tuple(chosen))
@@ -165,3 +168,69 @@ def test_a_dial_that_repeats_pictures_is_named() -> None:
     assert f"the train split has 5421 ({said})" in str(error)
     assert any(said in rule for rule in error.conflict)
     assert "prototypes" not in str(explained(DominoSpec(n=60000, prevalence=(0.95, 0.5), top_transform=("noise=1",))))
+
+
+def test_what_was_given_is_named_where_the_rest_was_left_open() -> None:
+    """With one prevalence and the empties alone, nothing is said of the other prevalence or of doubles, which nobody gave: the bounds are
+    those of the two, and hold."""
+    spec = DominoSpec(n=1000, prevalence=(None, 0.6), empty=0.9)
+    error = explained(spec)
+    assert error.conflict == ("prevalence of the bottom half 0.6", "empty 0.9")
+    assert error.nearest == {"prevalence of the bottom half": 0.1, "empty": 0.4}
+    assert str(error).startswith("no dominoes have prevalence of the bottom half 0.6 and empty 0.9, however many of them show both halves.")
+    for number in range(1, 10):
+        free = spec.model_copy(update={"empty": number / 10})
+        if number <= 4:
+            assert solve(free, REAL).n == 1000
+        else:
+            explained(free)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "prevalence": st.tuples(st.sampled_from([0.5, 1, 0.3]), st.sampled_from([0, 0.5, 1])),
+            "reliability": st.tuples(st.sampled_from([0.5, 1, 0.95]), st.sampled_from([0.5, 1])),
+            "n": st.integers(1, 14),
+            "labels": st.sampled_from(["balanced", "stock"]),
+        }
+    ),
+    st.lists(st.integers(1, 3), min_size=3, max_size=3),
+    st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_every_advice_on_a_tiny_stock_is_solved(fields: dict[str, Any], counts: list[int], shared: bool) -> None:
+    """Where real-valued shares fit a few pictures but whole dominoes may not, whatever is advised has a solution, and so has every n up
+    to one that is said to be the most."""
+    stock = Stock(tuple(counts), tuple(counts if shared else counts[::-1]))
+    spec = DominoSpec(**fields, top="a", bottom="a" if shared else "b")
+    try:
+        solve(spec, stock)
+    except Infeasible as error:
+        for parameter, value in error.nearest.items():
+            if value is not None:
+                solve(with_value(spec, parameter, value), stock)
+        if "n at most" in str(error):
+            for number in range(1, int(error.nearest["n"] or 0) + 1):
+                solve(with_value(spec, "n", number), stock)
+    except SpecError:
+        assert spec.labels == "stock"
+
+
+def test_shares_are_resolved_once_for_a_solution_and_once_for_each_value_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the solver asks of a spec is passed along; searching for the nearest value of a share needs shares of its own, no more than
+    a grid and a bisection of them, and reliability needs none."""
+    asked: list[DominoSpec] = []
+
+    def counted(spec: DominoSpec) -> Shares:
+        asked.append(spec)
+        return resolve(spec)
+
+    for module in (shares, solution, infeasible, stock_module, ideal_counts):
+        monkeypatch.setattr(module, "resolve", counted)
+    solve(DominoSpec(n=6000, prevalence=(0.65, 0.65), reliability=(0.9, 1)), REAL)
+    assert len(asked) == 1
+    asked.clear()
+    explained(DominoSpec(n=60000, prevalence=(0.95, 0.5)))
+    assert len(asked) < 100
+    assert len(set(asked)) > 0.9 * len(asked)

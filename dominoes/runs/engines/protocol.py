@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dominoes.data import dealing, folder
+from dominoes.data.dealing import Dealt
 from dominoes.errors import DatasetError, OutputError, RunError
 from dominoes.runs import claims, state
 from dominoes.spec import DominoSpec, RunSpec
@@ -116,6 +117,13 @@ def failed(spec: RunSpec, out: Path, reason: str, trace: str, seconds: float = 0
     return RunReport(spec.id, "failed", reason, trace, seconds)
 
 
+def keep(dealt: Dealt, setting: WorkerSetting) -> None:
+    """Put a dataset where workers find it, unless it is there already. Raises OutputError."""
+    place = dataset_folder(dealt.spec, setting.out)
+    if not _readable(place, setting):
+        folder.save(dealt, place, force=True)
+
+
 def compose(spec: DominoSpec, setting: WorkerSetting) -> None:
     """Keep the dataset of a spec where every worker finds it, unless it is there already. Raises OutputError, Infeasible, SourceError."""
     place = dataset_folder(spec, setting.out)
@@ -154,7 +162,14 @@ Engine = Callable[[Iterator[RunSpec]], Iterator[RunReport]]
 POLL_SECONDS = 0.5
 
 
-def launch(runs: Iterable[RunSpec], engine: Engine, out: Path, *, keep_going: bool = False) -> Iterator[RunReport]:
+def launch(
+    runs: Iterable[RunSpec],
+    engine: Engine,
+    out: Path,
+    *,
+    keep_going: bool = False,
+    waits: Callable[[RunReport], None] = lambda report: None,
+) -> Iterator[RunReport]:
     """Execute runs; yield a report of each as it ends.
 
     Runs that another launch is at are waited for, and taken over if that one dies.
@@ -164,6 +179,7 @@ def launch(runs: Iterable[RunSpec], engine: Engine, out: Path, *, keep_going: bo
         engine: takes specs when it can start one, gives reports as they come.
         out: results folder.
         keep_going: after a failure start further runs; else those at work end and no new one starts.
+        waits: called with the report of each run that is in other hands.
     """
     stopped = False
     elsewhere: list[RunSpec] = []
@@ -181,6 +197,7 @@ def launch(runs: Iterable[RunSpec], engine: Engine, out: Path, *, keep_going: bo
         for report in engine(feed(todo)):
             if report.state == "running":
                 elsewhere.append(known[report.run])
+                waits(report)
                 continue
             stopped = stopped or (report.state == "failed" and not keep_going)
             yield report

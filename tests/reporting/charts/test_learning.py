@@ -12,7 +12,7 @@ from dominoes.reporting import completion, results
 from dominoes.reporting.chart import Grid
 from dominoes.reporting.charts import learning
 from dominoes.reporting.results import Results
-from dominoes.runs import parameters
+from dominoes.runs import parameters, run_folders
 from dominoes.theory.fits import table
 
 
@@ -155,8 +155,8 @@ def test_confusion_is_the_sum_over_seeds(found: Results, swept: Path) -> None:
 
 def test_one_step_and_one_kind_are_drawn(swept: Path) -> None:
     """A run that was measured once, on one kind, still has its point."""
-    table = parameters.read_runs(parameters.finished(swept)[0])
+    table = parameters.read_runs(run_folders.finished(swept)[0])
     only = table[(table["kind"] == "top") & (table["step"] == table["step"].max())].assign(group="g")
-    found = dataclasses.replace(results.gather([parameters.finished(swept)[0]]), curves=only, groups=("g",))
+    found = dataclasses.replace(results.gather([run_folders.finished(swept)[0]]), curves=only, groups=("g",))
     assert len(learning.curves(found).table) == 2
     assert learning.answers(found) is None

@@ -25,7 +25,7 @@ from dominoes.reporting import tables as report_tables
 from dominoes.reporting.charts import dealt as dealt_charts
 from dominoes.reporting.html import page as page_file
 from dominoes.reporting.results import Results
-from dominoes.runs import parameters
+from dominoes.runs import parameters, run_folders
 from dominoes.solver.composition import Composition
 from dominoes.solver.solution import solve
 from dominoes.solver.stock import Stock
@@ -101,7 +101,7 @@ def test_the_command_to_reproduce_makes_the_same_run(spec: RunSpec, monkeypatch:
 def test_runs_that_went_wrong_are_in_the_table(swept: Path, tmp_path: Path) -> None:
     """Failed runs stand beside finished ones with their reason; versions, digests and commands are there."""
     shutil.copytree(swept, tmp_path, dirs_exist_ok=True)
-    folder = parameters.finished(tmp_path)[0]
+    folder = run_folders.finished(tmp_path)[0]
     (folder / "DONE").unlink()
     (folder / "FAILED").write_text("the disk <b>was</b> full\n", encoding="utf-8")
     table = report_tables.runs_table(results.gather([tmp_path]))
@@ -341,7 +341,7 @@ def test_incomplete_results_still_have_a_page(browser: Browser, swept: Path, tmp
     }[case]
     if case in ("half", "damaged"):
         shutil.copytree(swept, tmp_path, dirs_exist_ok=True)
-        for folder in parameters.finished(tmp_path)[: 5 if case == "half" else 2]:
+        for folder in run_folders.finished(tmp_path)[: 5 if case == "half" else 2]:
             if case == "half":
                 (folder / "DONE").unlink()
                 (folder / "FAILED").write_text("no power\n", encoding="utf-8")

@@ -114,11 +114,11 @@ def test_a_damaged_run_is_reported_rerun_and_never_exported(swept: tuple[Path, P
     (b / "classes.csv").write_text("run,", encoding="utf-8")
     (c / "environment.json").write_text("{", encoding="utf-8")
     status = call("status", out)
-    assert "2 done, 0 running, 0 failed, 2 left" in status
+    assert "1 done, 0 running, 0 failed, 3 left" in status
     assert f"damaged {b.name}: classes.csv has 4 bytes" in status
-    printed = call("export", out, "--out", tmp_path / "bad" / "curves.csv")
+    printed = call("export", out, "--out", tmp_path / "bad" / "curves.csv", code=3)
     assert f"left out, damaged: run {a.name}: curves.csv is not what was written (its SHA-256 differs)" in printed
-    assert f"left out, damaged: run {c.name}: environment.json is damaged" in printed
+    assert f"left out, damaged: run {c.name}: its environment.json is missing or damaged" in printed
     assert set(pd.read_csv(tmp_path / "bad" / "curves.csv", dtype={"run": str})["run"]) == {d.name}
     assert pd.read_csv(tmp_path / "bad" / "runs.csv")["status"].value_counts().to_dict() == {"damaged": 3, "finished": 1}
     printed = run(file, out, "--workers", 1)
@@ -131,7 +131,8 @@ def test_a_diverged_run_is_marked_and_its_curve_kept(tmp_path: Path) -> None:
     """A loss that is not finite stops the run; runs.csv says diverged and where; the curve up to there is exported, all finite."""
     file = write(tmp_path / "sweep.yaml", train__lr=["1e30", 0.01], train__epochs=3, train__measurements=6)
     out = tmp_path / "out"
-    printed = run(file, out, "--workers", 1)
+    printed = run(file, out, "--workers", 1, code=3)
+    assert "1 of 2 runs diverged: a loss was not finite" in printed
     assert (printed.count("\ndiverged "), printed.count("\ndone ")) == (1, 1)
     assert "2 done (1 diverged)" in call("status", out)
     export(out, tmp_path)

@@ -1,0 +1,116 @@
+"""Where commands write: files, standard output, and what is neither."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from dominoes.cli.commands import main
+from dominoes.reporting import results
+from dominoes.tables import CURVES, read_simplicity
+
+
+def call(*arguments: Any) -> Result:
+    """Run a command in this process."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+TABLES: dict[str, list[str]] = {
+    "toy": ["toy", "--points", "5"],
+    "fit": ["fit", "RESULTS", "--family", "logistic", "--metric", "accuracy"],
+    "fit --json": ["fit", "RESULTS", "--family", "logistic", "--metric", "accuracy", "--json"],
+    "compare": ["compare", "RESULTS"],
+    "simplicity": ["simplicity", "--source", "digits", "--n", "200", "--seeds", "0", "--model", "mlp", "--probe", "100", "--workers", "1"],
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_dash_is_standard_output(name: str, swept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table, to the letter what a file would hold, and nothing else; sentences go to standard error, and no file is made."""
+    monkeypatch.chdir(tmp_path)
+    arguments = [str(swept) if part == "RESULTS" else part for part in TABLES[name]]
+    streamed = call(*arguments, "--out", "-")
+    assert streamed.exit_code == 0, streamed.output
+    assert list(tmp_path.iterdir()) == []
+    filed = call(*arguments, "--out", "table.csv")
+    assert streamed.stdout == Path("table.csv").read_text(encoding="utf-8")
+    assert filed.stdout.strip().replace("table.csv", "-").splitlines()[-1] in streamed.stderr
+    assert len(pd.read_csv(io.StringIO(streamed.stdout))) > 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["toy", "--out", ""],
+        ["fit", "RESULTS", "--out", ""],
+        ["plot", "RESULTS", "--out", ""],
+        ["train", "--prevalence", "1", "1", "--out", ""],
+        ["report", "", "--out", "a.html"],
+        ["build", "--prevalence", "1", "1", "--out", ""],
+    ],
+)
+def test_nothing_is_no_path(arguments: list[str], swept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty --out, as a shell's unset variable leaves it, is refused by every command, and so is an empty input."""
+    monkeypatch.chdir(tmp_path)
+    result = call(*[str(swept) if part == "RESULTS" else part for part in arguments])
+    assert result.exit_code == 2
+    assert "expected a path, got nothing" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_tables_go_to_standard_output(swept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A figure, a folder or an input named '-' is a slip; './-' is a file of that name."""
+    monkeypatch.chdir(tmp_path)
+    for arguments in (["plot", swept, "--out", "-"], ["train", "--prevalence", "1", "1", "--out", "-"], ["fit", "-", "--out", "a.csv"]):
+        result = call(*arguments)
+        assert result.exit_code == 2
+        assert "'-' is standard output, which only a table is written to" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert call("toy", "--points", "5", "--out", "./-").exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["-"]
+
+
+def test_devices_are_refused_by_commands() -> None:
+    """Exit code 2, with the way to write to standard output."""
+    result = call("toy", "--out", "/dev/stdout")
+    assert result.exit_code == 2
+    assert "/dev/stdout is an open file of a process; a table goes to standard output with --out -" in result.stderr
+
+
+def test_an_empty_folder_is_no_results(tmp_path: Path) -> None:
+    """`report` and `plot` of a folder with nothing in it exit with 2 and say what they expect; no page is made."""
+    (tmp_path / "empty").mkdir()
+    for arguments in (
+        ["report", tmp_path / "empty", "--out", tmp_path / "a.html"],
+        ["plot", tmp_path / "empty", "--out", tmp_path / "a.png"],
+    ):
+        result = call(*arguments)
+        assert result.exit_code == 2
+        assert "holds no results; expected runs/ in it" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+BROKEN = 'run,seed,step\n"a,1,2\nb,3\n"c'
+
+
+@pytest.mark.parametrize("content", [BROKEN, "", "\n\n", "a,b\n1,2,3,4\n5\n", "\x00\x01\x02"])
+def test_what_pandas_says_is_one_sentence(content: str, swept: Path, tmp_path: Path) -> None:
+    """Whatever a library makes of a broken table, a command says it in one line."""
+    (tmp_path / "c.csv").write_text(content, encoding="utf-8")
+    for arguments in (
+        ["fit", tmp_path / "c.csv", "--out", tmp_path / "o.csv"],
+        ["compare", tmp_path / "c.csv", "--out", tmp_path / "o.csv"],
+    ):
+        result = call(*arguments)
+        assert result.exit_code == 2
+        assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    (tmp_path / "simplicity.csv").write_text(content, encoding="utf-8")
+    with pytest.raises(Exception, match="simplicity.csv") as caught:
+        read_simplicity(tmp_path / "simplicity.csv")
+    assert "\n" not in str(caught.value)
+    pd.read_csv(next(swept.glob("runs/*/curves.csv")), dtype={"run": str})[list(CURVES)].to_csv(tmp_path / "curves.csv", index=False)
+    (tmp_path / "fits.csv").write_text(content, encoding="utf-8")
+    assert all("\n" not in note for note in results.gather([tmp_path / "curves.csv"]).notes)
