@@ -21,6 +21,9 @@ JOINT_ANSWERS = {"both": ("right", "wrong"), "conflict": ("top", "bottom", "neit
 #: Measures beside loss and accuracy, long form: `value` may be any finite number.
 MEASURES = ("run", "step", "kind", "measure", "value")
 
+#: The further column that holds the seed of the deal that a run was trained on.
+DEAL = "deal_seed"
+
 _KEYS = {
     "curves": ["run", "split", "kind"],
     "classes": ["run", "kind", "label"],
@@ -196,8 +199,20 @@ def as_csv(table: pd.DataFrame) -> str:
 
 
 def swept(table: pd.DataFrame) -> list[str]:
-    """The further columns of a table of curves (beyond the contract's) that take more than one value."""
-    return [str(column) for column in table.columns if column not in CURVES and table[column].nunique(dropna=False) > 1]
+    """The further columns of a table of curves (beyond the contract's) that take more than one value; the deal's seed is not swept where
+    it follows the run's."""
+    found = [str(column) for column in table.columns if column not in CURVES and table[column].nunique(dropna=False) > 1]
+    if DEAL in found and "seed" in table.columns and (table.groupby("seed")[DEAL].nunique(dropna=False) == 1).all():
+        found.remove(DEAL)
+    return found
+
+
+def dealt_anew(table: pd.DataFrame) -> bool:
+    """Whether every seed of a table of curves has a deal of its own, by the column of the deal's seed; without it, no."""
+    if DEAL not in table.columns or "seed" not in table.columns:
+        return False
+    pairs = table[["seed", DEAL]].drop_duplicates()
+    return bool(len(pairs) > 1 and not pairs["seed"].duplicated().any() and not pairs[DEAL].duplicated().any())
 
 
 def telling(made: pd.DataFrame) -> list[str]:

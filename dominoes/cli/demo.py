@@ -46,12 +46,10 @@ def demo(out: Path, seeds: str) -> None:
     stills.draw(learning.one_sided(shown), out / "curves.png")
     page.write(shown, out / "report.html")
     click.echo(_demo_text(dealt, table, out))
-    counts = found.table["verdict"].value_counts()
-    total = ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in ("holds", "fails", "cannot tell"))
-    click.echo(f"theory    {out / 'comparison.csv'}: {total} (all lines: dominoes compare {out} --out comparison.csv); of the doubles:")
-    for line in found.lines()[:4]:
-        click.echo(f"          {line}")
     click.echo(f"report    {out / 'report.html'}: all of it on one page, to open in a browser")
+    click.echo(f"theory    {out / 'comparison.csv'}: {found.counted()} (all lines: dominoes compare {out} --all --out comparison.csv)")
+    for line in found.headlines():
+        click.echo(f"          {line}")
 
 
 def _demo_text(dealt: Dealt, table: Any, out: Path) -> str:

@@ -104,9 +104,12 @@ def fit(curves: Path, families: tuple[str, ...], metrics: tuple[str, ...], class
 )
 @click.option("--by", multiple=True, metavar="COLUMN", help="Columns that set groups of runs apart.  [default: all that differ]")
 @click.option("--level", default=0.95, show_default=True, help="Level of the intervals.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
+@click.option(
+    "--joint", "crossed", type=options.PATH, help="Answers picture by picture (joint.csv).  [default: the runs' own, or the one beside CURVES]"
+)
 @click.option("--out", required=True, type=options.PATH, help="Table of verdicts to write (.csv).")
-@click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
+@click.option("--all", "everything", is_flag=True, help="Print every verdict, not only the five headlines.")
+@click.option("--json", "as_json", is_flag=True, help="Print the headlines and verdicts as JSON.")
 @click.option(
     "--plot",
     type=options.PATH,
@@ -119,15 +122,17 @@ def compare(
     yardsticks: tuple[Path, ...],
     by: tuple[str, ...],
     level: float,
-    seed: int,
+    crossed: Path | None,
     out: Path,
+    everything: bool,
     as_json: bool,
     plot: Path | None,
 ) -> None:
     """Ask whether the pattern-learning model predicts CURVES (a folder of runs, or a table), and which rival does.
 
-    Every line begins with holds, fails or cannot tell: the interval over seeds lies within the margin of agreement, outside it, or
-    reaches across.
+    Five headlines say what was learned first and when, what becomes of doubles and of conflicts, whether one half suffers for the other,
+    and which rule predicts it. With --all, every verdict follows: holds, fails or cannot tell (the interval over seeds lies within the
+    margin of agreement, outside it, or reaches across), or not applicable.
     """
     from dominoes import files
     from dominoes.tables import as_csv
@@ -138,13 +143,15 @@ def compare(
     classes = _by_class(curves, by_class)
     measured = _yardsticks(curves, yardsticks) if sweep else None
     if sweep:
-        found = compare_sweep(table, classes, by=by or None, level=level, seed=seed, simplicity=measured)
+        found = compare_sweep(table, classes, by=by or None, level=level, simplicity=measured)
     elif yardsticks:
         raise CurvesError("--simplicity is read with --sweep; pass both, or neither")
     else:
-        found = compare_groups(table, classes, by=by or None, level=level, seed=seed)
+        found = compare_groups(table, classes, joint=_joint(curves, crossed), by=by or None, level=level)
     files.write(out, as_csv(found.table))
-    click.echo(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(found.lines()))
+    rest = [f"{'verdicts':<15}{found.counted()} ({out}; all lines: --all)", *found.noted()]
+    lines = found.lines() if everything else [*found.headlines(), *rest]
+    click.echo(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(lines))
     if plot is not None and measured is not None:
         from dominoes.reporting import stills
         from dominoes.reporting.charts import learning
@@ -188,6 +195,24 @@ def _table(path: Path) -> pd.DataFrame:
     from dominoes.tables import read_unchecked
 
     return read_unchecked(path)
+
+
+def _joint(path: Path, given: Path | None) -> pd.DataFrame | None:
+    """Answers crossed picture by picture: the table given, else that of the runs of a folder, or the one beside a table of curves."""
+    import pandas as pd
+
+    if given is None and path.is_dir():
+        from dominoes.runs.parameters import finished
+
+        files = [folder / "joint.csv" for folder in finished(path)]
+        files = files if all(file.is_file() for file in files) else []
+    else:
+        near = path.with_name("joint.csv") if given is None else given
+        files = [near] if given is not None or near.is_file() else []
+    try:
+        return pd.concat([pd.read_csv(file, dtype={"run": str}) for file in files], ignore_index=True) if files else None
+    except (OSError, ValueError) as error:
+        raise CurvesError(f"{files[0]} cannot be read as a table of joint answers ({error})") from error
 
 
 def _by_class(path: Path, given: Path | None) -> pd.DataFrame | None:

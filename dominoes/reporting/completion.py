@@ -8,7 +8,7 @@ import pandas as pd
 
 from dominoes.errors import CurvesError
 from dominoes.reporting.results import Results
-from dominoes.tables import CURVES
+from dominoes.tables import CURVES, DEAL
 from dominoes.theory.comparison import compare_groups
 from dominoes.theory.fits import table
 from dominoes.theory.sweep_comparison import compare_sweep
@@ -16,7 +16,8 @@ from dominoes.theory.verdicts import Comparison, joined
 
 
 def _groups_alone(results: Results) -> pd.DataFrame:
-    return results.curves[[*CURVES, "group"]]
+    further = [name for name in ("reliability_top", "reliability_bottom", DEAL) if name in results.curves.columns]
+    return results.curves[[*CURVES, *further, "group"]]
 
 
 def with_bands(results: Results) -> tuple[Results, str]:

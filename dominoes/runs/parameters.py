@@ -16,6 +16,7 @@ from dominoes.runs.state import DONE, RUNS
 from dominoes.solver.shares import resolve
 from dominoes.spec import SIDES, RunSpec, recorded
 
+_IMPERFECT = tuple(f"reliability_{side}" for side in SIDES)
 _NO_RUN = "{} holds no finished run; expected runs/<id>/DONE in it, as 'dominoes train --out' leaves them"
 # What a field is called in a table that has the measured loss too.
 _COLUMNS = {"loss": "loss_function"}
@@ -41,12 +42,12 @@ def of_folder(folder: Path) -> dict[str, Any]:
 
 def read_runs(out: Path, *, form: str = "curves") -> pd.DataFrame:
     """The curves (or classes) of all finished runs under `out`, with those of their parameters in which the runs differ as further
-    columns. Raises RunError if there is none."""
+    columns, and reliabilities below 1, which the theory needs. Raises RunError if there is none."""
     found = finished(out)
     if not found:
         raise RunError(_NO_RUN.format(out))
     made = [of_folder(folder) for folder in found]
-    names = differing(made)
+    names = differing(made) + [name for name in _IMPERFECT if name not in differing(made) and any(each[name] < 1 for each in made)]
     read = [tables.read(folder / f"{form}.csv", form=form) for folder in found]
     return pd.concat(
         [table.assign(**{name: each.get(name) for name in names}) for table, each in zip(read, made, strict=True)], ignore_index=True
