@@ -105,7 +105,10 @@ def fit(curves: Path, families: tuple[str, ...], metrics: tuple[str, ...], class
 @click.option("--by", multiple=True, metavar="COLUMN", help="Columns that set groups of runs apart.  [default: all that differ]")
 @click.option("--level", default=0.95, show_default=True, help="Level of the intervals.")
 @click.option(
-    "--joint", "crossed", type=options.PATH, help="Answers picture by picture (joint.csv).  [default: the runs' own, or the one beside CURVES]"
+    "--joint",
+    "crossed",
+    type=options.PATH,
+    help="Answers picture by picture (joint.csv).  [default: the runs' own, or the one beside CURVES]",
 )
 @click.option("--out", required=True, type=options.PATH, help="Table of verdicts to write (.csv).")
 @click.option("--all", "everything", is_flag=True, help="Print every verdict, not only the five headlines.")

@@ -40,8 +40,8 @@ class Interval:
 
     def exp(self) -> Interval:
         """The interval of exp(x), for statistics that were averaged as logarithms."""
-        ends = (math.exp(min(max(value, -50.0), 50.0)) if not math.isnan(value) else value for value in self.triple)
-        return Interval(*ends, pictures=self.pictures)
+        estimate, low, high = (math.exp(min(max(value, -50.0), 50.0)) if not math.isnan(value) else value for value in self.triple)
+        return Interval(estimate, low, high, self.pictures)
 
     @property
     def triple(self) -> tuple[float, float, float]:

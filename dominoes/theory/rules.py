@@ -73,7 +73,9 @@ def _margins(top: FloatArray, bottom: FloatArray, K: int) -> Shares:
     total = for_top + for_bottom + neither
     # Two sides that are never wrong say nothing of which of them wins.
     known = total > 0
-    shares = (np.where(known, part / np.where(known, total, 1.0), rest) for part, rest in ((for_top, 0.5), (for_bottom, 0.5), (neither, 0.0)))
+    shares = (
+        np.where(known, part / np.where(known, total, 1.0), rest) for part, rest in ((for_top, 0.5), (for_bottom, 0.5), (neither, 0.0))
+    )
     a, b, c = shares
     return a, b, c
 
@@ -116,11 +118,11 @@ def _log_errors(K: int) -> FloatArray:
 def _strength(error: FloatArray, K: int) -> FloatArray:
     """d from the error of one side; 0 at chance and beyond."""
     logs = _log_errors(K)
-    return np.interp(-np.log(np.maximum(error, math.exp(logs[-1]))), -logs, _STRENGTHS)
+    return np.asarray(np.interp(-np.log(np.maximum(error, math.exp(logs[-1]))), -logs, _STRENGTHS))
 
 
 def _error_at(strength: FloatArray, K: int) -> FloatArray:
-    return np.exp(np.interp(strength, _STRENGTHS, _log_errors(K)))
+    return np.asarray(np.exp(np.interp(strength, _STRENGTHS, _log_errors(K))))
 
 
 def _better(top: FloatArray, bottom: FloatArray, K: int) -> FloatArray:

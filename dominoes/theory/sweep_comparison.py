@@ -12,7 +12,7 @@ import pandas as pd
 
 from dominoes.errors import CurvesError
 from dominoes.theory import verdicts
-from dominoes.theory.questions import simplicity as simplicity_module
+from dominoes.theory.questions import simplicity as yardsticks_of
 from dominoes.theory.questions.competition import competition, reliabilities, rescaling
 from dominoes.theory.questions.laws import held_out_points, laws
 from dominoes.theory.questions.simplicity import yardsticks
@@ -41,9 +41,8 @@ def compare_sweep(
     prevalence × samples.
 
     Args:
-        curves: columns of curves.csv, and further columns that hold the swept parameters (`prevalence_top`, `prevalence_bottom`, `both`, ...) and
-            the seed of each run's deal (`deal_seed`).
-            Only test curves of kind `top` and `bottom` are used.
+        curves: columns of curves.csv, and further columns that hold the swept parameters (`prevalence_top`, `prevalence_bottom`, `both`,
+            ...) and the seed of each run's deal (`deal_seed`). Only test curves of kind `top` and `bottom` are used.
         classes: only the number of labels is read from it.
         by: the columns that are swept. None: all further columns that take more than one value.
         classes_count, level, margins, group: as in `comparison.compare`.

@@ -203,9 +203,7 @@ def _measured(table: pd.DataFrame, time: str) -> dict[tuple[str, str], Measured]
     return found
 
 
-def _curves(
-    measured: Sequence[Sequence[Measured | None]], chance: float
-) -> tuple[tuple[tuple[Curve | None, ...], ...], list[str]]:
+def _curves(measured: Sequence[Sequence[Measured | None]], chance: float) -> tuple[tuple[tuple[Curve | None, ...], ...], list[str]]:
     """Curves with their fits, in the same nesting; those on one grid of steps are fitted together, which is much faster."""
     found: list[list[Curve | None]] = [[None] * len(row) for row in measured]
     grids: dict[tuple[float, ...], list[tuple[int, int, FloatArray, FloatArray, FloatArray]]] = {}

@@ -13,16 +13,26 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 
-import numpy as np
 import pandas as pd
 
 from dominoes.errors import CurvesError
 from dominoes.theory.headlines import headlines
-from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS, NOT_APPLICABLE, VERDICTS, BoolArray, FloatArray, Interval, SeedSpread, number
+from dominoes.theory.intervals import (
+    CANNOT_TELL,
+    FAILS,
+    HOLDS,
+    NOT_APPLICABLE,
+    VERDICTS,
+    BoolArray,
+    FloatArray,
+    Interval,
+    SeedSpread,
+    number,
+)
 
 COMPARISON = (
-    "group", "question", "side", "model", "rival", "window", "quantity", "estimate", "low", "high", "expected", "at_least", "at_most", "level",
-    "n_seeds", "n", "deviance", "rmse", "verdict", "sentence",
+    "group", "question", "side", "model", "rival", "window", "quantity", "estimate", "low", "high", "expected", "at_least", "at_most",
+    "level", "n_seeds", "n", "deviance", "rmse", "verdict", "sentence",
 )  # fmt: skip
 BANDS = ("group", "question", "side", "model", "quantity", "step", "estimate", "low", "high", "expected", "used")
 

@@ -157,7 +157,8 @@ def of_field(data: SweepCurves, side: str, name: str) -> Design | None:
 def competes(data: SweepCurves, options: Options, side: str, design: Design | None, *, question: str = "no competition") -> Answer:
     """Late accuracy, late loss, onset, and accuracy early and in the rise: does any of them move?"""
     if design is None:
-        return options.unanswered(question, f"no two points at which the {side} is measured differ in one thing alone", data.n_seeds, side=side)
+        reason = f"no two points at which the {side} is measured differ in one thing alone"
+        return options.unanswered(question, reason, data.n_seeds, side=side)
     if not np.isfinite(data.quantity(side, "onset")).any():
         # Curves that stay at chance agree with each other, and that is no evidence.
         return options.unanswered(question, "it is learned at no point of the sweep", data.n_seeds, side=side)
@@ -166,7 +167,7 @@ def competes(data: SweepCurves, options: Options, side: str, design: Design | No
 
 
 def _levels(data: SweepCurves, options: Options, side: str, design: Design, question: str) -> Answer:
-    """What is learned in each window, at the same times at all points: its change over the swept range, as a share of what is learned late."""
+    """What is learned in each window, at the same times at all points: its change over the range, as a share of what is learned late."""
     points = np.unique(np.concatenate(design.groups))
     curves = {each: [[data.curves[each][row][point] for point in points] for row in range(data.n_seeds)] for each in SIDES}
     pair = [[curve for row in curves[each] for curve in row if curve is not None] for each in SIDES]
@@ -184,7 +185,7 @@ def _levels(data: SweepCurves, options: Options, side: str, design: Design, ques
                 accuracy[row, point], loss[row, point] = curve.at(at), curve.loss_at(at)
     weights = log_time_weights(at)
     learned = {"accuracy": accuracy - data.chance, "loss": -math.log(data.chance) - loss}
-    known = {name: shared(inside, weights) for name, inside in windows(at, *means, data.chance).items()}
+    known = {name: shared(inside, weights) for name, inside in windows(at, means[0], means[1], data.chance).items()}
     late = known["late"]
     if late is None:
         return options.unanswered(question, "the curves do not come to their last fifth", data.n_seeds, side=side)

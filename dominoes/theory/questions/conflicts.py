@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def _neither(options: Options, measured: Slice, model: str, predicted: FloatArra
     top, bottom, for_top, for_bottom = measured.values
     n, share = measured.n, np.maximum(1 - for_top - for_bottom, 0.0)
     silent = [K / (K - 1) * (1 - side).mean(axis=0) for side in (top, bottom)]
-    pictures = math.hypot((K - 2) / K * pairing_error(*silent, part.weights, n), half_a_count(n))
+    pictures = math.hypot((K - 2) / K * pairing_error(silent[0], silent[1], part.weights, n), half_a_count(n))
     above, below = floored(share @ part.weights, n), floored(predicted @ part.weights, n)
     interval = options.spread(measured.n_seeds).log_ratio(above, below, pictures / float(above.mean())).exp()
     off = float(deviance(share, predicted, part.weights, n).mean()), float(rmse(share, predicted, part.weights).mean())
@@ -59,7 +59,7 @@ def _neither(options: Options, measured: Slice, model: str, predicted: FloatArra
     )  # fmt: skip
 
 
-def _closer(options: Options, measured: Slice, shares: dict[str, Sequence[FloatArray]], rival: str, part: Known, K: int) -> Verdict:
+def _closer(options: Options, measured: Slice, shares: Mapping[str, Sequence[FloatArray]], rival: str, part: Known, K: int) -> Verdict:
     """Is the product rule with equal preference closer to the shares of both classes than a rival?"""
     top, bottom, *answers = measured.values
     square = {

@@ -156,9 +156,7 @@ def _in_window(
     return rows
 
 
-def _surprise(
-    model: tuple[FloatArray, FloatArray], rival: tuple[FloatArray, FloatArray], part: Known, pairing: Pairing
-) -> float:
+def _surprise(model: tuple[FloatArray, FloatArray], rival: tuple[FloatArray, FloatArray], part: Known, pairing: Pairing) -> float:
     """What the pairing of pictures does to a difference of two deviances: it is linear in the measured error m,
     2n [m ln(q/r) + (1 − m) ln((1 − q)/(1 − r))] for predictions q and r."""
     n = pairing.n
@@ -195,5 +193,3 @@ def named(model: str) -> str:
     """A rule in words, `product per class` too."""
     rule = model.removesuffix(" per class")
     return RULES[rule].label + model.removeprefix(rule)
-
-

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from dominoes.theory.rules import RULES, calibrated_loss, fired, floored, half_a_count, luck, rmse
+from dominoes.theory.rules import RULES, calibrated_loss, fired, floored, half_a_count, pairing_error, rmse
 from dominoes.theory.run_arrays import RunArrays
 from dominoes.theory.verdicts import Answer, Options, gathered
 from dominoes.theory.windows import shared
@@ -35,8 +35,8 @@ def _both_losses(data: RunArrays, options: Options) -> Answer:
         "calibrated": (calibrated_loss(1 - error, K), "the entropy at the product rule's accuracy"),
     }
     # Under the first reading a loss is ln K times the share of pictures on which nothing fires.
-    silent = (np.minimum(loss.mean(axis=0) / math.log(K), 1.0) * (K - 1) / K for loss in (loss_top, loss_bottom))
-    pictures = math.hypot(K / (K - 1) * luck(*silent, weights, n, K), half_a_count(n)) * math.log(K)
+    silent = [np.minimum(loss.mean(axis=0) / math.log(K), 1.0) for loss in (loss_top, loss_bottom)]
+    pictures = math.hypot(pairing_error(silent[0], silent[1], weights, n), half_a_count(n)) * math.log(K)
     spread = options.spread(measured.n_seeds)
     rows = []
     for model, (predicted, formula) in models.items():

@@ -91,8 +91,8 @@ def _held_out(data: RunArrays, options: Options, side: str, share: float) -> Ans
         claim = f"one pattern fitted on {part} predicts the {side} better than {rival} ({free} free parameters, the pattern 3)"
         rows.append(
             family.judge(
-                "held-out time", claim, "RMSE on the rest, rival − model", family.spread(measured.n_seeds).mean(other - off), (0.0, math.inf),
-                measured.n_seeds, also=f"RMSE {number(float(off.mean()))}, rival {number(float(other.mean()))}",
+                "held-out time", claim, "RMSE on the rest, rival − model", family.spread(measured.n_seeds).mean(other - off),
+                (0.0, math.inf), measured.n_seeds, also=f"RMSE {number(float(off.mean()))}, rival {number(float(other.mean()))}",
                 side=side, model=f"one pattern, {100 * share:g} %", rival=rival, n=n, deviance=surprise, rmse=float(off.mean()),
             )
         )  # fmt: skip

@@ -23,9 +23,9 @@ def order(data: RunArrays, options: Options) -> Answer:
     onsets = np.array([[onset(measured.steps, curve, chance) for curve in side] for side in measured.values])
     learned = np.isfinite(onsets).all(axis=1)
     if not learned.all():
-        names = [side for side, known in zip(("top", "bottom"), learned, strict=True) if not known]
-        reason = f"the {' and the '.join(names)} half is not learned in every seed"
-        if len(names) == 1:
+        unlearned = [side for side, known in zip(("top", "bottom"), learned, strict=True) if not known]
+        reason = f"the {' and the '.join(unlearned)} half is not learned in every seed"
+        if len(unlearned) == 1:
             other = 1 if learned[1] else 0
             at = float(np.exp(np.log(onsets[other]).mean()))
             reason += f"; the {('top', 'bottom')[other]} is half risen at step {number(at)}"

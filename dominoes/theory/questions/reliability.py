@@ -47,7 +47,7 @@ def _of_side(data: RunArrays, options: Options, side: str) -> Answer:
         off = spread.mean((accuracy - predicted) @ weights)
         rows.append(
             options.judge(
-                question, f"on training dominoes of the {side}, shown rightly in {number(share)}, the label is answered as often as ρ p + (1 − p)/K",
+                question, f"on training dominoes of the {side} the label is answered as often as ρ p + (1 − p)/K, ρ = {number(share)}",
                 "accuracy against the label, measured − predicted", off, (-margin, margin), measured.n_seeds,
                 side=side, model="label", window=window, expected=0.0, n=measured.n,
             )
