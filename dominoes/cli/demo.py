@@ -35,7 +35,10 @@ def demo(out: Path, seeds: str) -> None:
     how = TrainSpec(epochs=8, batch=32, measurements=25, probe=340)
     dealt = dealing.make(spec)
     folder.save(dealt, out / "dataset", force=True)
-    outcomes = [outcome for outcome, _ in runs(dealt, how, options.seeds(seeds), out, "cpu", 1, True, None, False)]
+    numbers = options.seeds(seeds)
+    # The folder is the deal of seed 0; every seed is trained on its own.
+    deals = ((dealing.make(spec.model_copy(update={"seed": seed})), seed) for seed in numbers)
+    outcomes = [outcome for outcome, _ in runs(deals, how, out, "cpu", 1, True, None, False)]
     table = pd.concat([outcome.curves for outcome in outcomes], ignore_index=True)
     tables.write(table, out / "curves.csv")
     fits = fit_table(table, families=("logistic", "logistic-log"), chance=1 / dealt.composition.stock.classes)

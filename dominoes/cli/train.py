@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 @options.dataset
 @options.training()
 @click.option(
-    "--seeds", default="0", show_default=True, metavar="LIST", help="Seeds of initialisation and order, one run each: 0-4 or 0,3,7."
+    "--seeds", default="0", show_default=True, metavar="LIST", help="Seeds of initialisation, order and deal, one run each: 0-4 or 0,3,7."
 )
+@click.option("--same-deal", is_flag=True, help="Train every seed on the deal of --seed, instead of on one of its own.")
 @options.device()
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1), help="CPU threads; the last digits depend on it.")
 @options.deterministic
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 def train(
     dataset: Path | None,
     seeds: str,
+    same_deal: bool,
     device: str,
     threads: int,
     deterministic: bool,
@@ -49,8 +52,9 @@ def train(
 ) -> None:
     """Train a network on DATASET for each seed and write its learning curves.
 
-    DATASET is a folder made by build, a YAML file, or absent where flags say it all. Each run goes to OUT/runs/ID, with curves.csv,
-    classes.csv, joint.csv, measures.csv, confusion.npz, spec.json, environment.json and, if it is asked for, checkpoints/.
+    DATASET is a folder made by build, a YAML file, or absent where flags say it all. A folder is one deal, and so is a spec with a seed
+    (--seed, or in the file); else each seed deals anew. Each run goes to OUT/runs/ID, with curves.csv, classes.csv, joint.csv,
+    measures.csv, confusion.npz, spec.json, environment.json and, if it is asked for, checkpoints/.
     """
     from dominoes.data import dealing, folder
 
@@ -61,10 +65,17 @@ def train(
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in options.fields(given, "spec_"))
             raise SpecError(f"{dataset} is a dataset folder and has its spec; got {flags} too, leave them out or build another dataset")
         dealt = folder.read(dataset, data=data, download=download)
+        deals = ((dealt, seed) for seed in numbers)
     else:
-        dealt = dealing.make(options.spec(dataset, given, trust=trust), data=data, download=download)
+        wanted = options.spec(dataset, given, trust=trust)
+        # A seed that is asked for is kept: it is the deal that is meant.
+        same = same_deal or "seed" in wanted.model_fields_set
+        one = dealing.make(wanted, data=data, download=download) if same else None
+        deals = (
+            (one or dealing.make(wanted.model_copy(update={"seed": seed}), data=data, download=download), seed) for seed in numbers
+        )
     more = {"accept_changed": accept_changed, "callbacks": _callbacks(callbacks)}
-    for outcome, spec in runs(dealt, how, numbers, out, device, threads, deterministic, data, download, **more):
+    for outcome, spec in runs(deals, how, out, device, threads, deterministic, data, download, **more):
         click.echo(summary(spec, outcome))
 
 
@@ -77,9 +88,8 @@ def _callbacks(names: tuple[str, ...]) -> list[Any]:
 
 
 def runs(
-    dealt: Dealt,
+    deals: Iterable[tuple[Dealt, int]],
     how: TrainSpec,
-    seeds: list[int],
     out: Path,
     device: str,
     threads: int,
@@ -88,7 +98,7 @@ def runs(
     download: bool,
     **more: Any,
 ) -> Any:
-    """Execute a run a seed with a progress bar; yield each outcome as it comes. `more` is for `execution.execute`."""
+    """Execute a run for each deal and seed with a progress bar; yield each outcome as it comes. `more` is for `execution.execute`."""
     from tqdm import tqdm
 
     from dominoes.data.probe_sets import for_training
@@ -96,8 +106,10 @@ def runs(
     from dominoes.training.device import device_of
 
     where = device_of(device)
-    tests = for_training(dealt.spec, how, data=data, download=download)
-    for seed in seeds:
+    tests = None
+    for dealt, seed in deals:
+        # The same for all deals: probes follow from the look of a dataset alone.
+        tests = tests or for_training(dealt.spec, how, data=data, download=download)
         spec = RunSpec(dataset=dealt.spec, train=how, seed=seed)
         with tqdm(desc=f"seed {seed}", unit="step", disable=None, leave=False, file=sys.stderr) as bar:
 

@@ -155,6 +155,10 @@ def command(spec: RunSpec, out: str) -> str:
     for form, fields in ((DominoSpec, spec.dataset), (TrainSpec, spec.train)):
         for name, value in fields.model_dump(mode="json").items():
             default = form.model_fields[name].default
+            if form is DominoSpec and name == "seed":
+                # Left out, the deal's seed follows the run's.
+                words += [] if value == spec.seed else ["--seed", str(value)]
+                continue
             if value == (list(default) if isinstance(default, tuple) else default):
                 continue
             flag = f"--{name.replace('_', '-')}"
