@@ -161,7 +161,7 @@ def test_the_preference_of_the_product_rule_is_who_answers_where_both_fire(prefe
 
 
 def test_classes_show_what_their_pairing_does() -> None:
-    """Deviations that all seeds share, drawn anew for each class: the standard error of their mean is found, seeds' own noise is taken off."""
+    """Deviations that all seeds share, drawn anew for each class: the standard error of their mean is found, the seeds' own taken off."""
     generator = np.random.default_rng(3)
     weights = np.full(4, 0.25)
     found, off = [], []

@@ -91,7 +91,12 @@ def test_answers_are_gathered_and_tables_joined_in_order() -> None:
     one = comparison(gathered(parts), ["first"], "g")
     assert list(one.table["question"]) == ["a", "b"]
     assert one.notes == ("first", "twice")
-    assert one.lines()[5:] == ["not applicable [g] a: no rows", "not applicable [g] b of the top: no rows", "note           first", "note           twice"]
+    assert one.lines()[5:] == [
+        "not applicable [g] a: no rows",
+        "not applicable [g] b of the top: no rows",
+        "note           first",
+        "note           twice",
+    ]
     both = joined([one, comparison(gathered(parts[:1]), ["first"], "h")])
     assert list(both.table["group"]) == ["g", "g", "h"]
     assert both.notes == ("first", "twice")

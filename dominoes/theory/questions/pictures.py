@@ -65,7 +65,7 @@ def _of_probe(data: RunArrays, options: Options, probe: str) -> Answer:
             continue
         if K > 2:
             rows.append(_ratio(options, "conflicts", crossed[..., 2].sum(axis=(2, 3)), (K - 2) / K * neither, part, measured.n))
-        rows.append(_both_right(options, crossed, part, measured.n))
+        rows.append(_both_right(options, crossed, top, bottom, part, measured.n, K))
     if not rows:
         return options.unanswered(_QUESTION, "the two patterns are hardly known together", measured.n_seeds, model=probe)
     return Answer(tuple(rows), (), measured.notes)
@@ -108,17 +108,19 @@ def _only_one(
     )  # fmt: skip
 
 
-def _both_right(options: Options, crossed: FloatArray, part: Known, n: float) -> Verdict:
-    """Of conflicts whose halves are both answered rightly alone, and which get one of the two classes: the share of the top's."""
+def _both_right(options: Options, crossed: FloatArray, top: FloatArray, bottom: FloatArray, part: Known, n: float, K: int) -> Verdict:
+    """λ of conflicts whose halves are both answered rightly alone: who answers where both fire, lucky guesses taken off."""
     seen = crossed[..., 1, 1, :]
-    top, either = seen[..., 0] @ part.weights, (seen[..., 0] + seen[..., 1]) @ part.weights
-    if not (either > 0).all():
-        nothing = options.unanswered(_QUESTION, "hardly any conflict has both halves answered rightly alone", len(top), window=part.window)
+    count = seen.sum(axis=2)
+    not_top, not_bottom = top[..., 1, 1], bottom[..., 1, 1]
+    excess = (seen[..., 0] - ((1 - not_top) * not_bottom + not_top * not_bottom / K) * count) @ part.weights
+    both = ((1 - not_top) * (1 - not_bottom) * count) @ part.weights
+    if not (both > 0).all():
+        nothing = options.unanswered(_QUESTION, "hardly any conflict has both halves answered rightly alone", len(both), window=part.window)
         return nothing.verdicts[0]
-    interval = options.spread(len(top)).interval(lambda w: np.asarray((w @ top) / (w @ either)))
+    interval = options.spread(len(both)).interval(lambda w: np.asarray((w @ excess) / (w @ both)))
     margin = options.margins.preference
     return options.judge(
-        _QUESTION, "conflicts of which both halves are answered rightly alone go to either side alike",
-        "share of the top's class among the two", interval, (0.5 - margin, 0.5 + margin), len(top),
-        model="both right", window=part.window, expected=0.5, n=n,
+        _QUESTION, "conflicts of which both halves are answered rightly alone go to either side alike", "share of the top where both fire",
+        interval, (0.5 - margin, 0.5 + margin), len(both), model="both right", window=part.window, expected=0.5, n=n,
     )  # fmt: skip
