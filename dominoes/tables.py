@@ -36,6 +36,8 @@ _TEXT = ("run", "split", "kind", "probe", "answer", "measure")
 _WHOLE = ("seed", "step", "samples", "label", "n", "top_alone", "bottom_alone")
 _SHARES = ("accuracy", "agree_top", "agree_bottom")
 _MAY_BE_EMPTY = ("agree_top", "agree_bottom")
+# Whole numbers beyond are not told apart, and a loss beyond is a run that broke off: nothing can be averaged with it.
+_LARGEST, _HIGHEST_LOSS = 2.0**53, 1e9
 # Parameters that follow from others, those first that say least by themselves.
 DERIVED = ("ratio", "empty", "both", "dominoes")
 # What a missing column of curves means to a comparison.
@@ -148,6 +150,9 @@ def _column_problems(values: pd.Series, column: str) -> list[str]:
     if infinite.any():
         return [f"column {column}, {at(infinite)}: {numbers[infinite].iloc[0]:g}, expected a finite number"]
     if column in _WHOLE:
+        huge = numbers.abs() > _LARGEST
+        if huge.any():
+            return [f"column {column}, {at(huge)}: {numbers[huge].iloc[0]:g}, expected a whole number of at most 2^53"]
         broken = numbers % 1 != 0
         if broken.any():
             return [f"column {column}, {at(broken)}: {numbers[broken].iloc[0]:g}, expected a whole number"]
@@ -260,7 +265,8 @@ def mended(table: pd.DataFrame, *, form: str = "curves") -> tuple[pd.DataFrame, 
     if needed or {"run", "seed"} <= {*missing} or {"accuracy", "loss"} <= {*missing}:
         names = ", ".join(needed or (["run", "seed"] if {"run", "seed"} <= {*missing} else ["accuracy", "loss"]))
         raise CurvesError(f"{form}: the column {names} is missing and nothing can be compared without it; expected {','.join(columns)}")
-    if not missing and not problems(table, form=form):
+    wild = "loss" not in missing and (pd.to_numeric(table["loss"], errors="coerce") > _HIGHEST_LOSS).any()
+    if not missing and not wild and not problems(table, form=form):
         return check(table, form=form), ()
     notes = [f"{form}: the column {column} is missing: {_INSTEAD.get(column, 'done without it')}" for column in missing]
     table = table.assign(**dict.fromkeys(missing, np.nan)).reset_index(drop=True)
@@ -301,8 +307,8 @@ def mended(table: pd.DataFrame, *, form: str = "curves") -> tuple[pd.DataFrame, 
 def _usable(values: pd.Series, column: str, form: str) -> tuple[pd.Series, list[str]]:
     numbers = pd.to_numeric(values, errors="coerce").astype(float)
     low = -np.inf if column == "seed" else 1.0 if column == "n" else 0.0
-    high = 1.0 if column in _SHARES else np.inf
-    outside = (numbers < low) | (numbers > high) | numbers.abs().eq(np.inf)
+    high = 1.0 if column in _SHARES else _HIGHEST_LOSS if column == "loss" else _LARGEST if column in _WHOLE else np.inf
+    outside = (numbers < low) | (numbers > high) | (numbers < -_LARGEST) | numbers.abs().eq(np.inf)
     empty = numbers.isna() & (values.notna() | (column not in _MAY_BE_EMPTY))
     notes = []
     if outside.any():

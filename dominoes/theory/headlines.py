@@ -19,7 +19,7 @@ def headlines(table: pd.DataFrame) -> list[str]:
     """
     text = ["group", "question", "side", "model", "rival", "window", "verdict", "sentence"]
     table = table.reindex(columns=[*text, "estimate", "low", "high", "rmse", "n_seeds"])
-    table = table.assign(**{name: table[name].fillna("").astype(str) for name in text})
+    table = table.assign(**{name: table[name].astype(object).where(table[name].notna(), "").astype(str) for name in text})
     found = (_learned(table), _doubles(table), _conflicts(table), _competition(table), _predictor(table))
     return [f"{name:<15}{line}" for name, line in zip(HEADLINES, found, strict=True)]
 

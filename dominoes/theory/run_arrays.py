@@ -207,6 +207,12 @@ def _crossed(joint: pd.DataFrame, runs: Sequence[str], steps: FloatArray) -> dic
     missing = [column for column in _JOINT if column not in joint.columns]
     if missing:
         raise CurvesError(f"the table of joint answers has no column {', '.join(missing)}; expected {','.join(_JOINT)}")
+    joint = joint.reset_index(drop=True)
+    numbers = pd.to_numeric(joint["n"], errors="coerce").astype(float)
+    bad = ~(numbers >= 0) | (numbers > 2.0**53)
+    if bad.any():
+        value = joint["n"][bad].iloc[0]
+        raise CurvesError(f"the table of joint answers, column n, row {int(np.flatnonzero(bad)[0]) + 1}: {value}; expected a count")
     found = {}
     for probe, answers in ANSWERS.items():
         rows = joint[(joint["probe"] == probe) & joint["run"].astype(str).isin(runs) & joint["step"].isin(steps)]
@@ -221,7 +227,7 @@ def _crossed(joint: pd.DataFrame, runs: Sequence[str], steps: FloatArray) -> dic
             rows["bottom_alone"].to_numpy(int),
             _index(rows["answer"], answers),
         )
-        np.add.at(counts, place, rows["n"].to_numpy(float))
+        np.add.at(counts, place, numbers[rows.index].to_numpy(float))
         total = counts.sum(axis=(2, 3, 4), keepdims=True)
         found[probe] = np.where(total > 0, counts / np.maximum(total, 1.0), np.nan)
     return found

@@ -466,3 +466,39 @@ def test_curves_that_never_move_are_judged_without_a_warning(tables: tuple[pd.Da
     ratios = found[found["question"].isin(["doubles", "conflicts"])]
     assert not ratios["verdict"].isin([HOLDS, FAILS]).any()
     assert not (found.loc[found["question"] == "loss reading", "verdict"] == HOLDS).any()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"samples": 10**30},
+        {"samples": str(10**30)},
+        {"n": 10**30},
+        {"n": 1e308},
+        {"loss": 1e308},
+        {"seed": 10**30},
+        {"step": 10**30},
+    ],
+)
+def test_numbers_that_nothing_can_be_made_of_are_named(tables: tuple[pd.DataFrame, pd.DataFrame], change: dict[str, object]) -> None:
+    """Huge numbers are left out with a note, or, where nothing is left, refused in one sentence: no overflow, no warning."""
+    broken = tables[0].assign(**change)
+    try:
+        notes = compare(broken, tables[1]).notes
+    except CurvesError as error:
+        notes = (str(error),)
+    assert any("is out of range, the value is not used" in note for note in notes)
+
+
+def test_seeds_with_deals_of_their_own_say_so(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """The column deal_seed tells whether an interval over seeds is one over deals; where it is missing or constant it is not."""
+    anew = compare(tables[0].assign(deal_seed=tables[0]["seed"]), tables[1], questions=["doubles"]).table
+    assert anew.loc[anew["verdict"] != NOT_APPLICABLE, "sentence"].str.contains("5 seeds, each with its own deal").all()
+    same = compare(tables[0].assign(deal_seed=3), tables[1], questions=["doubles"]).table
+    assert same.loc[same["verdict"] != NOT_APPLICABLE, "sentence"].str.contains("5 seeds of this deal").all()
+
+
+def test_no_conflict_probe_is_not_applicable(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """What was never measured is not an open question."""
+    found = compare(tables[0][tables[0]["kind"] != "conflict"], tables[1], questions=["conflicts"]).table
+    assert list(found["verdict"]) == [NOT_APPLICABLE]

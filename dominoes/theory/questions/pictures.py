@@ -1,9 +1,9 @@
 """Independence picture by picture: doubles and conflicts against what the network answers to their own two halves alone.
 
 Averages are compared on pictures that are paired by chance, and hard tops may happen to stand above hard bottoms; here each double is
-compared with its own halves, so nothing is left to chance but guesses. If pattern i fires on the halves that it fires on alone, a half
-that is answered wrongly alone did not fire, and one that is answered rightly did not fire with probability r_i = (1−p_i)/(K a_i): a lucky
-guess. The share of pictures on which neither fires follows from the four cells of the two answers.
+compared with its own halves, so nothing is left to chance but guesses. If a pattern fires on the halves that it fires on alone, a half
+that is answered wrongly alone did not fire; one that is answered rightly fired, or was guessed with probability 1/K. So the four cells of
+the two answers tell how often both, one, or neither fires, whether or not they do so independently (`firing`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from dominoes.theory.intervals import FloatArray, number
 from dominoes.theory.questions.doubles import Known, known_windows
-from dominoes.theory.rules import fired, floored, half_a_count
+from dominoes.theory.rules import floored, half_a_count
 from dominoes.theory.run_arrays import RunArrays
 from dominoes.theory.verdicts import Answer, Options, Verdict, gathered
 
@@ -28,19 +28,13 @@ def pictures(data: RunArrays, options: Options) -> Answer:
     return gathered(_of_probe(data, options, probe) for probe in ("both", "conflict"))
 
 
-def silent(crossed: FloatArray, K: int) -> tuple[FloatArray, FloatArray]:
-    """Probability that the pattern of each half did not fire, in the four cells: (S, T, 2, 2, A) -> two of (S, T, 2, 2).
+def firing(crossed: FloatArray, K: int) -> FloatArray:
+    """Share of pictures on which the top's pattern fires or not, and the bottom's: (S, T, 2, 2, A) -> (S, T, 2, 2), silent before firing.
 
-    p and a are those of the same pictures.
+    silent = K/(K−1) · wrong alone, fires = right alone − wrong alone/(K−1), on each axis: the guesses undone.
     """
-    cells = crossed.sum(axis=4)
-    found = []
-    for side in (0, 1):
-        right = cells.sum(axis=3 - side)[..., 1]
-        lucky = np.clip((1 - fired(right, K)) / np.maximum(K * right, 1e-9), 0.0, 1.0)
-        each = np.stack([np.ones_like(lucky), lucky], axis=-1)
-        found.append(each[..., :, None] if side == 0 else each[..., None, :])
-    return np.broadcast_to(found[0], cells.shape), np.broadcast_to(found[1], cells.shape)
+    undone = np.array([[K / (K - 1), 0.0], [-1 / (K - 1), 1.0]])
+    return np.asarray(np.einsum("fa,gb,stab->stfg", undone, undone, crossed.sum(axis=4)))
 
 
 def _of_probe(data: RunArrays, options: Options, probe: str) -> Answer:
@@ -52,8 +46,8 @@ def _of_probe(data: RunArrays, options: Options, probe: str) -> Answer:
         reason = f"the answers to {'doubles' if probe == 'both' else 'conflicts'} are not crossed at every step of every run"
         return options.unanswered(_QUESTION, reason, measured.n_seeds, model=probe)
     K = data.classes_count
-    cells, (top, bottom) = crossed.sum(axis=4), silent(crossed, K)
-    neither = (cells * top * bottom).sum(axis=(2, 3))
+    fires = firing(crossed, K)
+    neither = np.maximum(fires[..., 0, 0], 0.0)
     rows: list[Verdict] = []
     for part in known_windows(measured, K, options.margins.known):
         if not isinstance(part, Known):
@@ -61,11 +55,11 @@ def _of_probe(data: RunArrays, options: Options, probe: str) -> Answer:
         if probe == "both":
             wrong = crossed[..., 0].sum(axis=(2, 3))
             rows.append(_ratio(options, "doubles", wrong, (K - 1) / K * neither, part, measured.n))
-            rows += [_only_one(options, crossed, top, bottom, side, part, measured.n, K) for side in ("top", "bottom")]
+            rows += [_only_one(options, crossed, fires, side, part, measured.n, K) for side in ("top", "bottom")]
             continue
         if K > 2:
             rows.append(_ratio(options, "conflicts", crossed[..., 2].sum(axis=(2, 3)), (K - 2) / K * neither, part, measured.n))
-        rows.append(_both_right(options, crossed, top, bottom, part, measured.n, K))
+        rows.append(_both_right(options, crossed, fires, part, measured.n, K))
     if not rows:
         return options.unanswered(_QUESTION, "the two patterns are hardly known together", measured.n_seeds, model=probe)
     return Answer(tuple(rows), (), measured.notes)
@@ -82,16 +76,14 @@ def _ratio(options: Options, what: str, seen: FloatArray, predicted: FloatArray,
     )  # fmt: skip
 
 
-def _only_one(
-    options: Options, crossed: FloatArray, top: FloatArray, bottom: FloatArray, side: str, part: Known, n: float, K: int
-) -> Verdict:
+def _only_one(options: Options, crossed: FloatArray, fires: FloatArray, side: str, part: Known, n: float, K: int) -> Verdict:
     """Doubles of which one half alone is answered rightly, and the other wrongly: independence says that one is enough."""
     cell = (1, 0) if side == "top" else (0, 1)
     seen = crossed[..., *cell, :]
     count, right = seen.sum(axis=2) @ part.weights, seen[..., 1] @ part.weights
-    # Where the half that was right alone was a guess, the double is a guess too.
-    lucky = (top * bottom)[..., *cell]
-    expected = ((1 - lucky * (K - 1) / K) * seen.sum(axis=2)) @ part.weights
+    # Where the half that was right alone was a guess, 1/K of the pictures on which neither fires, the double is a guess too.
+    guessed = fires[..., 0, 0] * (K - 1) / K**2
+    expected = (seen.sum(axis=2) - guessed * (K - 1) / K) @ part.weights
     pictures_there = float(count.mean()) * n * len(count)
     claim = f"doubles of which only the {side} is answered rightly alone are as often right as independence says"
     if not pictures_there > _FEWEST or not (count > 0).all():
@@ -108,13 +100,11 @@ def _only_one(
     )  # fmt: skip
 
 
-def _both_right(options: Options, crossed: FloatArray, top: FloatArray, bottom: FloatArray, part: Known, n: float, K: int) -> Verdict:
-    """λ of conflicts whose halves are both answered rightly alone: who answers where both fire, lucky guesses taken off."""
-    seen = crossed[..., 1, 1, :]
-    count = seen.sum(axis=2)
-    not_top, not_bottom = top[..., 1, 1], bottom[..., 1, 1]
-    excess = (seen[..., 0] - ((1 - not_top) * not_bottom + not_top * not_bottom / K) * count) @ part.weights
-    both = ((1 - not_top) * (1 - not_bottom) * count) @ part.weights
+def _both_right(options: Options, crossed: FloatArray, fires: FloatArray, part: Known, n: float, K: int) -> Verdict:
+    """λ of conflicts whose halves are both answered rightly alone: who answers where both fire, guesses taken off."""
+    top = crossed[..., 1, 1, 0]
+    excess = (top - fires[..., 1, 0] / K - fires[..., 0, 0] / K**3) @ part.weights
+    both = fires[..., 1, 1] @ part.weights
     if not (both > 0).all():
         nothing = options.unanswered(_QUESTION, "hardly any conflict has both halves answered rightly alone", len(both), window=part.window)
         return nothing.verdicts[0]
