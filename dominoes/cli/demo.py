@@ -43,7 +43,9 @@ def demo(out: Path, seeds: str) -> None:
     tables.write(table, out / "curves.csv")
     fits = fit_table(table, families=("logistic", "logistic-log"), chance=1 / dealt.composition.stock.classes)
     files.write(out / results.FITS, tables.as_csv(fits))
-    found = comparison.compare(parameters.read_runs(out), parameters.read_runs(out, form="classes"))
+    found = comparison.compare(
+        parameters.read_runs(out), parameters.read_runs(out, form="classes"), joint=parameters.read_joint(parameters.finished(out))
+    )
     files.write(out / results.COMPARISON, tables.as_csv(found.table))
     shown = results.gather([out])
     stills.draw(learning.one_sided(shown), out / "curves.png")

@@ -202,20 +202,14 @@ def _table(path: Path) -> pd.DataFrame:
 
 def _joint(path: Path, given: Path | None) -> pd.DataFrame | None:
     """Answers crossed picture by picture: the table given, else that of the runs of a folder, or the one beside a table of curves."""
-    import pandas as pd
+    from dominoes import tables
 
     if given is None and path.is_dir():
-        from dominoes.runs.parameters import finished
+        from dominoes.runs.parameters import finished, read_joint
 
-        files = [folder / "joint.csv" for folder in finished(path)]
-        files = files if all(file.is_file() for file in files) else []
-    else:
-        near = path.with_name("joint.csv") if given is None else given
-        files = [near] if given is not None or near.is_file() else []
-    try:
-        return pd.concat([pd.read_csv(file, dtype={"run": str}) for file in files], ignore_index=True) if files else None
-    except (OSError, ValueError) as error:
-        raise CurvesError(f"{files[0]} cannot be read as a table of joint answers ({error})") from error
+        return read_joint(finished(path))
+    near = path.with_name("joint.csv") if given is None else given
+    return tables.read(near, form="joint") if given is not None or near.is_file() else None
 
 
 def _by_class(path: Path, given: Path | None) -> pd.DataFrame | None:

@@ -71,9 +71,7 @@ def train(
         # A seed that is asked for is kept: it is the deal that is meant.
         same = same_deal or "seed" in wanted.model_fields_set
         one = dealing.make(wanted, data=data, download=download) if same else None
-        deals = (
-            (one or dealing.make(wanted.model_copy(update={"seed": seed}), data=data, download=download), seed) for seed in numbers
-        )
+        deals = ((one or dealing.make(wanted.model_copy(update={"seed": seed}), data=data, download=download), seed) for seed in numbers)
     more = {"accept_changed": accept_changed, "callbacks": _callbacks(callbacks)}
     for outcome, spec in runs(deals, how, out, device, threads, deterministic, data, download, **more):
         click.echo(summary(spec, outcome))

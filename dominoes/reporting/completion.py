@@ -8,6 +8,7 @@ import pandas as pd
 
 from dominoes.errors import CurvesError
 from dominoes.reporting.results import Results
+from dominoes.runs.parameters import read_joint
 from dominoes.tables import CURVES, DEAL
 from dominoes.theory.comparison import compare_groups
 from dominoes.theory.fits import table
@@ -49,7 +50,9 @@ def complete(results: Results) -> Results:
     if comparison is None:
         parts: list[Comparison] = []
         try:
-            parts.append(compare_groups(_groups_alone(results), results.classes, by=["group"], classes_count=K))
+            shown = set(results.curves["run"])
+            crossed = read_joint([run.folder for run in results.runs if run.folder is not None and run.id in shown])
+            parts.append(compare_groups(_groups_alone(results), results.classes, joint=crossed, by=["group"], classes_count=K))
             if results.fields:
                 parts.append(_across(results, K, notes))
         except CurvesError as error:

@@ -12,7 +12,7 @@ import pandas as pd
 from dominoes import tables
 from dominoes.dials import joined
 from dominoes.errors import RunError
-from dominoes.runs.state import DONE, RUNS
+from dominoes.runs.state import DONE, JOINT, RUNS
 from dominoes.solver.shares import resolve
 from dominoes.spec import SIDES, RunSpec, recorded
 
@@ -52,6 +52,14 @@ def read_runs(out: Path, *, form: str = "curves") -> pd.DataFrame:
     return pd.concat(
         [table.assign(**{name: each.get(name) for name in names}) for table, each in zip(read, made, strict=True)], ignore_index=True
     )
+
+
+def read_joint(folders: Sequence[Path]) -> pd.DataFrame | None:
+    """The answers crossed picture by picture of some run folders; None without any, or where one lacks them, as runs of before do."""
+    files = [folder / JOINT for folder in folders]
+    if not files or not all(file.is_file() for file in files):
+        return None
+    return pd.concat([tables.read(file, form="joint") for file in files], ignore_index=True)
 
 
 def of_spec(spec: RunSpec, count: int | None) -> dict[str, Any]:

@@ -10,12 +10,8 @@ import pandas as pd
 
 from dominoes.errors import CurvesError
 from dominoes.spec import PERMUTED, PROBES
-from dominoes.tables import mended
+from dominoes.tables import JOINT, JOINT_ANSWERS, mended
 from dominoes.theory.intervals import FloatArray, IndexArray
-
-#: Answers to each probe that pictures are crossed by, in the order of the last axis of `RunArrays.crossed`.
-ANSWERS = {"both": ("wrong", "right"), "conflict": ("top", "bottom", "neither")}
-_JOINT = ("run", "step", "probe", "top_alone", "bottom_alone", "answer", "n")
 
 
 @dataclass(frozen=True)
@@ -104,7 +100,7 @@ class RunArrays:
     def crossed(self, probe: str, measured: Slice) -> FloatArray | None:
         """(S, T, 2, 2, A) shares of pictures at the runs and steps of a slice; None where not all of them have been measured.
 
-        Axes after runs and steps: the top alone wrong or right, the bottom alone wrong or right, the answer (`ANSWERS`).
+        Axes after runs and steps: the top alone wrong or right, the bottom alone wrong or right, the answer (`tables.JOINT_ANSWERS`).
         """
         if probe not in self.joint:
             return None
@@ -204,9 +200,9 @@ def _constant(table: pd.DataFrame, column: str) -> float:
 
 def _crossed(joint: pd.DataFrame, runs: Sequence[str], steps: FloatArray) -> dict[str, FloatArray]:
     """Probe -> (S, T, 2, 2, A) shares of pictures; a cell without a row has none, a run and step without rows is NaN."""
-    missing = [column for column in _JOINT if column not in joint.columns]
+    missing = [column for column in JOINT if column not in joint.columns]
     if missing:
-        raise CurvesError(f"the table of joint answers has no column {', '.join(missing)}; expected {','.join(_JOINT)}")
+        raise CurvesError(f"the table of joint answers has no column {', '.join(missing)}; expected {','.join(JOINT)}")
     joint = joint.reset_index(drop=True)
     numbers = pd.to_numeric(joint["n"], errors="coerce").astype(float)
     bad = ~(numbers >= 0) | (numbers > 2.0**53)
@@ -214,7 +210,7 @@ def _crossed(joint: pd.DataFrame, runs: Sequence[str], steps: FloatArray) -> dic
         value = joint["n"][bad].iloc[0]
         raise CurvesError(f"the table of joint answers, column n, row {int(np.flatnonzero(bad)[0]) + 1}: {value}; expected a count")
     found = {}
-    for probe, answers in ANSWERS.items():
+    for probe, answers in JOINT_ANSWERS.items():
         rows = joint[(joint["probe"] == probe) & joint["run"].astype(str).isin(runs) & joint["step"].isin(steps)]
         rows = rows[rows["answer"].isin(answers) & rows["top_alone"].isin([0, 1]) & rows["bottom_alone"].isin([0, 1])]
         if not len(rows):

@@ -126,7 +126,7 @@ def _crossed(
     alone = found["top"] == label, found["bottom"] == label
     parts = []
     for probe, names, answer, bottom in (
-        ("both", ("wrong", "right"), (found["both"] == label).astype(int), alone[1]),
+        ("both", ("right", "wrong"), (found["both"] != label).astype(int), alone[1]),
         ("conflict", ("top", "bottom", "neither"), np.where(found["conflict"] == label, 0, np.where(found["conflict"] == other, 1, 2)),
          alone[1][:, moved]),
     ):  # fmt: skip

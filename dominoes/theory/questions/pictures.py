@@ -53,7 +53,7 @@ def _of_probe(data: RunArrays, options: Options, probe: str) -> Answer:
         if not isinstance(part, Known):
             continue
         if probe == "both":
-            wrong = crossed[..., 0].sum(axis=(2, 3))
+            wrong = crossed[..., 1].sum(axis=(2, 3))
             rows.append(_ratio(options, "doubles", wrong, (K - 1) / K * neither, part, measured.n))
             rows += [_only_one(options, crossed, fires, side, part, measured.n, K) for side in ("top", "bottom")]
             continue
@@ -80,7 +80,7 @@ def _only_one(options: Options, crossed: FloatArray, fires: FloatArray, side: st
     """Doubles of which one half alone is answered rightly, and the other wrongly: independence says that one is enough."""
     cell = (1, 0) if side == "top" else (0, 1)
     seen = crossed[..., *cell, :]
-    count, right = seen.sum(axis=2) @ part.weights, seen[..., 1] @ part.weights
+    count, right = seen.sum(axis=2) @ part.weights, seen[..., 0] @ part.weights
     # Where the half that was right alone was a guess, 1/K of the pictures on which neither fires, the double is a guess too.
     guessed = fires[..., 0, 0] * (K - 1) / K**2
     expected = (seen.sum(axis=2) - guessed * (K - 1) / K) @ part.weights

@@ -26,7 +26,7 @@ def test_cells_predict_the_error_that_firing_makes() -> None:
             chances = [1 / K if luck else 1 - 1 / K for luck in lucky]
             weight = share * np.prod(chances)
             right = top or bottom or lucky[2]
-            crossed[0, 0, top or lucky[0], bottom or lucky[1], int(right)] += weight
+            crossed[0, 0, top or lucky[0], bottom or lucky[1], int(not right)] += weight
             wrong += weight * (not right)
     found = firing(crossed, K)[0, 0]
     assert found == pytest.approx(np.array([[fires[0, 0], fires[0, 1]], [fires[1, 0], fires[1, 1]]]))
