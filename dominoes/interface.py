@@ -18,7 +18,7 @@ from dominoes.data.dominoes import Dominoes
 from dominoes.errors import CurvesError, SpecError
 from dominoes.reporting import completion, results
 from dominoes.reporting.html import page
-from dominoes.runs import parameters, progress, sweep_file, sweeping
+from dominoes.runs import parameters, progress, run_folders, sweep_file, sweeping
 from dominoes.runs.engines.protocol import RunReport, WorkerSetting
 from dominoes.runs.progress import Status
 from dominoes.runs.sweep_file import Sweep
@@ -180,11 +180,12 @@ def compare(curves: Curves | Sequence[Curves], classes: pd.DataFrame | None = No
     Args:
         curves: runs, tables of curves, or paths of results; one or several.
         classes: the table by class that goes with tables of curves; runs and folders have their own.
-        options: of `theory.compare_groups`: `by`, `level`, `margins`, ...
+        options: of `theory.compare_groups`: `by`, `level`, `margins`, `joint` (else that of the runs), ...
 
     Raises CurvesError.
     """
     joined, by_class = _joined(curves)
+    options = {"joint": _crossed(curves)} | options
     return comparison.compare_groups(joined, by_class if classes is None else classes, **options)
 
 
@@ -303,6 +304,24 @@ def _joined(curves: Curves | Sequence[Curves]) -> tuple[pd.DataFrame, pd.DataFra
         else:
             parts.append(tables.read_unchecked(Path(each)))
     return pd.concat(parts, ignore_index=True), pd.concat(by_class, ignore_index=True) if by_class else None
+
+
+def _crossed(curves: Curves | Sequence[Curves]) -> pd.DataFrame | None:
+    """The answers crossed picture by picture of runs and folders; None where there are others, or where one lacks them."""
+    found = []
+    for each in _several(curves):
+        if isinstance(each, Run):
+            part = each.joint if len(each.joint) else None
+        else:
+            part = (
+                parameters.read_joint(run_folders.finished(Path(each)))
+                if not isinstance(each, pd.DataFrame) and Path(each).is_dir()
+                else None
+            )
+        if part is None:
+            return None
+        found.append(part)
+    return pd.concat(found, ignore_index=True)
 
 
 def _kept(found: Curves | Sequence[Curves], place: Path) -> Results:

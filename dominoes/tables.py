@@ -21,6 +21,9 @@ JOINT_ANSWERS = {"both": ("right", "wrong"), "conflict": ("top", "bottom", "neit
 #: Measures beside loss and accuracy, long form: `value` may be any finite number.
 MEASURES = ("run", "step", "kind", "measure", "value")
 
+#: The further column that holds the seed of the deal that a run was trained on.
+DEAL = "deal_seed"
+
 _KEYS = {
     "curves": ["run", "split", "kind"],
     "classes": ["run", "kind", "label"],
@@ -33,6 +36,8 @@ _TEXT = ("run", "split", "kind", "probe", "answer", "measure")
 _WHOLE = ("seed", "step", "samples", "label", "n", "top_alone", "bottom_alone")
 _SHARES = ("accuracy", "agree_top", "agree_bottom")
 _MAY_BE_EMPTY = ("agree_top", "agree_bottom")
+# Whole numbers beyond are not told apart, and a loss beyond is a run that broke off: nothing can be averaged with it.
+_LARGEST, _HIGHEST_LOSS = 2.0**53, 1e9
 # Parameters that follow from others, those first that say least by themselves.
 DERIVED = ("ratio", "empty", "both", "dominoes")
 # What a missing column of curves means to a comparison.
@@ -146,6 +151,9 @@ def _column_problems(values: pd.Series, column: str) -> list[str]:
     if infinite.any():
         return [f"column {column}, {at(infinite)}: {numbers[infinite].iloc[0]:g}, expected a finite number"]
     if column in _WHOLE:
+        huge = numbers.abs() > _LARGEST
+        if huge.any():
+            return [f"column {column}, {at(huge)}: {numbers[huge].iloc[0]:g}, expected a whole number of at most 2^53"]
         broken = numbers % 1 != 0
         if broken.any():
             return [f"column {column}, {at(broken)}: {numbers[broken].iloc[0]:g}, expected a whole number"]
@@ -188,8 +196,20 @@ def as_csv(table: pd.DataFrame) -> str:
 
 
 def swept(table: pd.DataFrame) -> list[str]:
-    """The further columns of a table of curves (beyond the contract's) that take more than one value."""
-    return [str(column) for column in table.columns if column not in CURVES and table[column].nunique(dropna=False) > 1]
+    """The further columns of a table of curves (beyond the contract's) that take more than one value; the deal's seed is not swept where
+    it follows the run's."""
+    found = [str(column) for column in table.columns if column not in CURVES and table[column].nunique(dropna=False) > 1]
+    if DEAL in found and "seed" in table.columns and (table.groupby("seed")[DEAL].nunique(dropna=False) == 1).all():
+        found.remove(DEAL)
+    return found
+
+
+def dealt_anew(table: pd.DataFrame) -> bool:
+    """Whether every seed of a table of curves has a deal of its own, by the column of the deal's seed; without it, no."""
+    if DEAL not in table.columns or "seed" not in table.columns:
+        return False
+    pairs = table[["seed", DEAL]].drop_duplicates()
+    return bool(len(pairs) > 1 and not pairs["seed"].duplicated().any() and not pairs[DEAL].duplicated().any())
 
 
 def telling(made: pd.DataFrame) -> list[str]:
@@ -248,7 +268,8 @@ def mended(table: pd.DataFrame, *, form: str = "curves") -> tuple[pd.DataFrame, 
     if needed or {"run", "seed"} <= {*missing} or {"accuracy", "loss"} <= {*missing}:
         names = ", ".join(needed or (["run", "seed"] if {"run", "seed"} <= {*missing} else ["accuracy", "loss"]))
         raise CurvesError(f"{form}: the column {names} is missing and nothing can be compared without it; expected {','.join(columns)}")
-    if not missing and not problems(table, form=form):
+    wild = "loss" not in missing and (pd.to_numeric(table["loss"], errors="coerce") > _HIGHEST_LOSS).any()
+    if not missing and not wild and not problems(table, form=form):
         return check(table, form=form), ()
     notes = [f"{form}: the column {column} is missing: {_INSTEAD.get(column, 'done without it')}" for column in missing]
     table = table.assign(**dict.fromkeys(missing, np.nan)).reset_index(drop=True)
@@ -289,8 +310,8 @@ def mended(table: pd.DataFrame, *, form: str = "curves") -> tuple[pd.DataFrame, 
 def _usable(values: pd.Series, column: str, form: str) -> tuple[pd.Series, list[str]]:
     numbers = pd.to_numeric(values, errors="coerce").astype(float)
     low = -np.inf if column == "seed" else 1.0 if column == "n" else 0.0
-    high = 1.0 if column in _SHARES else np.inf
-    outside = (numbers < low) | (numbers > high) | numbers.abs().eq(np.inf)
+    high = 1.0 if column in _SHARES else _HIGHEST_LOSS if column == "loss" else _LARGEST if column in _WHOLE else np.inf
+    outside = (numbers < low) | (numbers > high) | (numbers < -_LARGEST) | numbers.abs().eq(np.inf)
     empty = numbers.isna() & (values.notna() | (column not in _MAY_BE_EMPTY))
     notes = []
     if outside.any():

@@ -27,7 +27,7 @@ def demo(out: Path, seeds: str) -> None:
     from dominoes.reporting import results, stills
     from dominoes.reporting.charts import learning
     from dominoes.reporting.html import page
-    from dominoes.runs import parameters
+    from dominoes.runs import parameters, run_folders
     from dominoes.runs.engines.protocol import WorkerSetting
     from dominoes.theory import comparison
     from dominoes.theory.fits.table import fit_table
@@ -36,24 +36,25 @@ def demo(out: Path, seeds: str) -> None:
     how = TrainSpec(epochs=8, batch=32, measurements=25, probe=340)
     dealt = dealing.make(spec)
     folder.save(dealt, out / "dataset", force=True)
-    specs = [RunSpec(dataset=spec, train=how, seed=seed) for seed in options.seeds(seeds)]
-    outcomes = [outcome for outcome, _ in runs(specs, dealt, WorkerSetting(out, "cpu"))]
+    # The folder is the deal of seed 0; every seed is trained on its own.
+    specs = [RunSpec(dataset=spec.model_copy(update={"seed": seed}), train=how, seed=seed) for seed in options.seeds(seeds)]
+    outcomes = [outcome for outcome, _ in runs(specs, WorkerSetting(out, "cpu"))]
     table = pd.concat([outcome.curves for outcome in outcomes], ignore_index=True)
     tables.write(table, out / "curves.csv")
     fits = fit_table(table, families=("logistic", "logistic-log"), chance=1 / dealt.composition.stock.classes)
     files.write(out / results.FITS, tables.as_csv(fits))
-    found = comparison.compare(parameters.read_runs(out), parameters.read_runs(out, form="classes"))
+    found = comparison.compare(
+        parameters.read_runs(out), parameters.read_runs(out, form="classes"), joint=parameters.read_joint(run_folders.finished(out))
+    )
     files.write(out / results.COMPARISON, tables.as_csv(found.table))
     shown = results.gather([out])
     stills.draw(learning.one_sided(shown), out / "curves.png")
     page.write(shown, out / "report.html")
     click.echo(_demo_text(dealt, table, out))
-    counts = found.table["verdict"].value_counts()
-    total = ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in ("holds", "fails", "cannot tell"))
-    click.echo(f"theory    {out / 'comparison.csv'}: {total} (all lines: dominoes compare {out} --out comparison.csv); of the doubles:")
-    for line in found.lines()[:4]:
-        click.echo(f"          {line}")
     click.echo(f"report    {out / 'report.html'}: all of it on one page, to open in a browser")
+    click.echo(f"theory    {out / 'comparison.csv'}: {found.counted()} (all lines: dominoes compare {out} --all --out comparison.csv)")
+    for line in found.headlines():
+        click.echo(f"          {line}")
 
 
 def _demo_text(dealt: Dealt, table: Any, out: Path) -> str:

@@ -108,10 +108,16 @@ def fit(
 )
 @click.option("--by", multiple=True, metavar="COLUMN", help="Columns that set groups of runs apart.  [default: all that differ]")
 @click.option("--level", default=0.95, show_default=True, help="Level of the intervals.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
+@click.option(
+    "--joint",
+    "crossed",
+    type=options.PATH,
+    help="Answers picture by picture (joint.csv).  [default: the runs' own, or the one beside CURVES]",
+)
 @options.out("Table of verdicts to write (.csv).", table=True)
 @options.left_out
-@click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
+@click.option("--all", "everything", is_flag=True, help="Print every verdict, not only the five headlines.")
+@click.option("--json", "as_json", is_flag=True, help="Print the headlines and verdicts as JSON.")
 @click.option(
     "--plot",
     type=options.PATH,
@@ -124,16 +130,18 @@ def compare(
     yardsticks: tuple[Path, ...],
     by: tuple[str, ...],
     level: float,
-    seed: int,
+    crossed: Path | None,
     out: Path,
     partial: bool,
+    everything: bool,
     as_json: bool,
     plot: Path | None,
 ) -> None:
     """Ask whether the pattern-learning model predicts CURVES (a folder of runs, or a table), and which rival does.
 
-    Every line begins with holds, fails or cannot tell: the interval over seeds lies within the margin of agreement, outside it, or
-    reaches across.
+    Five headlines say what was learned first and when, what becomes of doubles and of conflicts, whether one half suffers for the other,
+    and which rule predicts it. With --all, every verdict follows: holds, fails or cannot tell (the interval over seeds lies within the
+    margin of agreement, outside it, or reaches across), or not applicable.
     """
     from dominoes.tables import as_csv
     from dominoes.theory.comparison import compare_groups
@@ -144,13 +152,15 @@ def compare(
     classes = _by_class(curves, by_class, damaged)
     measured = _yardsticks(curves, yardsticks) if sweep else None
     if sweep:
-        found = compare_sweep(table, classes, by=by or None, level=level, seed=seed, simplicity=measured)
+        found = compare_sweep(table, classes, by=by or None, level=level, simplicity=measured)
     elif yardsticks:
         raise CurvesError("--simplicity is read with --sweep; pass both, or neither")
     else:
-        found = compare_groups(table, classes, by=by or None, level=level, seed=seed)
+        found = compare_groups(table, classes, joint=_joint(curves, crossed, damaged), by=by or None, level=level)
     output.table(out, as_csv(found.table))
-    output.say(out, json.dumps(found.as_json(), indent=1) if as_json else "\n".join(found.lines()))
+    rest = [f"{'verdicts':<15}{found.counted()} ({out}; all lines: --all)", *found.noted()]
+    lines = found.lines() if everything else [*found.headlines(), *rest]
+    output.say(out, json.dumps(found.as_json(), indent=1) if as_json else "\n".join(lines))
     if plot is not None and measured is not None:
         from dominoes.reporting import stills
         from dominoes.reporting.charts import learning
@@ -202,6 +212,19 @@ def _runs(path: Path, form: str, damaged: dict[str, str]) -> pd.DataFrame:
     from dominoes.runs.parameters import read_runs
 
     return read_runs(path, form=form, damaged=lambda found: damaged.update({found.folder.name: found.problem}))
+
+
+def _joint(path: Path, given: Path | None, damaged: dict[str, str]) -> pd.DataFrame | None:
+    """Answers crossed picture by picture: the table given, else that of the runs of a folder, or the one beside a table of curves."""
+    from dominoes import tables
+
+    if given is None and path.is_dir():
+        from dominoes.runs.parameters import read_joint
+        from dominoes.runs.run_folders import finished
+
+        return read_joint([folder for folder in finished(path) if folder.name not in damaged])
+    near = path.with_name("joint.csv") if given is None else given
+    return tables.read(near, form="joint") if given is not None or near.is_file() else None
 
 
 def _by_class(path: Path, given: Path | None, damaged: dict[str, str]) -> pd.DataFrame | None:

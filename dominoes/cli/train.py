@@ -12,7 +12,7 @@ import click
 from dominoes.cli import options, output
 from dominoes.cli.heartbeat import heartbeat
 from dominoes.errors import RunError, SpecError
-from dominoes.spec import RunSpec, TrainSpec, parse
+from dominoes.spec import DominoSpec, RunSpec, TrainSpec, parse
 
 if TYPE_CHECKING:
     from dominoes.data.dealing import Dealt
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 @options.dataset
 @options.training()
 @click.option(
-    "--seeds", default="0", show_default=True, metavar="LIST", help="Seeds of initialisation and order, one run each: 0-4 or 0,3,7."
+    "--seeds", default="0", show_default=True, metavar="LIST", help="Seeds of initialisation, order and deal, one run each: 0-4 or 0,3,7."
 )
+@click.option("--same-deal", is_flag=True, help="Train every seed on the deal of --seed, instead of on one of its own.")
 @options.device()
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Runs at once, each in a process of one thread.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1), help="CPU threads; the last digits depend on it.")
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 def train(
     dataset: Path | None,
     seeds: str,
+    same_deal: bool,
     device: str,
     workers: int,
     threads: int,
@@ -56,10 +58,11 @@ def train(
 ) -> None:
     """Train a network on DATASET for each seed and write its learning curves.
 
-    DATASET is a folder made by build, a YAML file, or absent where flags say it all. Each run goes to OUT/runs/ID, with curves.csv,
-    classes.csv, joint.csv, measures.csv, confusion.npz, spec.json, environment.json and, if it is asked for, checkpoints/.
+    DATASET is a folder made by build, a YAML file, or absent where flags say it all. A folder is one deal, and so is a spec with a seed
+    (--seed, or in the file); else each seed deals anew. Each run goes to OUT/runs/ID, with curves.csv, classes.csv, joint.csv,
+    measures.csv, confusion.npz, spec.json, environment.json and, if it is asked for, checkpoints/.
     """
-    from dominoes.data import dealing, folder
+    from dominoes.data import folder
     from dominoes.runs.code import used
     from dominoes.runs.engines.protocol import WorkerSetting
 
@@ -67,20 +70,27 @@ def train(
         raise SpecError(f"--threads {threads} is for runs one after the other, --workers {workers} for runs of one thread each; keep one")
     how = parse(TrainSpec, options.fields(given, "train_"))
     numbers = options.seeds(seeds)
+    dealt: Dealt | None
     if dataset is not None and dataset.is_dir():
         if options.fields(given, "spec_"):
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in options.fields(given, "spec_"))
             raise SpecError(f"{dataset} is a dataset folder and has its spec; got {flags} too, leave them out or build another dataset")
+        # A folder is one deal, whichever seeds are trained on it.
         dealt = folder.read(dataset, data=data, download=download)
+        specs = [RunSpec(dataset=dealt.spec, train=how, seed=seed) for seed in numbers]
     else:
-        dealt = dealing.make(options.spec(dataset, given, trust=trust), data=data, download=download)
+        wanted = options.spec(dataset, given, trust=trust)
+        # A seed that is asked for is kept: it is the deal that is meant.
+        same = same_deal or "seed" in wanted.model_fields_set
+        looks = [wanted if same else wanted.model_copy(update={"seed": seed}) for seed in numbers]
+        specs = [RunSpec(dataset=look, train=how, seed=seed) for look, seed in zip(looks, numbers, strict=True)]
+        dealt = None
     diverged = 0
-    specs = [RunSpec(dataset=dealt.spec, train=how, seed=seed) for seed in numbers]
     code = tuple(sorted({(each.ref, each.sha256) for each in used(specs[0])}))
     place = data.resolve() if data else None
     setting = WorkerSetting(out.resolve(), device, place, download, None, deterministic, Path.cwd(), code, callbacks)
     how_many = {"workers": min(workers, len(specs)), "threads": _threads(threads)}
-    for outcome, spec in runs(specs, dealt, setting, accept_changed=accept_changed, **how_many):
+    for outcome, spec in runs(specs, setting, dealt, accept_changed=accept_changed, **how_many):
         click.echo(summary(spec, outcome))
         diverged += outcome.environment["status"] == "diverged"
     output.incomplete(diverged_runs(diverged, len(specs)), accepted=partial)
@@ -103,19 +113,21 @@ def _threads(asked: int) -> int:
 
 def runs(
     specs: list[RunSpec],
-    dealt: Dealt,
     setting: WorkerSetting,
+    dealt: Dealt | None = None,
     *,
     workers: int = 1,
     threads: int = 1,
     accept_changed: bool = False,
 ) -> Iterator[tuple[Outcome, RunSpec]]:
-    """Execute runs of one dataset with signs of progress; yield the outcome of each with its spec as it ends.
+    """Execute runs with signs of progress; yield the outcome of each with its spec as it ends.
 
-    Runs that another launch is at come last, and are waited for. One worker is this process.
+    Each is dealt what its spec says, unless all have one dataset that is `dealt` already. Runs that another launch is at come last, and
+    are waited for. One worker is this process.
     """
     from tqdm import tqdm
 
+    from dominoes.data import dealing
     from dominoes.data.probe_sets import for_training
     from dominoes.runs import execution, state
     from dominoes.runs.engines import local, protocol
@@ -130,6 +142,14 @@ def runs(
     callbacks = [callback(name) for name in setting.callbacks]
     doing = {"": "the dataset is made ready"}
     ended = 0
+    # Of the last deal alone: seeds that share one come one after the other.
+    deals = {} if dealt is None else {dealt.spec: dealt}
+
+    def deal_of(spec: DominoSpec) -> Dealt:
+        if spec not in deals:
+            deals.clear()
+            deals[spec] = dealing.make(spec, data=setting.data, download=setting.download)
+        return deals[spec]
 
     def step(name: str, number: int, steps: int, bar: Any) -> None:
         doing[""] = f"{name}: step {number} of {steps}"
@@ -137,6 +157,7 @@ def runs(
         bar.update(number - bar.n)
 
     def execute(spec: RunSpec) -> Outcome:
+        dealt = deal_of(spec.dataset)
         tests = for_training(dealt.spec, spec.train, data=setting.data, download=setting.download)
         name = f"seed {spec.seed}"
         with tqdm(desc=name, unit="step", disable=None, leave=False, file=sys.stderr) as bar:
@@ -162,7 +183,8 @@ def runs(
     # Workers do not know which changes are accepted, so they are not asked about finished runs then.
     kept = [spec for spec in specs if workers > 1 and accept_changed and state.is_whole(setting.out / RUNS / spec.id)]
     if workers > 1:
-        protocol.keep(dealt, setting)
+        if dealt is not None:
+            protocol.keep(dealt, setting)
         doing[""] = f"{workers} at work"
 
     def engine(todo: Iterator[RunSpec]) -> Iterator[RunReport]:

@@ -8,7 +8,8 @@ import pandas as pd
 
 from dominoes.errors import CurvesError
 from dominoes.reporting.results import Results
-from dominoes.tables import CURVES
+from dominoes.runs.parameters import read_joint
+from dominoes.tables import CURVES, DEAL
 from dominoes.theory.comparison import compare_groups
 from dominoes.theory.fits import table
 from dominoes.theory.sweep_comparison import compare_sweep
@@ -16,7 +17,8 @@ from dominoes.theory.verdicts import Comparison, joined
 
 
 def _groups_alone(results: Results) -> pd.DataFrame:
-    return results.curves[[*CURVES, "group"]]
+    further = [name for name in ("reliability_top", "reliability_bottom", DEAL) if name in results.curves.columns]
+    return results.curves[[*CURVES, *further, "group"]]
 
 
 def with_bands(results: Results) -> tuple[Results, str]:
@@ -48,7 +50,9 @@ def complete(results: Results) -> Results:
     if comparison is None:
         parts: list[Comparison] = []
         try:
-            parts.append(compare_groups(_groups_alone(results), results.classes, by=["group"], classes_count=K))
+            shown = set(results.curves["run"])
+            crossed = read_joint([run.folder for run in results.runs if run.folder is not None and run.id in shown])
+            parts.append(compare_groups(_groups_alone(results), results.classes, joint=crossed, by=["group"], classes_count=K))
             if results.fields:
                 parts.append(_across(results, K, notes))
         except CurvesError as error:

@@ -20,6 +20,10 @@ from dominoes.spec import DominoSpec, RunSpec, parse
 
 FITS, COMPARISON, SIMPLICITY, LLC = "fits.csv", "comparison.csv", "simplicity.csv", "llc.csv"
 DAMAGED = "damaged"
+# What is kept of a run beside the fields, where it is known: the theory and the charts read it.
+_KNOWN = (
+    "source_top", "source_bottom", "prevalence_top", "prevalence_bottom", "both", "reliability_top", "reliability_bottom", tables.DEAL
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,8 @@ class Results:
         table: what `fit` and `compare` read of them.
         beside: the folder in which tables made of them are found again.
         runs: every run that is known of, whatever became of it.
-        curves: rows of `tables.CURVES` of the finished and diverged runs, then `group`, the fields that are swept, and `source_top` and
-            `source_bottom` where these are known.
+        curves: rows of `tables.CURVES` of the finished and diverged runs, then `group`, the fields that are swept, and of the sources, the
+            shares shown, the reliabilities and the deal's seed what is known.
         classes: rows of `tables.CLASSES` of the same runs; None if no run has them.
         fields: names of what sets the groups of runs apart; a group is one spec with all its seeds.
         groups: names of the groups, in the order of the fields' values.
@@ -296,14 +300,18 @@ def _grouped(parts: list[pd.DataFrame], runs: Mapping[str, Run], notes: list[str
                 notes.append(f"run {name}: {error}")
     made_with = pd.DataFrame.from_dict(made, orient="index")
     fields = tables.telling(made_with)
+    seeds = pd.Series({name: runs[name].seed for name in made})
+    if tables.DEAL in fields and (made_with.groupby(seeds)[tables.DEAL].nunique() == 1).all():
+        # Every seed deals anew: replicates of one spec, not another parameter.
+        fields.remove(tables.DEAL)
     keys = _keys(made_with, fields)
     first = made_with.assign(group=keys).drop_duplicates("group")
     order = first.assign(**{name: pd.to_numeric(first[name], errors="coerce").fillna(np.inf) for name in fields})
     groups = tuple(str(name) for name in order.sort_values([*fields, "group"], kind="stable")["group"])
     kept = [part[[column for column in part.columns if column in tables.CURVES]] for part in parts]
     curves = pd.concat(kept, ignore_index=True)
-    sources = [name for name in ("source_top", "source_bottom") if name in made_with.columns and name not in fields]
-    curves = curves.join(made_with.assign(group=keys)[["group", *fields, *sources]], on="run")
+    known = [name for name in _KNOWN if name in made_with.columns and name not in fields]
+    curves = curves.join(made_with.assign(group=keys)[["group", *fields, *known]], on="run")
     return curves, tuple(fields), groups
 
 

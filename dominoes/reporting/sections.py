@@ -22,6 +22,7 @@ from dominoes.solver.composition import Composition
 from dominoes.solver.solution import solve
 from dominoes.spec import DominoSpec
 from dominoes.tables import as_csv
+from dominoes.theory.headlines import headlines
 
 _MOST_PREVIEWS = 3
 
@@ -165,6 +166,8 @@ def _theory(results: Results, why: str, elsewhere: Mapping[str, Chart]) -> Secti
     verdicts = verdict_table(results, {**elsewhere, **{chart.name: chart for chart in charts}})
     text = "The pattern-learning model of Davies, Langosco and Krueger (2023), its rivals, and what the curves say of them."
     tables = () if verdicts is None else (verdicts,)
+    if results.comparison is not None:
+        notes = [*headlines(results.comparison), *notes]
     return Section("theory", "Theory", "Theory against data", text, charts, tables, notes=tuple(notes))
 
 

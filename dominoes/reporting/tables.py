@@ -16,6 +16,7 @@ from dominoes.reporting.results import Results, Run
 from dominoes.solver.composition import Composition
 from dominoes.spec import DominoSpec, RunSpec, TrainSpec
 from dominoes.tables import as_csv
+from dominoes.theory.intervals import FAILS, HOLDS, VERDICTS
 
 # Of large results the page shows so much in its tables; their data links hold all.
 MOST_ROWS = 1000
@@ -71,7 +72,7 @@ def verdict_table(results: Results, charts: Mapping[str, Chart]) -> Table | None
         name = str(row.figure)
         target = name if name in charts else next((each for each in charts if name and each.startswith(f"{name}-")), "")
         link = Cell("see", href=target, choice=str(row.group)) if target else Cell("")
-        mark = {"holds": "good", "fails": "bad"}.get(str(row.verdict), "open")
+        mark = {HOLDS: "good", FAILS: "bad"}.get(str(row.verdict), "open")
         rows.append(
             [
                 Cell(str(row.verdict), mark=mark),
@@ -82,7 +83,7 @@ def verdict_table(results: Results, charts: Mapping[str, Chart]) -> Table | None
             ]
         )
     counts = table["verdict"].value_counts()
-    told = ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in ("holds", "fails", "cannot tell"))
+    told = ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in VERDICTS)
     caption = f"{told}. Each compares an interval over seeds (95 % unless its sentence says otherwise) with a margin stated beforehand."
     columns = {"verdict": False, "sentence": False, "question": False, "group": False, "figure": False}
     csv = as_csv(pd.DataFrame(results.comparison))
@@ -154,6 +155,10 @@ def command(spec: RunSpec, out: str) -> str:
     for form, fields in ((DominoSpec, spec.dataset), (TrainSpec, spec.train)):
         for name, value in fields.model_dump(mode="json").items():
             default = form.model_fields[name].default
+            if form is DominoSpec and name == "seed":
+                # Left out, the deal's seed follows the run's.
+                words += [] if value == spec.seed else ["--seed", str(value)]
+                continue
             if value == (list(default) if isinstance(default, tuple) else default):
                 continue
             flag = f"--{name.replace('_', '-')}"

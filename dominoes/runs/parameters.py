@@ -9,13 +9,15 @@ from typing import Any
 
 import pandas as pd
 
+from dominoes import tables
 from dominoes.dials import joined
 from dominoes.errors import RunError
 from dominoes.runs import run_folders
-from dominoes.runs.state import Damage
+from dominoes.runs.state import JOINT, Damage
 from dominoes.solver.shares import resolve
 from dominoes.spec import SIDES, RunSpec
 
+_IMPERFECT = tuple(f"reliability_{side}" for side in SIDES)
 _NO_RUN = "{} holds no finished run; expected runs/<id>/DONE in it, as 'dominoes train --out' leaves them"
 # What a field is called in a table that has the measured loss too.
 _COLUMNS = {"loss": "loss_function"}
@@ -24,7 +26,7 @@ _ALL_DAMAGED = "{} holds no finished run that is whole ({} are damaged); train t
 
 def read_runs(out: Path, *, form: str = "curves", damaged: Callable[[Damage], None] | None = None) -> pd.DataFrame:
     """The curves (or classes) of all finished runs under `out`, with those of their parameters in which the runs differ as further
-    columns.
+    columns, and reliabilities below 1, which the theory needs.
 
     Args:
         out: a results folder, or a single run folder.
@@ -45,10 +47,19 @@ def read_runs(out: Path, *, form: str = "curves", damaged: Callable[[Damage], No
         made.append(of_spec(run.spec, run.n))
     if not made:
         raise RunError(_ALL_DAMAGED.format(out, len(found)) if found else _NO_RUN.format(out))
-    names = differing(made)
+    apart = differing(made)
+    names = apart + [name for name in _IMPERFECT if name not in apart and any(each[name] < 1 for each in made)]
     return pd.concat(
         [table.assign(**{name: each.get(name) for name in names}) for table, each in zip(read, made, strict=True)], ignore_index=True
     )
+
+
+def read_joint(folders: Sequence[Path]) -> pd.DataFrame | None:
+    """The answers crossed picture by picture of some run folders; None without any, or where one lacks them, as runs of before do."""
+    files = [folder / JOINT for folder in folders]
+    if not files or not all(file.is_file() for file in files):
+        return None
+    return pd.concat([tables.read(file, form="joint") for file in files], ignore_index=True)
 
 
 def of_spec(spec: RunSpec, count: int | None) -> dict[str, Any]:

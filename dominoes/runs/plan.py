@@ -74,21 +74,26 @@ def make(sweep: Sweep, *, data: Path | None = None) -> Plan:
     """Solve the dataset of every run on the stock of its sources. Raises SourceError."""
     solved: dict[DominoSpec, tuple[int, dict[str, int]] | str] = {}
     for spec in sweep.runs:
-        if spec.dataset not in solved:
+        if _counts(spec.dataset) not in solved:
             stock = sources.stock(spec.dataset, data=data)
             try:
                 found = solution.solve(spec.dataset, stock)
-                solved[spec.dataset] = found.n, dict(found.kinds)
+                solved[_counts(spec.dataset)] = found.n, dict(found.kinds)
             except (Infeasible, SpecError) as error:
-                solved[spec.dataset] = str(error)
+                solved[_counts(spec.dataset)] = str(error)
     runs, infeasible = [], []
     for spec in sweep.runs:
-        answer = solved[spec.dataset]
+        answer = solved[_counts(spec.dataset)]
         if isinstance(answer, str):
             infeasible.append(Refused(spec, answer))
         else:
             runs.append(Planned(spec, *answer))
     return Plan(sweep.name, sweep.description, sweep.swept, tuple(runs), tuple(infeasible))
+
+
+def _counts(spec: DominoSpec) -> DominoSpec:
+    """What the counts follow from: deals of all seeds have the same."""
+    return spec.model_copy(update={"seed": 0})
 
 
 def refusal(plan: Plan) -> str:

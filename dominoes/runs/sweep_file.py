@@ -84,6 +84,7 @@ class SweepFile(_Form):
         method: grid (every combination) or random (`run_cap` draws).
         run_cap: most runs; of a grid the first ones.
         seed: of a random sweep's draws.
+        same_deal: train every seed on the same deal; else the deal's seed follows the run's, unless `parameters` name `dataset.seed`.
         parameters: by dotted name of a RunSpec field, `value` (fixed), `values` (a list), or `min` and `max`.
         metric: accepted for the sake of other tools' files, and ignored.
     """
@@ -93,6 +94,7 @@ class SweepFile(_Form):
     method: Method
     run_cap: Annotated[int, Field(ge=1)] | None = None
     seed: int = 0
+    same_deal: bool = False
     parameters: dict[str, Any]
     metric: Any = None
 
@@ -127,7 +129,7 @@ def expand(values: Mapping[str, Any], *, where: str = "sweep") -> Sweep:
 
     A grid is every combination of the listed values, the first parameter outermost. Draw number i of a random sweep depends on the
     seed, i and the parameter's name alone, so that a higher run_cap, or one more parameter, keeps the draws there were; draws that
-    coincide are one run.
+    coincide are one run. Every seed has a deal of its own (`SweepFile.same_deal`), so that what is found does not hang on one.
     """
     _refuse(values, where)
     form = parse(SweepFile, values, where=where)
@@ -145,6 +147,8 @@ def expand(values: Mapping[str, Any], *, where: str = "sweep") -> Sweep:
         what = "grid" if form.method is Method.GRID else "random sweep"
         raise SpecError(f"{where}: the {what} has {size:,} runs; expected {MOST_RUNS:,} at most, list fewer values or lower run_cap")
     points = _grid(axes) if form.method is Method.GRID else _draws(axes, form)
+    if not form.same_deal and "dataset.seed" not in axes:
+        points = (point | {"dataset.seed": point.get("seed", RunSpec.model_fields["seed"].default)} for point in points)
     runs = {(spec := _spec(point, where)).id: spec for point in itertools.islice(points, form.run_cap)}
     swept = tuple(name for name, axis in axes.items() if isinstance(axis, Range) or len(axis) > 1)
     notes = [f"{where}: metric is ignored; every run is measured in every metric"] if form.metric is not None else []

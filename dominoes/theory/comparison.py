@@ -1,15 +1,15 @@
 """Does the pattern-learning model predict the curves of one group of runs?
 
-The model (Davies, Langosco & Krueger 2023, arXiv 2303.06173; docs/explanation/pattern-model.md): pattern i fires with probability p_i(t),
+The model (Davies, Langosco & Krueger 2023, arXiv 2303.06173): pattern i fires with probability p_i(t),
 independently of the others; accuracy is the probability that something fires, plus guessing among K classes. With p = 1 − e K / (K − 1)
 read off the one-sided curves (e = 1 − accuracy), it predicts the doubles, the conflicts and the losses with no free parameter. Here each
 of these predictions is judged, beside the rivals that a researcher would think of. Tables in, tables out: no torch, no files.
 
-What the intervals hold: the spread of seeds (intervals.SeedBootstrap), and the part of the sampling of pictures that all seeds share.
+What the intervals hold: the spread of seeds (`intervals.SeedSpread`), and the part of the sampling of pictures that all seeds share.
 All probes show the same pictures (the i-th double is the i-th top picture above the i-th bottom picture), so how hard the pictures are
-cancels between the kinds; what remains is that hard tops may happen to be paired with hard bottoms (`pairing_error`). Guesses, and
-everything else that differs between runs, are in the spread of seeds. Probes that do not share pictures have larger errors than that
-and want a larger n.
+cancels between the kinds; what remains is that hard tops may happen to be paired with hard bottoms (`rules.pairing_error`, an upper
+bound). More seeds do not shrink that, more pictures do; and answers crossed picture by picture (joint.csv) do away with it
+(`questions.pictures`). Guesses, and everything else that differs between runs, are in the spread of seeds.
 """
 
 from __future__ import annotations
@@ -19,47 +19,52 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from dominoes.errors import CurvesError
-from dominoes.tables import swept
+from dominoes.tables import dealt_anew, swept
 from dominoes.theory import verdicts
 from dominoes.theory.questions.conflicts import conflicts
 from dominoes.theory.questions.doubles import doubles
 from dominoes.theory.questions.losses import losses
 from dominoes.theory.questions.one_sided import empties, held_out_time, monotonicity
+from dominoes.theory.questions.order import order
+from dominoes.theory.questions.pictures import pictures
+from dominoes.theory.questions.reliability import reliability
 from dominoes.theory.run_arrays import RunArrays, arrays
 from dominoes.theory.verdicts import Answer, Comparison, Margins, Options, gathered
 
-QUESTIONS = ("doubles", "conflicts", "empties", "loss", "held-out time", "monotonicity")
+QUESTIONS = ("learned first", "doubles", "conflicts", "pictures", "empties", "loss", "held-out time", "monotonicity", "reliability")
 
 
 def compare(
     curves: pd.DataFrame,
     classes: pd.DataFrame | None = None,
     *,
+    joint: pd.DataFrame | None = None,
     classes_count: int | None = None,
     level: float = 0.95,
     margins: Margins | None = None,
-    seed: int = 0,
-    resamples: int = 2000,
     questions: Sequence[str] = QUESTIONS,
     group: str = "",
 ) -> Comparison:
-    """Judge the pattern-learning model (docs/explanation/pattern-model.md) on runs of one spec that differ by seed.
+    """Judge the pattern-learning model (arXiv 2303.06173) and its rivals on runs of one spec that differ by seed.
 
     Doubles e_both = K/(K−1) e_top e_bottom; conflicts P(neither) = (K−2)/K (1−p_t)(1−p_b) and a constant preference λ; empties 1/K and
     ln K; losses L_both = L_top L_bottom / ln K; one-sided curves that one pattern p(t) = γ / (1 + exp(−α (t − b))) continues, and that
-    never fall.
+    never fall. Doubles and conflicts are judged in three windows (`windows`).
 
     Args:
-        curves: columns of curves.csv (docs/reference/tables.md). Rows that break the contract are mended or left out, each with a note.
+        curves: columns of curves.csv. Rows that break the contract are mended or left out, each with a note. Further columns that are
+            read: `deal_seed` (of each run's deal; without it all seeds are taken to share one deal, and sentences say so),
+            `reliability_top` and `reliability_bottom`.
         classes: columns of classes.csv; without it nothing is judged per class.
+        joint: columns of joint.csv (run,step,probe,top_alone,bottom_alone,answer,n); without it nothing is judged picture by picture.
         classes_count: K. None: the number of labels in `classes`, else 10 with a note.
         level: of the intervals.
         margins: what counts as agreement.
-        seed, resamples: of the bootstrap; the same input gives the same output.
         questions: some of QUESTIONS.
         group: a name for the runs; it goes into the column `group`.
 
-    Returns a Comparison. A question that the curves cannot answer has one row that says why, with the verdict `cannot tell`.
+    Returns a Comparison. A question that the curves cannot answer has one row that says why, `not applicable` or `cannot tell`. The same
+    input gives the same output: nothing is drawn at random.
 
     Raises CurvesError: nothing to compare at all, an option out of range, or runs that differ by more than the seed.
     """
@@ -70,9 +75,10 @@ def compare(
     if different:
         names = ", ".join(different)
         raise CurvesError(f"the runs differ in {names}; expected runs of one spec: compare each group alone, or compare a sweep")
-    options = Options(margins or Margins(), level, seed, resamples)
-    data = arrays(curves, classes, classes_count=classes_count)
-    answer = gathered(_ANSWERS[question](data, options) for question in QUESTIONS if question in questions)
+    options = Options(margins or Margins(), level, dealt_anew(curves))
+    data = arrays(curves, classes, classes_count=classes_count, joint=joint)
+    asked = [question for question in QUESTIONS if question in questions and (question != "pictures" or joint is not None)]
+    answer = gathered(_ANSWERS[question](data, options) for question in asked)
     return verdicts.comparison(answer, data.notes, group)
 
 
@@ -80,12 +86,11 @@ def compare_groups(
     curves: pd.DataFrame,
     classes: pd.DataFrame | None = None,
     *,
+    joint: pd.DataFrame | None = None,
     by: Sequence[str] | None = None,
     classes_count: int | None = None,
     level: float = 0.95,
     margins: Margins | None = None,
-    seed: int = 0,
-    resamples: int = 2000,
     questions: Sequence[str] = QUESTIONS,
 ) -> Comparison:
     """Judge every group of runs that agree in the columns `by` (None: all further columns that take more than one value), each alone.
@@ -105,14 +110,11 @@ def compare_groups(
         groups = [(" ".join(f"{name}={_value(each)}" for name, each in zip(fields, key, strict=True)), rows) for key, rows in keyed]
     parts = []
     for name, rows in groups:
-        own = classes
-        if classes is not None and "run" in classes.columns and "run" in rows.columns:
-            own = classes[classes["run"].isin(rows["run"])]
+        own, crossed = (_of_runs(each, rows) for each in (classes, joint))
         try:
             part = compare(
-                rows, own, classes_count=classes_count, level=level, margins=margins, seed=seed, resamples=resamples,
-                questions=questions, group=name,
-            )  # fmt: skip
+                rows, own, joint=crossed, classes_count=classes_count, level=level, margins=margins, questions=questions, group=name
+            )
         except CurvesError as error:
             if not name:
                 raise
@@ -125,15 +127,24 @@ def compare_groups(
     return found
 
 
+def _of_runs(table: pd.DataFrame | None, rows: pd.DataFrame) -> pd.DataFrame | None:
+    if table is None or "run" not in table.columns or "run" not in rows.columns:
+        return table
+    return table[table["run"].isin(rows["run"])]
+
+
 def _value(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 _ANSWERS: dict[str, Callable[[RunArrays, Options], Answer]] = {
+    "learned first": order,
     "doubles": doubles,
     "conflicts": conflicts,
+    "pictures": pictures,
     "empties": empties,
     "loss": losses,
     "held-out time": held_out_time,
     "monotonicity": monotonicity,
+    "reliability": reliability,
 }

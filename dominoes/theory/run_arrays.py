@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from dominoes.errors import CurvesError
 from dominoes.spec import PERMUTED, PROBES
-from dominoes.tables import mended
-from dominoes.theory.intervals import FloatArray
+from dominoes.tables import JOINT, JOINT_ANSWERS, mended
+from dominoes.theory.intervals import FloatArray, IndexArray
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Slice:
         values: one (S, T) array for each (column, kind) asked for; (S, T, K) from the table of classes.
         steps: (T,), increasing. weights: (T,), each step's share of log time (sum 1; step 0 has none).
         n: mean number of probe pictures a kind; NaN if not known.
+        runs, places: which runs and steps of the group these are.
     """
 
     values: tuple[FloatArray, ...]
@@ -29,6 +30,8 @@ class Slice:
     weights: FloatArray
     n: float
     notes: tuple[str, ...]
+    runs: IndexArray
+    places: IndexArray
 
     @property
     def n_seeds(self) -> int:
@@ -43,7 +46,10 @@ class RunArrays:
         runs: (S,) one run a seed. steps: (T,) all steps that occur. kinds, labels: those that occur.
         cube: `loss`, `accuracy`, `agree_top`, `agree_bottom`, `n`, `samples` -> (S, T, kinds), NaN where not measured.
         class_cube: `loss`, `accuracy`, `n` -> (S, T, kinds, K); None without a table of classes.
+        joint: probe -> (S, T, 2, 2, A) shares of pictures (`crossed`), NaN where not measured; empty without a table of joint answers.
         classes_count: K.
+        reliability: of the top and of the bottom half, where the table tells it, else 1.
+        training: the curves on training dominoes, of the same runs; None without any, or where both halves are fully reliable.
     """
 
     runs: tuple[str, ...]
@@ -53,6 +59,9 @@ class RunArrays:
     class_cube: dict[str, FloatArray] | None
     classes_count: int
     notes: tuple[str, ...]
+    joint: dict[str, FloatArray] = field(default_factory=dict)
+    reliability: tuple[float, float] = (1.0, 1.0)
+    training: RunArrays | None = None
 
     def common(self, wanted: Sequence[tuple[str, str]], *, per_class: bool = False) -> Slice | str:
         """The values of (column, kind) pairs where all of them were measured, or a sentence that says why there are none."""
@@ -85,22 +94,40 @@ class RunArrays:
         numbers = self.cube["n"][kept][:, steps]
         n = float(np.nanmean(numbers)) if np.isfinite(numbers).any() else np.nan
         values = tuple(array[kept][:, steps] for array in arrays)
-        return Slice(values, self.steps[steps], log_time_weights(self.steps[steps]), n, tuple(notes))
+        where = np.flatnonzero(kept), np.flatnonzero(steps)
+        return Slice(values, self.steps[steps], log_time_weights(self.steps[steps]), n, tuple(notes), *where)
+
+    def crossed(self, probe: str, measured: Slice) -> FloatArray | None:
+        """(S, T, 2, 2, A) shares of pictures at the runs and steps of a slice; None where not all of them have been measured.
+
+        Axes after runs and steps: the top alone wrong or right, the bottom alone wrong or right, the answer (`tables.JOINT_ANSWERS`).
+        """
+        if probe not in self.joint:
+            return None
+        found = self.joint[probe][np.ix_(measured.runs, measured.places)]
+        return found if np.isfinite(found).all() else None
 
 
-def arrays(curves: pd.DataFrame, classes: pd.DataFrame | None = None, *, classes_count: int | None = None) -> RunArrays:
+def arrays(
+    curves: pd.DataFrame,
+    classes: pd.DataFrame | None = None,
+    *,
+    classes_count: int | None = None,
+    joint: pd.DataFrame | None = None,
+) -> RunArrays:
     """Arrange the test curves of one group of runs.
 
     Args:
-        curves: columns of curves.csv (docs/reference/tables.md); rows of other splits than `test` are not used.
+        curves: columns of curves.csv ; rows of other splits than `test` are not used.
         classes: columns of classes.csv, or None.
         classes_count: K; None: the number of labels in `classes`, else 10 (and a note says so).
+        joint: columns run,step,probe,top_alone,bottom_alone,answer,n of joint.csv: answers crossed picture by picture; or None.
 
     Raises CurvesError: nothing to compare, or K contradicts the labels.
     """
     curves, found = mended(curves)
     notes = list(found)
-    curves = curves[curves["split"] == "test"]
+    whole, curves = curves, curves[curves["split"] == "test"]
     if not len(curves):
         raise CurvesError("curves: there are no rows of split test, and the theory is judged on these; measure the probes")
     # In the order of seeds, so that the same runs in another order draw the same resamples.
@@ -155,7 +182,51 @@ def arrays(curves: pd.DataFrame, classes: pd.DataFrame | None = None, *, classes
         notes.append("the number of classes is not known (no table of classes): 10 was taken")
     if classes_count < 2:
         raise CurvesError(f"the number of classes is {classes_count}; expected at least 2")
-    return RunArrays(runs, steps, kinds, cube, class_cube, classes_count, tuple(notes))
+    crossed = {} if joint is None else _crossed(joint, runs, steps)
+    top, bottom = (_constant(whole, f"reliability_{side}") for side in ("top", "bottom"))
+    training = None
+    if min(top, bottom) < 1:
+        rows = whole[(whole["split"] == "train") & whole["run"].isin(runs)]
+        plain = rows[[column for column in rows.columns if not column.startswith("reliability_")]]
+        training = arrays(plain.assign(split="test"), classes_count=classes_count) if len(rows) else None
+    return RunArrays(runs, steps, kinds, cube, class_cube, classes_count, tuple(notes), crossed, (top, bottom), training)
+
+
+def _constant(table: pd.DataFrame, column: str) -> float:
+    """The one value of a further column, 1 where it is not there."""
+    values = pd.to_numeric(table[column], errors="coerce").dropna() if column in table.columns else pd.Series(dtype=float)
+    return float(values.iloc[0]) if len(values) else 1.0
+
+
+def _crossed(joint: pd.DataFrame, runs: Sequence[str], steps: FloatArray) -> dict[str, FloatArray]:
+    """Probe -> (S, T, 2, 2, A) shares of pictures; a cell without a row has none, a run and step without rows is NaN."""
+    missing = [column for column in JOINT if column not in joint.columns]
+    if missing:
+        raise CurvesError(f"the table of joint answers has no column {', '.join(missing)}; expected {','.join(JOINT)}")
+    joint = joint.reset_index(drop=True)
+    numbers = pd.to_numeric(joint["n"], errors="coerce").astype(float)
+    bad = ~(numbers >= 0) | (numbers > 2.0**53)
+    if bad.any():
+        value = joint["n"][bad].iloc[0]
+        raise CurvesError(f"the table of joint answers, column n, row {int(np.flatnonzero(bad)[0]) + 1}: {value}; expected a count")
+    found = {}
+    for probe, answers in JOINT_ANSWERS.items():
+        rows = joint[(joint["probe"] == probe) & joint["run"].astype(str).isin(runs) & joint["step"].isin(steps)]
+        rows = rows[rows["answer"].isin(answers) & rows["top_alone"].isin([0, 1]) & rows["bottom_alone"].isin([0, 1])]
+        if not len(rows):
+            continue
+        counts = np.zeros((len(runs), len(steps), 2, 2, len(answers)))
+        place = (
+            _index(rows["run"].astype(str), runs),
+            np.searchsorted(steps, rows["step"].to_numpy(float)),
+            rows["top_alone"].to_numpy(int),
+            rows["bottom_alone"].to_numpy(int),
+            _index(rows["answer"], answers),
+        )
+        np.add.at(counts, place, numbers[rows.index].to_numpy(float))
+        total = counts.sum(axis=(2, 3, 4), keepdims=True)
+        found[probe] = np.where(total > 0, counts / np.maximum(total, 1.0), np.nan)
+    return found
 
 
 def _index(values: pd.Series, names: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.intp]]:

@@ -13,13 +13,13 @@ import pandas as pd
 from dominoes.errors import CurvesError
 from dominoes.theory import verdicts
 from dominoes.theory.questions import simplicity as yardsticks_of
-from dominoes.theory.questions.competition import competition, rescaling
+from dominoes.theory.questions.competition import competition, reliabilities, rescaling
 from dominoes.theory.questions.laws import held_out_points, laws
 from dominoes.theory.questions.simplicity import yardsticks
 from dominoes.theory.sweep_curves import SweepCurves, arranged
 from dominoes.theory.verdicts import Answer, Comparison, Margins, Options, gathered
 
-SWEEP_QUESTIONS = ("laws", "rescaling", "no competition", "held-out point")
+SWEEP_QUESTIONS = ("laws", "rescaling", "no competition", "held-out point", "reliability")
 
 
 def compare_sweep(
@@ -30,24 +30,22 @@ def compare_sweep(
     classes_count: int | None = None,
     level: float = 0.95,
     margins: Margins | None = None,
-    seed: int = 0,
-    resamples: int = 2000,
     questions: Sequence[str] = SWEEP_QUESTIONS,
     simplicity: pd.DataFrame | None = None,
     group: str = "",
 ) -> Comparison:
     """Judge how the curves of the two sides move across a sweep.
 
-    In the pattern-learning model (arXiv 2303.06173; docs/explanation/pattern-model.md) a side's p(t) depends on its own pattern alone: not
-    on how prevalent the other is (no competition), and on its own prevalence, if learning takes a number of its own examples, through
+    In the pattern-learning model (arXiv 2303.06173) a side's p(t) depends on its own pattern alone: not on how
+    prevalent the other is (no competition), and on its own prevalence, if learning takes a number of its own examples, through
     prevalence × samples.
 
     Args:
-        curves: columns of curves.csv, and further columns that hold the swept parameters (`prevalence_top`, `prevalence_bottom`, ...).
-            Only test curves of kind `top` and `bottom` are used.
+        curves: columns of curves.csv, and further columns that hold the swept parameters (`prevalence_top`, `prevalence_bottom`, `both`,
+            ...) and the seed of each run's deal (`deal_seed`). Only test curves of kind `top` and `bottom` are used.
         classes: only the number of labels is read from it.
         by: the columns that are swept. None: all further columns that take more than one value.
-        classes_count, level, margins, seed, resamples, group: as in `comparison.compare`.
+        classes_count, level, margins, group: as in `comparison.compare`.
         questions: some of SWEEP_QUESTIONS.
         simplicity: columns of simplicity.csv. Where runs differ in a side's source or transforms, it is asked in addition whether that
             side's onset follows its measured code length, by which law, and whether the other side's curve depends on it.
@@ -58,13 +56,14 @@ def compare_sweep(
     unknown = [question for question in questions if question not in SWEEP_QUESTIONS]
     if unknown:
         raise CurvesError(f"question {', '.join(unknown)} is not known; expected some of {', '.join(SWEEP_QUESTIONS)}")
-    options = Options(margins or Margins(), level, seed, resamples)
     data = arranged(curves, classes, by=by, classes_count=classes_count)
+    options = Options(margins or Margins(), level, data.deals)
     answers: dict[str, Callable[[SweepCurves, Options], Answer]] = {
         "laws": laws,
         "rescaling": rescaling,
         "no competition": competition,
         "held-out point": held_out_points,
+        "reliability": reliabilities,
     }
     found = [answers[question](data, options) for question in SWEEP_QUESTIONS if question in questions]
     notes = data.notes

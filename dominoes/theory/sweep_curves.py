@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dominoes.errors import CurvesError
 from dominoes.spec import SIDES
-from dominoes.tables import mended, swept, telling
+from dominoes.tables import dealt_anew, mended, swept, telling
 from dominoes.theory.fits.curve import fit_curve
 from dominoes.theory.intervals import FloatArray
 from dominoes.theory.run_arrays import log_time_weights
@@ -26,14 +26,17 @@ from dominoes.theory.run_arrays import log_time_weights
 _FEWEST = 4
 
 Points = NDArray[np.intp]
+Measured = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One one-sided curve: times (T,) above 0, accuracy (T,), and its onset, speed and ceiling, NaN where the pattern was not learned."""
+    """One one-sided curve: times (T,) above 0, accuracy and loss (T,), NaN where not measured, and the onset, speed and ceiling of the
+    accuracy, NaN where the pattern was not learned."""
 
     time: FloatArray
     accuracy: FloatArray
+    loss: FloatArray
     onset: float
     speed: float
     ceiling: float
@@ -41,6 +44,10 @@ class Curve:
     def at(self, time: FloatArray) -> FloatArray:
         """Accuracy at other times, linear in log time between the measured ones."""
         return np.interp(np.log(time), np.log(self.time), self.accuracy)
+
+    def loss_at(self, time: FloatArray) -> FloatArray:
+        """Loss at other times, linear in log time between the measured ones."""
+        return np.interp(np.log(time), np.log(self.time), self.loss)
 
     def mean(self) -> float:
         """Accuracy averaged over log time."""
@@ -55,6 +62,8 @@ class SweepCurves:
         fields: names of what is swept. values: (P,) values of each field.
         curves: side -> S rows of P curves; None where a run has no curve of that side.
         time: `samples` or `step`, what onsets are counted in.
+        dealt: (P,) prevalence_top, prevalence_bottom and both (the share that shows both halves), those that the table tells, swept or not.
+        deals: whether every seed has a deal of its own.
     """
 
     fields: tuple[str, ...]
@@ -63,6 +72,8 @@ class SweepCurves:
     time: str
     chance: float
     notes: tuple[str, ...]
+    dealt: dict[str, FloatArray] = field(default_factory=dict)
+    deals: bool = False
 
     @property
     def n_seeds(self) -> int:
@@ -144,7 +155,19 @@ def arranged(
         sides[side], said = _curves([[measured.get((run, side)) for run in row] for row in replicates], 1 / classes_count)
         notes += [f"{note} ({side})" for note in said]
     values = {name: tuple(key[index] for key, _ in points) for index, name in enumerate(fields)}
-    return SweepCurves(fields, values, sides, time, 1 / classes_count, tuple(notes))
+    dealt = _dealt([rows for _, rows in points])
+    return SweepCurves(fields, values, sides, time, 1 / classes_count, tuple(notes), dealt, dealt_anew(curves))
+
+
+def _dealt(points: Sequence[pd.DataFrame]) -> dict[str, FloatArray]:
+    """Shares shown at each point, from the first run of each."""
+    found = {}
+    for name in ("prevalence_top", "prevalence_bottom", "both"):
+        if all(name in rows.columns for rows in points):
+            values = pd.to_numeric(pd.Series([rows[name].iloc[0] for rows in points]), errors="coerce").to_numpy(float)
+            if np.isfinite(values).all():
+                found[name] = values
+    return found
 
 
 def _replicates(points: Sequence[pd.DataFrame]) -> tuple[list[list[str]], list[str]]:
@@ -169,33 +192,31 @@ def _replicates(points: Sequence[pd.DataFrame]) -> tuple[list[list[str]], list[s
     return [[str(each[rank]) for each in ranked] for rank in range(count)], notes
 
 
-def _measured(table: pd.DataFrame, time: str) -> dict[tuple[str, str], tuple[FloatArray, FloatArray, FloatArray]]:
-    """(run, side) -> time, accuracy and n, after step 0 and where there is an accuracy."""
+def _measured(table: pd.DataFrame, time: str) -> dict[tuple[str, str], Measured]:
+    """(run, side) -> time, accuracy, n and loss, after step 0 and where there is an accuracy."""
     table = table[table["accuracy"].notna() & (table["step"] > 0) & (table[time] > 0)]
-    columns = [table[name].to_numpy(float) for name in (time, "accuracy", "n")]
+    columns = [table[name].to_numpy(float) for name in (time, "accuracy", "n", "loss")]
     found = {}
     for key, rows in table.groupby(["run", "kind"], sort=False).indices.items():
-        at, accuracy, n = (column[rows] for column in columns)
-        found[cast("tuple[str, str]", key)] = at, accuracy, n
+        at, accuracy, n, loss = (column[rows] for column in columns)
+        found[cast("tuple[str, str]", key)] = at, accuracy, n, loss
     return found
 
 
-def _curves(
-    measured: Sequence[Sequence[tuple[FloatArray, FloatArray, FloatArray] | None]], chance: float
-) -> tuple[tuple[tuple[Curve | None, ...], ...], list[str]]:
+def _curves(measured: Sequence[Sequence[Measured | None]], chance: float) -> tuple[tuple[tuple[Curve | None, ...], ...], list[str]]:
     """Curves with their fits, in the same nesting; those on one grid of steps are fitted together, which is much faster."""
     found: list[list[Curve | None]] = [[None] * len(row) for row in measured]
-    grids: dict[tuple[float, ...], list[tuple[int, int, FloatArray, FloatArray]]] = {}
+    grids: dict[tuple[float, ...], list[tuple[int, int, FloatArray, FloatArray, FloatArray]]] = {}
     for replicate, row in enumerate(measured):
         for point, values in enumerate(row):
             if values is not None and len(values[0]) >= _FEWEST and (np.diff(values[0]) > 0).all():
-                grids.setdefault(tuple(values[0]), []).append((replicate, point, values[1], values[2]))
+                grids.setdefault(tuple(values[0]), []).append((replicate, point, *values[1:]))
     open_ends = 0
     for grid, curves in grids.items():
-        accuracy, n = np.stack([each for _, _, each, _ in curves]), np.stack([each for *_, each in curves])
+        accuracy, n = np.stack([each for _, _, each, _, _ in curves]), np.stack([each for *_, each, _ in curves])
         fit = fit_curve(grid, accuracy, family="logistic-log", chance=chance, n=n if np.isfinite(n).all() else None)
-        for (replicate, point, shares, _), each in zip(curves, fit.seeds or (fit,), strict=True):
-            found[replicate][point] = Curve(np.array(grid), shares, each.onset, each.speed, each.ceiling)
+        for (replicate, point, shares, _, loss), each in zip(curves, fit.seeds or (fit,), strict=True):
+            found[replicate][point] = Curve(np.array(grid), shares, loss, each.onset, each.speed, each.ceiling)
             open_ends += each.learned and not each.converged
     lost = sum(curve is None for row in found for curve in row)
     notes = [f"{lost} runs have no usable curve: {_FEWEST} steps after 0, with increasing time, are needed"] if lost else []

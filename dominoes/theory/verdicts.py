@@ -1,9 +1,10 @@
-"""Intervals over seeds, the margins that make a verdict, and the table that verdicts are kept in.
+"""The margins that make a verdict, and the table that verdicts are kept in.
 
 A verdict compares an interval with a range that was stated beforehand: `holds` if the whole interval lies within the range, `fails` if
 it lies wholly outside, else `cannot tell`. Thus a theory is never confirmed by the absence of evidence, and never rejected for a
-difference that is real but too small to matter. Every question is answered by one statistic, an average over log time, so that no
-verdict is picked from many steps.
+difference that is real but too small to matter. Where there is nothing to judge (nothing swept, a kind without probes, a pattern that
+is never learned) the word is `not applicable`. Each row is one statistic of one window of training, so that no verdict is picked from
+many steps.
 """
 
 from __future__ import annotations
@@ -12,15 +13,26 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 
-import numpy as np
 import pandas as pd
 
 from dominoes.errors import CurvesError
-from dominoes.theory.intervals import CANNOT_TELL, BoolArray, FloatArray, Interval, SeedBootstrap, number
+from dominoes.theory.headlines import headlines
+from dominoes.theory.intervals import (
+    CANNOT_TELL,
+    FAILS,
+    HOLDS,
+    NOT_APPLICABLE,
+    VERDICTS,
+    BoolArray,
+    FloatArray,
+    Interval,
+    SeedSpread,
+    number,
+)
 
 COMPARISON = (
-    "group", "question", "side", "model", "rival", "quantity", "estimate", "low", "high", "expected", "at_least", "at_most", "level",
-    "n_seeds", "n", "deviance", "rmse", "verdict", "sentence",
+    "group", "question", "side", "model", "rival", "window", "quantity", "estimate", "low", "high", "expected", "at_least", "at_most",
+    "level", "n_seeds", "n", "deviance", "rmse", "verdict", "sentence",
 )  # fmt: skip
 BANDS = ("group", "question", "side", "model", "quantity", "step", "estimate", "low", "high", "expected", "used")
 
@@ -32,13 +44,15 @@ class Margins:
     Attributes:
         ratio: a measured error, loss or onset may be this many times larger or smaller than predicted. The rivals of the product rule
             lie beyond: at error ½ on both sides, addition of evidence predicts 0.36 of its error, the better side alone 1.8 of it.
-        preference: distance of λ from ½, 1 or 0 (which lie ½ apart).
+        preference: distance of λ from ½, 1 or 0 (which lie ½ apart), or from what a rule predicts.
         drift: change of λ, along a straight line in log time, over the steps compared.
+        learned: change of an accuracy or loss across a sweep, as a share of what is learned.
         reading: distance of a loss from one reading of it, in units of the distance between the two readings.
         accuracy: share, for empties, for drops of one-sided curves and for the collapse of curves over a sweep.
         loss: nats, for empties and for rises of one-sided losses.
         exponent: distance of a power law's exponent from the one predicted.
-        known: λ and the product rule are looked at where p_top · p_bottom is larger than this.
+        known: the rules are looked at where p_top · p_bottom is larger than this.
+        together: λ is looked at where p_top · p_bottom is larger than this: it is divided by that product, and noise where it is small.
     """
 
     ratio: float = 1.25
@@ -47,13 +61,15 @@ class Margins:
     reading: float = 0.25
     accuracy: float = 0.03
     loss: float = 0.1
+    learned: float = 0.1
     exponent: float = 0.2
     known: float = 0.05
+    together: float = 0.2
 
     def __post_init__(self) -> None:
         if self.ratio <= 1:
             raise CurvesError(f"margin ratio is {self.ratio:g}; expected a factor above 1, such as 1.25")
-        for name in ("preference", "drift", "reading", "accuracy", "loss", "exponent", "known"):
+        for name in ("preference", "drift", "reading", "accuracy", "loss", "learned", "exponent", "known", "together"):
             if not getattr(self, name) > 0:
                 raise CurvesError(f"margin {name} is {getattr(self, name):g}; expected a number above 0")
 
@@ -78,6 +94,7 @@ class Verdict:
     side: str = ""
     model: str = ""
     rival: str = ""
+    window: str = ""
     expected: float = math.nan
     n: float = math.nan
     deviance: float = math.nan
@@ -101,25 +118,23 @@ class Answer:
 
 @dataclass(frozen=True)
 class Options:
-    """What every question is asked with: margins, level of the intervals, seed and number of the bootstrap's resamples."""
+    """What every question is asked with: margins, level of the intervals, and whether every seed has a deal of its own.
+
+    `deals` is False where all seeds were trained on one deal of the pictures: what is found is then found of this deal, and each
+    sentence says so.
+    """
 
     margins: Margins = field(default_factory=Margins)
     level: float = 0.95
-    seed: int = 0
-    resamples: int = 2000
+    deals: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
             raise CurvesError(f"level is {self.level:g}; expected a number between 0 and 1, such as 0.95")
-        if self.resamples < 100:
-            raise CurvesError(f"resamples is {self.resamples}; expected at least 100")
-        if self.seed < 0:
-            raise CurvesError(f"seed is {self.seed}; expected a whole number from 0")
 
-    def bootstrap(self, n_seeds: int) -> SeedBootstrap:
-        """Resamples of `n_seeds` seeds: the same ones for every question about the same seeds."""
-        generator = np.random.default_rng([self.seed, n_seeds])
-        return SeedBootstrap(generator.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=self.resamples) / n_seeds, self.level)
+    def spread(self, n_seeds: int) -> SeedSpread:
+        """Intervals over `n_seeds` seeds at this level."""
+        return SeedSpread(n_seeds, self.level)
 
     def judge(
         self,
@@ -135,6 +150,7 @@ class Options:
         side: str = "",
         model: str = "",
         rival: str = "",
+        window: str = "",
         expected: float = math.nan,
         n: float = math.nan,
         deviance: float = math.nan,
@@ -144,6 +160,22 @@ class Options:
 
         `also` is added to the sentence; `overruled` is a verdict that stands instead, where a claim needs more than its own interval.
         """
+        verdict = overruled or interval.verdict(*within)
+        said = [f"{claim}{f', {window}' if window else ''}: {quantity} is {self._shown(interval, within, n_seeds)}"]
+        if math.isfinite(interval.low) and not math.isnan(within[0]):
+            if interval.at_margin(*within) and verdict in (HOLDS, FAILS, CANNOT_TELL):
+                said.append("at the margin")
+            if verdict == CANNOT_TELL and not overruled:
+                said.append(f"more {'probe pictures, not seeds,' if interval.pictures > 0.5 else 'seeds'} would narrow it")
+        if also:
+            said.append(also)
+        return Verdict(
+            question, quantity, interval, *within, self.level, n_seeds, "; ".join(said), verdict,
+            side, model, rival, window, expected, n, deviance, rmse,
+        )  # fmt: skip
+
+    def _shown(self, interval: Interval, within: tuple[float, float], n_seeds: int) -> str:
+        """The estimate with its interval, the range of agreement and what the interval is over."""
         at_least, at_most = within
         if math.isnan(at_least):
             agreement = ""
@@ -154,22 +186,19 @@ class Options:
         else:
             agreement = f"; agreement: {number(at_least)} to {number(at_most)}"
         if math.isnan(interval.low):
-            shown = f"{number(interval.estimate)} (one seed, no interval{agreement})"
-        else:
-            bounds = f"{100 * self.level:g} % interval {number(interval.low)} to {number(interval.high)}"
-            shown = f"{number(interval.estimate)} ({bounds}{agreement}; {n_seeds} seeds)"
-        sentence = f"{claim}: {quantity} is {shown}{f'; {also}' if also else ''}"
-        verdict = overruled or interval.verdict(at_least, at_most)
-        return Verdict(
-            question, quantity, interval, at_least, at_most, self.level, n_seeds, sentence, verdict,
-            side, model, rival, expected, n, deviance, rmse,
-        )  # fmt: skip
+            return f"{number(interval.estimate)} (one seed, no interval{agreement})"
+        level = self.level if self.level < 0.99 else round(self.level, 4)
+        bounds = f"{100 * level:g} % interval {number(interval.low)} to {number(interval.high)}"
+        over = f"{n_seeds} seeds{', each with its own deal' if self.deals else ' of this deal'}"
+        return f"{number(interval.estimate)} ({bounds}{agreement}; {over})"
 
-    def unanswered(self, question: str, reason: str, n_seeds: int, *, side: str = "", model: str = "") -> Answer:
-        """The one row of a question that the curves cannot answer."""
+    def unanswered(
+        self, question: str, reason: str, n_seeds: int, *, side: str = "", model: str = "", window: str = "", verdict: str = NOT_APPLICABLE
+    ) -> Answer:
+        """The one row of a question that the curves cannot answer: there is nothing to judge, or (`cannot tell`) too little of it."""
         nothing = Interval(math.nan, math.nan, math.nan)
-        sentence = f"{question}{f' of the {side}' if side else ''}: {reason}"
-        row = Verdict(question, "none", nothing, math.nan, math.nan, self.level, n_seeds, sentence, CANNOT_TELL, side, model)
+        sentence = f"{question}{f' of the {side}' if side else ''}{f', {window}' if window else ''}: {reason}"
+        row = Verdict(question, "none", nothing, math.nan, math.nan, self.level, n_seeds, sentence, verdict, side, model, window=window)
         return Answer((row,))
 
 
@@ -202,7 +231,8 @@ class Comparison:
             it is compared with, empty where it is judged alone; `quantity` what `estimate`, `low`, `high` are (with unit); `expected`
             its value if the claim were exact; `at_least`, `at_most` the range that counts as agreement; `level` of the interval;
             `n_seeds` seeds used; `n` probe pictures a kind; `deviance` (binomial, per step: about 1 if the model is exact) and `rmse`
-            of the model over log time; `verdict` holds, fails or cannot tell; `sentence` the verdict in words.
+            of the model over the log time of the window; `verdict` holds, fails, cannot tell or not applicable; `sentence` the verdict
+            in words. `window` is early, rise or late (`windows`), empty where a row is of the whole of training.
         bands: the same quantities over time with pointwise intervals, for figures; columns BANDS; `used` marks the steps that entered
             the verdict.
         notes: everything that was missing, repaired or left out, one sentence each.
@@ -212,20 +242,35 @@ class Comparison:
     bands: pd.DataFrame
     notes: tuple[str, ...] = field(default=())
 
+    def headlines(self) -> list[str]:
+        """What was found, in five lines for a person (`headlines.headlines`)."""
+        return headlines(self.table)
+
     def lines(self) -> list[str]:
-        """The verdicts for a person, one line each, in the order of the questions, the notes last."""
+        """Everything for a person: the headlines, the verdicts, one line each, in the order of the questions, the notes last."""
         rows = self.table[["group", "verdict", "sentence"]].itertuples(index=False)
-        shown = [f"{verdict:<12}{f'[{group}] ' if group else ''}{sentence}" for group, verdict, sentence in rows]
-        return shown + [f"note        {note}" for note in self.notes]
+        shown = [f"{verdict:<15}{f'[{group}] ' if group else ''}{sentence}" for group, verdict, sentence in rows]
+        return [*self.headlines(), *shown, *self.noted()]
+
+    def noted(self) -> list[str]:
+        """The notes, one line each."""
+        return [f"{'note':<15}{note}" for note in self.notes]
+
+    def counted(self) -> str:
+        """How many verdicts there are of each word."""
+        counts = self.table["verdict"].value_counts()
+        return ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in VERDICTS)
 
     def as_json(self) -> dict[str, object]:
-        """`verdicts` (a list of rows) and `notes`, ready for json.dumps: what is not a finite number (no interval, an open end) is None."""
+        """`headlines`, `verdicts` (a list of rows) and `notes`, ready for json.dumps: what is not a finite number (no interval, an open
+        end) is None."""
         rows = self.table.astype(object).to_dict("records")
 
         def plain(value: object) -> object:
             return None if isinstance(value, float) and not math.isfinite(value) else value
 
-        return {"verdicts": [{str(name): plain(value) for name, value in row.items()} for row in rows], "notes": list(self.notes)}
+        found = [{str(name): plain(value) for name, value in row.items()} for row in rows]
+        return {"headlines": self.headlines(), "verdicts": found, "notes": list(self.notes)}
 
 
 def comparison(answer: Answer, notes: Iterable[str] = (), group: str = "") -> Comparison:

@@ -221,7 +221,7 @@ def _rows(
         good = numbers[np.isfinite(numbers)]
         interval = Interval(math.nan, math.nan, math.nan)
         if len(good):
-            interval = options.bootstrap(len(good)).mean(np.log(good) if log else good)
+            interval = options.spread(len(good)).mean(np.log(good) if log else good)
             interval = interval.exp() if log else interval
         row = one(quantity, interval.estimate, labels=labels, count=len(good), status=status)
         yield row | {"low": interval.low, "high": interval.high}

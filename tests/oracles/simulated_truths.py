@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr
 from scipy.stats import norm
 
 
@@ -19,14 +20,17 @@ class Truth:
     """How the simulated networks work.
 
     Attributes:
-        rule: `product` (patterns fire independently; what fires is answered) or `addition` (logits add; answers are drawn from their
-            softmax).
+        rule: `product` (patterns fire independently; what fires is answered), `addition` (logits add; answers are drawn from their
+            softmax), `better` (a double is answered by the side that fires more often) or `gaussian` (each half gives noisy evidence, and
+            the largest weighted sum is answered).
         preference: probability that the top answers where both fire, as a function of log time from 0 to 1, given by its ends.
         loss: `sure` (0 if a right pattern fires, ln K if none fires) or `calibrated` (as sure as it is right on the kind, at the step).
         onset, speed, ceiling: of the two sides: p(t) = ceiling / (1 + (t / onset)^−speed).
         class_spread: standard deviation, in log onset, of the difficulty of a class, the same for both halves.
         seed_spread: standard deviation, in log onset, between seeds (each side its own).
         agreement: correlation between seeds of which pictures are learned early.
+        correlation: between the two halves of a double, of how early they are learned.
+        late: doubles are wrong so many times as often as the product rule says, once the pair has risen by four fifths.
     """
 
     rule: str = "product"
@@ -38,6 +42,8 @@ class Truth:
     class_spread: float = 0.0
     seed_spread: float = 0.15
     agreement: float = 0.6
+    correlation: float = 0.0
+    late: float = 1.0
     dip: float = 0.0
     n: int = 1000
     last: int = 4300
@@ -57,38 +63,91 @@ def curves(
     truth: Truth, seeds: int = 5, number: int = 0, point: int = 0, kinds: tuple[str, ...] = KINDS
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tables of curves and of classes for `seeds` runs; `number` numbers the simulation (its pictures), `point` the point of a sweep."""
+    return simulated(truth, seeds, number, point, kinds)[:2]
+
+
+def simulated(
+    truth: Truth, seeds: int = 5, number: int = 0, point: int = 0, kinds: tuple[str, ...] = KINDS
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Tables of curves, of classes, and of answers crossed picture by picture (columns of joint.csv)."""
     shared = np.random.default_rng([number, 0])
     time = steps(truth)
     label = np.arange(truth.n) % truth.K
     other = (label + 1 + shared.integers(0, truth.K - 1, truth.n)) % truth.K
     hard = shared.normal(0, truth.class_spread, truth.K)
     pictures = shared.normal(size=(2, truth.n))
-    curve_parts, class_parts = [], []
+    pictures[1] = truth.correlation * pictures[0] + np.sqrt(1 - truth.correlation**2) * pictures[1]
+    evidence = shared.normal(size=(2, truth.n, truth.K)) if truth.rule == "gaussian" else None
+    # In conflicts the bottom is a picture of another class: the next picture of that class, with its own luck.
+    moved = np.empty(truth.n, dtype=int)
+    for k in range(truth.K):
+        moved[other == k] = shared.permutation(np.flatnonzero(label == k))[np.arange((other == k).sum()) % (label == k).sum()]
+    curve_parts, class_parts, joint_parts = [], [], []
     for seed in range(seeds):
         generator = np.random.default_rng([number, 1, seed, point])
         early = norm.cdf(np.sqrt(truth.agreement) * pictures + np.sqrt(1 - truth.agreement) * generator.normal(size=pictures.shape))
         chance = [_firing(truth, side, time, hard, generator)[:, label] for side in (0, 1)]
-        # In conflicts the bottom is a picture of another class: the next picture of that class, with its own luck.
-        moved = np.empty(truth.n, dtype=int)
-        for k in range(truth.K):
-            moved[other == k] = shared.permutation(np.flatnonzero(label == k))[np.arange((other == k).sum()) % (label == k).sum()]
-        answer = _by_patterns if truth.rule == "product" else _by_evidence
+        noise = None
+        if evidence is not None:
+            noise = np.sqrt(truth.agreement) * evidence + np.sqrt(1 - truth.agreement) * generator.normal(size=evidence.shape)
+        found = {}
         for kind in kinds:
-            p_top = chance[0] if kind in ("top", "both", "conflict") else np.zeros_like(chance[0])
-            p_bottom = chance[1] if kind in ("bottom", "both") else np.zeros_like(chance[1])
-            if kind == "conflict":
-                p_bottom = chance[1][:, moved]
+            top, bottom = kind in ("top", "both", "conflict"), kind in ("bottom", "both", "conflict")
+            own = moved if kind == "conflict" else np.arange(truth.n)
             bottom_label = other if kind == "conflict" else label
-            bottom_early = early[1][moved] if kind == "conflict" else early[1]
-            answers, loss = answer(truth, time, p_top, p_bottom, early[0], bottom_early, label, bottom_label, generator)
+            p_top = chance[0] if top else np.zeros_like(chance[0])
+            p_bottom = chance[1][:, own] if bottom else np.zeros_like(chance[1])
+            if noise is not None:
+                answers, loss = _by_largest(truth, p_top, p_bottom, noise[0], noise[1][own], label, bottom_label)
+            elif truth.rule == "addition":
+                answers, loss = _by_evidence(truth, time, p_top, p_bottom, early[0], early[1][own], label, bottom_label, generator)
+            else:
+                answers, loss = _by_patterns(truth, time, p_top, p_bottom, early[0], early[1][own], label, bottom_label, generator)
+            if kind == "both" and truth.late != 1:
+                answers = _worse(truth, time, chance, answers, label, generator)
             right = answers == label
-            of_bottom = (answers == bottom_label).mean(axis=1) if kind in ("bottom", "both", "conflict") else np.full(len(time), np.nan)
-            of_top = right.mean(axis=1) if kind in ("top", "both", "conflict") else np.full(len(time), np.nan)
+            of_bottom = (answers == bottom_label).mean(axis=1) if bottom else np.full(len(time), np.nan)
+            of_top = right.mean(axis=1) if top else np.full(len(time), np.nan)
             curve_parts.append((seed, kind, loss.mean(axis=1), right.mean(axis=1), of_top, of_bottom))
+            found[kind] = answers
             # Labels go round, so the pictures of a class are every K-th.
             by_class = (values.reshape(len(time), -1, truth.K).mean(axis=1).T.ravel() for values in (loss, right))
             class_parts.append((seed, kind, *by_class))
-    return _tables(truth, time, curve_parts, class_parts)
+        if {"top", "bottom", "both", "conflict"} <= set(kinds):
+            joint_parts += _crossed(time, seed, found, label, other, moved)
+    joint = pd.concat(joint_parts, ignore_index=True) if joint_parts else pd.DataFrame()
+    return *_tables(truth, time, curve_parts, class_parts), joint
+
+
+def _crossed(
+    time: np.ndarray, seed: int, found: dict[str, np.ndarray], label: np.ndarray, other: np.ndarray, moved: np.ndarray
+) -> list[pd.DataFrame]:
+    """Counts of doubles and conflicts by whether their halves alone were answered rightly, and by their answer."""
+    alone = found["top"] == label, found["bottom"] == label
+    parts = []
+    for probe, names, answer, bottom in (
+        ("both", ("right", "wrong"), (found["both"] != label).astype(int), alone[1]),
+        ("conflict", ("top", "bottom", "neither"), np.where(found["conflict"] == label, 0, np.where(found["conflict"] == other, 1, 2)),
+         alone[1][:, moved]),
+    ):  # fmt: skip
+        cell = (2 * alone[0] + bottom) * len(names) + answer
+        counts = np.stack([(cell == each).sum(axis=1) for each in range(4 * len(names))], axis=1)
+        step, place = np.nonzero(counts)
+        columns = {"run": f"run{seed}", "step": time[step], "probe": probe, "top_alone": place // len(names) // 2}
+        columns |= {"bottom_alone": place // len(names) % 2, "answer": np.array(names)[place % len(names)], "n": counts[step, place]}
+        parts.append(pd.DataFrame(columns))
+    return parts
+
+
+def _worse(
+    truth: Truth, time: np.ndarray, chance: list[np.ndarray], answers: np.ndarray, label: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """Answers to doubles of which so many more are made wrong, once the pair has risen by four fifths."""
+    rise = np.mean([side.mean(axis=1) / side.mean(axis=1)[-1] for side in chance], axis=0)
+    wrong = (truth.K - 1) / truth.K * ((1 - chance[0]) * (1 - chance[1])).mean(axis=1)
+    share = np.where(rise > 0.8, (truth.late - 1) * wrong / (1 - wrong), 0.0)
+    flipped = generator.random(answers.shape) < share[:, None]
+    return np.where(flipped & (answers == label), (label + 1) % truth.K, answers)
 
 
 def _tables(truth: Truth, time: np.ndarray, curve_parts: list[tuple], class_parts: list[tuple]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -127,20 +186,32 @@ def sweep(
     truth: Truth,
     prevalences: list[tuple[float, float]],
     *,
+    both: list[float] | None = None,
     competition: float = 0.0,
     exponent: float = 1.0,
+    lost: float = 0.0,
+    by: str = "both",
     seeds: int = 5,
     number: int = 0,
 ) -> pd.DataFrame:
-    """One-sided curves of a sweep: a side's onset goes as (own prevalence)^−exponent · exp(competition · the other's prevalence)."""
+    """One-sided curves of a sweep: a side's onset goes as (own prevalence)^−exponent · exp(competition · the other's prevalence), and the
+    bottom's ceiling falls by `lost` over the range of the share that shows both halves, or (`by` prevalence_top) of the top's prevalence.
+
+    The share that shows both is a column where it is given.
+    """
     parts = []
+    moves = [top for top, _ in prevalences] if by == "prevalence_top" or both is None else both
+    reach = max(moves) - min(moves)
     for index, (top, bottom) in enumerate(prevalences):
         onset = (
             truth.onset[0] * top**-exponent * np.exp(competition * bottom),
             truth.onset[1] * bottom**-exponent * np.exp(competition * top),
         )
-        table, _ = curves(replace(truth, onset=onset), seeds, number, index, ("top", "bottom"))
-        parts.append(table.assign(run=table["run"] + f"-{index}", prevalence_top=top, prevalence_bottom=bottom))
+        fall = lost * (moves[index] - min(moves)) / reach if lost else 0.0
+        ceiling = truth.ceiling[0], truth.ceiling[1] - fall
+        table, _ = curves(replace(truth, onset=onset, ceiling=ceiling), seeds, number, index, ("top", "bottom"))
+        columns = {"prevalence_top": top, "prevalence_bottom": bottom} | ({} if both is None else {"both": both[index]})
+        parts.append(table.assign(run=table["run"] + f"-{index}", **columns))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -159,6 +230,11 @@ def _by_patterns(truth, time, p_top, p_bottom, early_top, early_bottom, label, b
     is a guess.
     """
     fires = early_top < p_top, early_bottom < p_bottom
+    if truth.rule == "better":
+        # Of two halves that show one class, the one that fires less often is not looked at.
+        less = ((p_top.mean(axis=1) < p_bottom.mean(axis=1))[:, None] & (bottom_label == label)) & (p_bottom > 0) & (p_top > 0)
+        more = ((p_top.mean(axis=1) >= p_bottom.mean(axis=1))[:, None] & (bottom_label == label)) & (p_bottom > 0) & (p_top > 0)
+        fires = fires[0] & ~less, fires[1] & ~more
     place = np.log(np.maximum(time, 1)) / np.log(truth.last)
     share = truth.preference[0] + (truth.preference[1] - truth.preference[0]) * place
     coin = generator.random(len(label))[None, :] < share[:, None]
@@ -186,6 +262,23 @@ def _by_evidence(truth, time, p_top, p_bottom, early_top, early_bottom, label, b
     step += ~same & (step >= (bottom_label - label) % truth.K)
     guess = (label + step) % truth.K
     answers = np.where(drawn < weight_label, label, np.where(drawn < weight_label + weight_other, bottom_label, guess))
+    return answers, _calibrated(truth, answers == label)
+
+
+def _by_largest(truth, p_top, p_bottom, noise_top, noise_bottom, label, bottom_label):
+    """Each half gives evidence for its class in noise of its own, weighted by how strong it is on average; the largest sum is answered."""
+    grid = np.linspace(0, 9, 900)
+    x = np.linspace(-9, 18, 1500)
+    accuracy = norm.pdf(x - grid[:, None]) @ ndtr(x) ** (truth.K - 1) * (x[1] - x[0])
+    total = np.zeros((*p_top.shape, truth.K))
+    for p, noise, shown in ((p_top, noise_top, label), (p_bottom, noise_bottom, bottom_label)):
+        strength = np.interp(p + (1 - p) / truth.K, accuracy, grid)
+        total += strength[..., None] * noise
+        total[:, np.arange(len(shown)), shown] += strength**2
+    answers = total.argmax(axis=2)
+    # No evidence at all is a tie: any class, by the picture's own noise.
+    silent = (p_top == 0) & (p_bottom == 0)
+    answers = np.where(silent, (noise_top.argmax(axis=1) + label) % truth.K, answers)
     return answers, _calibrated(truth, answers == label)
 
 

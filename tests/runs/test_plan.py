@@ -68,7 +68,7 @@ def test_the_plan_command_prints_runs_costs_and_refusals(tmp_path: Path) -> None
     printed = call("plan", file, "--device", "cpu", "--workers", 2)
     assert "prevalence" not in printed.splitlines()[0]
     assert printed.count(" 18 ") >= 2
-    assert "tiny: 2 runs, 1 datasets" in printed
+    assert "tiny: 2 runs, 2 datasets" in printed
     assert "infeasible: 2 runs" in printed
     assert "cost: about " in printed
     assert "with 2 workers" in printed

@@ -28,9 +28,18 @@ def test_a_grid_is_every_combination_in_the_files_order() -> None:
     assert [(run.train.lr, run.seed) for run in found.runs] == [(0.1, 3), (0.1, 4), (0.2, 3), (0.2, 4)]
     assert found.swept == ("train.lr", "seed")
     assert {run.train.model for run in found.runs} == {"mlp"}
-    plain = RunSpec(dataset={}, train={"lr": 0.1, "model": "mlp"}, seed=3)
+    plain = RunSpec(dataset={"seed": 3}, train={"lr": 0.1, "model": "mlp"}, seed=3)
     assert found.runs[0] == plain
     assert found.runs[0].id == plain.id
+
+
+def test_every_seed_deals_anew_unless_the_file_says_otherwise() -> None:
+    """The deal's seed follows the run's; `same_deal`, or a `dataset.seed` of the file's own, keeps one deal and its run ids."""
+    seeds = {"seed": {"values": [0, 4]}}
+    assert [run.dataset.seed for run in grid(**seeds).runs] == [0, 4]
+    for kept in ({"same_deal": True, "parameters": seeds}, {"parameters": seeds | {"dataset.seed": {"value": 0}}}):
+        found = sweep_file.expand({"method": "grid"} | kept)
+        assert [run.id for run in found.runs] == [RunSpec(dataset={}, train={}, seed=seed).id for seed in (0, 4)]
 
 
 @pytest.mark.parametrize("name", sweep_file.FIELDS)
@@ -226,13 +235,13 @@ def test_any_content_is_either_a_sweep_or_one_clear_error(method: Any, cap: Any,
 @pytest.mark.parametrize(
     ("name", "runs", "datasets"),
     [
-        ("smoke", 4, 2),
-        ("prevalence", 110, 11),
-        ("prevalence-competition", 70, 7),
-        ("reliability", 90, 9),
-        ("samples", 70, 7),
+        ("smoke", 4, 4),
+        ("prevalence", 110, 110),
+        ("prevalence-competition", 70, 70),
+        ("reliability", 90, 90),
+        ("samples", 70, 70),
         ("prevalence-small", 15, 5),
-        ("simplicity", 50, 10),
+        ("simplicity", 50, 50),
         ("simplicity-small", 15, 5),
     ],
 )

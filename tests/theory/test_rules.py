@@ -10,7 +10,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dominoes.theory.rules import RULES, answered_neither, calibrated_loss, deviance, fired, floored, pairing_error, predicted_error, rmse
+from dominoes.theory.rules import (
+    RULES,
+    calibrated_loss,
+    deviance,
+    fired,
+    floored,
+    luck_by_class,
+    pairing_error,
+    product_conflicts,
+    rmse,
+)
+
+
+def predicted_error(rule: str, top: np.ndarray, bottom: np.ndarray, K: int) -> np.ndarray:
+    return RULES[rule].doubles(top, bottom, K)
+
+
+def answered_neither(rule: str, top: np.ndarray, bottom: np.ndarray, K: int) -> np.ndarray:
+    conflicts = RULES[rule].conflicts
+    assert conflicts is not None
+    return conflicts(top, bottom, K)[2]
 
 
 @given(p=st.floats(0, 1), q=st.floats(0, 1), K=st.integers(2, 12))
@@ -43,6 +63,7 @@ def test_every_rule_predicts_a_share(top: float, bottom: float) -> None:
     found = {rule: float(predicted_error(rule, *e, 10)) for rule in RULES}
     assert all(0 <= value <= 1 for value in found.values())
     assert found["addition"] <= found["product"] + 1e-12
+    assert found["gaussian"] <= found["better side"] + 2e-3
     assert found["product"] <= found["better side"] + 1e-12
     assert found["better side"] <= found["mean"] + 1e-12
 
@@ -86,3 +107,70 @@ def test_half_a_count_stands_for_none() -> None:
     """A share of 0 among 1,000 becomes 0.0005, so that it has a logarithm."""
     assert floored(np.array([0.0, 0.2]), 1000) == pytest.approx([0.0005, 0.2])
     assert floored(np.array([0.0]), math.nan) == pytest.approx([1e-4])
+
+
+@pytest.mark.parametrize(("d", "e"), [(0.5, 1.5), (2.0, 2.5), (0.0, 3.0)])
+@pytest.mark.parametrize("K", [3, 10])
+def test_gaussian_evidence_is_the_argmax_of_noisy_sums(d: float, e: float, K: int) -> None:
+    """Counting the largest of simulated sums: one side alone, doubles, and the three shares of conflicts, each within 4 standard errors."""
+    generator = np.random.default_rng(0)
+    size = 200_000
+    noise = generator.normal(size=(2, size, K))
+
+    def answers(strengths: tuple[float, float], classes: tuple[int, int]) -> np.ndarray:
+        total = np.zeros((size, K))
+        for side in (0, 1):
+            seen = noise[side] + strengths[side] * np.eye(K)[classes[side]]
+            total += strengths[side] * seen
+        return total.argmax(axis=1)
+
+    alone = [float((noise[side] + strength * np.eye(K)[0]).argmax(axis=1).astype(bool).mean()) for side, strength in ((0, d), (1, e))]
+    top, bottom = (np.array(error) for error in alone)
+    rule = RULES["gaussian"]
+    assert rule.conflicts is not None
+    reach = 4 * math.sqrt(2 * 0.25 / size) * 2
+    assert rule.doubles(top, bottom, K) == pytest.approx((answers((d, e), (0, 0)) != 0).mean(), abs=reach)
+    given = answers((d, e), (0, 1))
+    for share, seen in zip(rule.conflicts(top, bottom, K), [(given == 0).mean(), (given == 1).mean(), (given > 1).mean()], strict=True):
+        assert float(share) == pytest.approx(seen, abs=reach)
+
+
+@given(top=st.floats(0, 0.9), bottom=st.floats(0, 0.9), K=st.integers(2, 12))
+def test_shares_of_conflicts_are_shares(top: float, bottom: float, K: int) -> None:
+    """Every rule that says something of conflicts gives three shares that sum to 1, and changes sides with the sides."""
+    for rule in RULES.values():
+        if rule.conflicts is None:
+            continue
+        for_top, for_bottom, neither = (float(share) for share in rule.conflicts(np.array(top), np.array(bottom), K))
+        if rule.name != "product" or max(top, bottom) <= (K - 1) / K:
+            assert min(for_top, for_bottom, neither) >= -1e-9
+        assert for_top + for_bottom + neither == pytest.approx(1, abs=1e-6)
+        turned = rule.conflicts(np.array(bottom), np.array(top), K)
+        assert (float(turned[1]), float(turned[0])) == pytest.approx((for_top, for_bottom), abs=1e-6)
+
+
+@pytest.mark.parametrize("preference", [0.0, 0.5, 1.0])
+def test_the_preference_of_the_product_rule_is_who_answers_where_both_fire(preference: float) -> None:
+    """Enumerating who fires and who is preferred gives the three shares."""
+    p, q, K = 0.7, 0.4, 10
+    top = p * (1 - q) + p * q * preference + (1 - p) * (1 - q) / K
+    bottom = q * (1 - p) + p * q * (1 - preference) + (1 - p) * (1 - q) / K
+    errors = (np.array((1 - p) * (K - 1) / K), np.array((1 - q) * (K - 1) / K))
+    found = product_conflicts(*errors, K, preference)
+    assert [float(each) for each in found] == pytest.approx([top, bottom, 1 - top - bottom])
+
+
+def test_classes_show_what_their_pairing_does() -> None:
+    """Deviations that all seeds share, drawn anew for each class: the standard error of their mean is found, the seeds' own taken off."""
+    generator = np.random.default_rng(3)
+    weights = np.full(4, 0.25)
+    found, off = [], []
+    for _ in range(400):
+        shared = generator.normal(scale=0.02, size=(1, 1, 10)) + np.zeros((5, 4, 10))
+        deviation = shared + generator.normal(scale=0.02, size=(5, 1, 10))
+        found.append(luck_by_class(deviation, weights, 0.95))
+        off.append(float(shared[0, 0].mean()))
+    widened = 2.262 / 1.96
+    assert np.sqrt(np.mean(np.square(found))) == pytest.approx(np.std(off) * widened, rel=0.1)
+    assert math.isnan(luck_by_class(deviation[:, :, :3], weights, 0.95))
+    assert math.isnan(luck_by_class(deviation[:1], weights, 0.95))

@@ -212,8 +212,8 @@ def _competition(data: SweepCurves, laws: pd.DataFrame, n: str) -> list[Chart]:
     if not panels:
         return []
     table = pd.concat(tables, ignore_index=True).drop(columns="all")
-    asked = laws[(laws["question"] == "no competition") & (laws["model"] != "")]
-    said = "; ".join(f"{row['model']} of the {row['side']}: {row['verdict']}" for _, row in asked.iterrows())
+    asked = laws[(laws["question"] == "no competition") & laws["model"].isin(["onset", "accuracy"]) & laws["window"].isin(["late", ""])]
+    said = "; ".join(f"{row['window']} {row['model']} of the {row['side']}: {row['verdict']}".strip() for _, row in asked.iterrows())
     caption = (
         f"{_replicates(data, n)}{_BARS if data.n_seeds > 1 else ''}. Without competition every line is flat{f' ({said})' if said else ''}."
     )

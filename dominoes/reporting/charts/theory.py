@@ -13,22 +13,24 @@ from dominoes.reporting.chart import Chart, Line, Panel
 from dominoes.reporting.charts.learning import best_fits, in_order, probes_text, seeds_text
 from dominoes.reporting.results import Results
 from dominoes.theory.questions import simplicity
-from dominoes.theory.rules import RULES, answered_neither, predicted_error
+from dominoes.theory.rules import RULES
 from dominoes.theory.verdicts import Margins
 
-_RULE_COLOURS = {"product": "both", "addition": "rival", "better side": "other", "mean": "empty"}
-_RULE_STYLES = {"product": "solid", "addition": "dash", "better side": "dash", "mean": "dot"}
 # Where a verdict can be seen, by its question.
 FIGURES = {
+    "learned first": "curves",
     "doubles": "doubles",
     "doubles score": "doubles",
     "conflicts": "neither",
+    "conflicts score": "neither",
+    "pictures": "doubles",
     "preference": "preference",
     "empties": "curves",
     "loss": "curves",
     "loss reading": "curves",
     "held-out time": "fits",
     "monotonicity": "curves",
+    "reliability": "curves",
     "law of onset": "sweep",
     "law of speed": "sweep",
     "law of ceiling": "sweep",
@@ -119,13 +121,13 @@ def doubles(results: Results) -> Chart | None:
     if not len(wide):
         return None
     top, bottom = 1 - wide["top"].to_numpy(float), 1 - wide["bottom"].to_numpy(float)
-    wide = wide.assign(measured=1 - wide["both"], **{rule: predicted_error(rule, top, bottom, K) for rule in RULES})
+    wide = wide.assign(measured=1 - wide["both"], **{name: rule.doubles(top, bottom, K) for name, rule in RULES.items()})
     wide = wide.assign(**{f"{rule} residual": wide["measured"] - wide[rule] for rule in RULES})
     residuals = [f"{rule} residual" for rule in RULES]
     table = _over_seeds(results, wide, ["measured", *RULES, *residuals], "measured")
     lines = [Line("measured", "measured", "conflict", "low", "high", "points")]
-    lines += [Line(rule, RULES[rule], _RULE_COLOURS[rule], style=_RULE_STYLES[rule]) for rule in RULES]
-    off = [Line(f"{rule} residual", RULES[rule], _RULE_COLOURS[rule], style=_RULE_STYLES[rule]) for rule in RULES]
+    lines += [Line(name, rule.label, rule.colour, style=rule.style) for name, rule in RULES.items()]
+    off = [Line(f"{name} residual", rule.label, rule.colour, style=rule.style) for name, rule in RULES.items()]
     panels = (
         Panel("error on doubles", "step", "training step", "error", tuple(lines), True, True),
         Panel("residuals: measured − predicted", "step", "training step", "error", tuple(off), True, rule=0.0),
@@ -151,10 +153,11 @@ def neither(results: Results) -> Chart | None:
         return None
     top, bottom = 1 - wide["top"].to_numpy(float), 1 - wide["bottom"].to_numpy(float)
     wide = wide.assign(measured=1 - wide["for_top"] - wide["for_bottom"])
-    wide = wide.assign(**{rule: answered_neither(rule, top, bottom, K) for rule in ("product", "addition")})
-    table = _over_seeds(results, wide, ["measured", "product", "addition"], "measured")
+    rules = {name: rule for name, rule in RULES.items() if rule.conflicts is not None}
+    wide = wide.assign(**{name: rule.conflicts(top, bottom, K)[2] for name, rule in rules.items() if rule.conflicts is not None})
+    table = _over_seeds(results, wide, ["measured", *rules], "measured")
     lines = [Line("measured", "measured", "conflict", "low", "high", "points")]
-    lines += [Line(rule, RULES[rule], _RULE_COLOURS[rule], style=_RULE_STYLES[rule]) for rule in ("product", "addition")]
+    lines += [Line(name, rule.label, rule.colour, style=rule.style) for name, rule in rules.items()]
     panel = Panel("", "step", "training step", "share answered with neither class", tuple(lines), True, y_range=(0.0, 1.02))
     text = seeds_text([results.seeds(group) for group in results.groups])
     caption = f"Predicted from the one-sided curves of the same seed; {text}; {probes_text(results.curves)}."

@@ -1,105 +1,90 @@
-"""Conflicts: how often is the answer neither class, and which side is preferred?"""
+"""Conflicts: how often is the answer neither class, and which rule predicts the shares of the two classes?"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dominoes.theory import verdicts
-from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS, FloatArray, Interval
-from dominoes.theory.questions.doubles import both_known
-from dominoes.theory.rules import RULES, answered_neither, deviance, fired, floored, pairing_error, relative_error, rmse
-from dominoes.theory.run_arrays import RunArrays
-from dominoes.theory.verdicts import Answer, Options, Verdict
+from dominoes.theory.intervals import FloatArray
+from dominoes.theory.questions.doubles import Known, known_windows
+from dominoes.theory.questions.preference import preference
+from dominoes.theory.rules import RULES, deviance, fired, floored, half_a_count, pairing_error, product_conflicts, rmse
+from dominoes.theory.run_arrays import RunArrays, Slice
+from dominoes.theory.verdicts import Answer, Options, Verdict, gathered
+
+WANTED = (("accuracy", "top"), ("accuracy", "bottom"), ("agree_top", "conflict"), ("agree_bottom", "conflict"))
 
 
 def conflicts(data: RunArrays, options: Options) -> Answer:
-    """P(neither class) = (K−2)/K (1−p_t)(1−p_b), and the preference λ(t) = [P(top class) − (1−U)/K − p_t (1−p_b)] / (p_t p_b)."""
-    measured = data.common([("accuracy", "top"), ("accuracy", "bottom"), ("agree_top", "conflict"), ("agree_bottom", "conflict")])
+    """P(neither class) = (K−2)/K (1−p_t)(1−p_b) and its rivals, window by window; which rule's shares are closer; and the preference λ."""
+    measured = data.common(WANTED)
     if isinstance(measured, str):
         return options.unanswered("conflicts", measured, len(data.runs))
-    K, n = data.classes_count, measured.n
+    K = data.classes_count
     top, bottom, for_top, for_bottom = measured.values
-    p_top, p_bottom = fired(top, K), fired(bottom, K)
-    both = p_top * p_bottom
-    window = both_known(both, measured.weights, options)
-    if isinstance(window, str):
-        return options.unanswered("conflicts", window, measured.n_seeds)
-    used, weights = window
     neither = 1 - for_top - for_bottom
     notes = measured.notes
     impossible = int((neither < -1e-9).sum())
     if impossible:
         notes = (*notes, f"conflicts: at {impossible} points agree_top and agree_bottom add up to more than 1, which no answers can")
-    bootstrap = options.bootstrap(measured.n_seeds)
-    rows = []
-    mean_top, mean_bottom = (1 - top).mean(axis=0), (1 - bottom).mean(axis=0)
-    pictures = relative_error(mean_top, mean_bottom, weights, n)
-    for model in ("product", "addition") if K > 2 else ():
-        share, predicted = np.maximum(neither, 0.0), answered_neither(model, 1 - top, 1 - bottom, K)
-        above, below = floored(share @ weights, n), floored(predicted @ weights, n)
-        interval = bootstrap.log_ratio(above, below, pictures).exp()
-        off = float(deviance(share, predicted, measured.weights, n).mean()), float(rmse(share, predicted, measured.weights).mean())
-        rows.append(
-            options.judge(
-                "conflicts", f"{RULES[model]} for conflicts", "measured / predicted share of answers that are neither class", interval,
-                options.margins.factor(), measured.n_seeds, model=model, expected=1.0, n=n, deviance=off[0], rmse=off[1],
-            )
-        )  # fmt: skip
-    excess = for_top - (1 - p_top) * (1 - p_bottom) / K - p_top * (1 - p_bottom)
-    place = np.log(np.maximum(measured.steps, 1.0))
-    place = (place - place[used][0]) / (place[used][-1] - place[used][0])
-    joint = np.clip(both.mean(axis=0), 0.0, 1.0)
-
-    def shared(over: FloatArray) -> float:
-        # Beside the pairing, which of two patterns wins may be settled by the picture: at most ¼ p_top p_bottom, the same for every seed.
-        if not math.isfinite(n):
-            return 0.0
-        won = float(over @ np.minimum.outer(joint, joint) @ over) / 4 / n
-        return math.hypot(pairing_error(p_top.mean(axis=0), p_bottom.mean(axis=0), over, n), math.sqrt(max(won, 0.0)))
-
-    def line(w: FloatArray) -> tuple[FloatArray, FloatArray]:
-        # λ = mean + change · (place − middle), least squares weighted by p_top p_bottom, as the variance of λ asks for.
-        share = w @ (both * weights)
-        middle = (share @ place / share.sum(axis=1))[:, None]
-        seen = w @ (excess * weights)
-        return seen.sum(axis=1) / share.sum(axis=1), (seen * (place - middle)).sum(axis=1) / (share * (place - middle) ** 2).sum(axis=1)
-
-    share = joint * weights
-    off_middle = place - share @ place / share.sum()
-    preference = bootstrap.interval(lambda w: line(w)[0], shared(weights / share.sum()))
-    drift = bootstrap.interval(lambda w: line(w)[1], shared(weights * off_middle / (share @ off_middle**2)))
-    rows += _preference(options, preference, drift, measured.n_seeds, n)
-    each = np.flatnonzero(used)
-    by_step = np.array([shared(np.eye(len(used))[index] / joint[index]) for index in each])
-    values = bootstrap.intervals(lambda w: np.asarray((w @ excess[:, each]) / (w @ both[:, each])), by_step)
-    return Answer(tuple(rows), (verdicts.band("preference", "", "λ", measured.steps[each], used[each], values, math.nan),), notes)
+    shares = {name: rule.conflicts(1 - top, 1 - bottom, K) for name, rule in RULES.items() if rule.conflicts is not None}
+    for side, value in (("top", 1.0), ("bottom", 0.0)):
+        shares[f"product, {side} preferred"] = product_conflicts(1 - top, 1 - bottom, K, value)
+    rows: list[Verdict] = []
+    for part in known_windows(measured, K, options.margins.known):
+        if not isinstance(part, Known):
+            rows += options.unanswered("conflicts", part[1], measured.n_seeds, window=part[0]).verdicts
+            continue
+        if K > 2:
+            predicted = {name: each[2] for name, each in shares.items() if name in RULES}
+            rows += [_neither(options, measured, name, each, part, K) for name, each in predicted.items()]
+        rows += [_closer(options, measured, shares, name, part, K) for name in shares if name != "product"]
+    return gathered([Answer(tuple(rows), (), notes), preference(measured, shares, K, options)])
 
 
-def _preference(options: Options, preference: Interval, drift: Interval, n_seeds: int, n: float) -> list[Verdict]:
-    """λ is one of three constants, or it drifts; if it is a constant in between, every row fails."""
-    margin = options.margins.preference
-    moved = -options.margins.drift, options.margins.drift
-    constant = drift.verdict(*moved)
-    also = {HOLDS: "", FAILS: "λ drifts", CANNOT_TELL: "whether λ drifts cannot be told"}[constant]
-    rows = []
-    for model, value in (("equal", 0.5), ("top preferred", 1.0), ("bottom preferred", 0.0)):
-        within = value - margin, value + margin
-        verdict = preference.verdict(*within)
-        # A mean of ½ may be a 0 that became 1: what is called constant has to be shown constant.
-        overruled = FAILS if constant == FAILS else CANNOT_TELL if (verdict, constant) == (HOLDS, CANNOT_TELL) else ""
-        claim = f"preference on conflicts, {model}"
-        rows.append(
-            options.judge(
-                "preference", claim, "mean λ", preference, within, n_seeds, also=also, overruled=overruled, model=model, expected=value, n=n
-            )
-        )
-    reverse = {HOLDS: FAILS, FAILS: HOLDS, CANNOT_TELL: CANNOT_TELL}[constant]
-    rows.append(
-        options.judge(
-            "preference", "preference on conflicts, drifting", "change of λ over the steps compared", drift, moved, n_seeds,
-            also="here agreement means that λ is constant", overruled=reverse, model="drifting", n=n,
-        )
+def _neither(options: Options, measured: Slice, model: str, predicted: FloatArray, part: Known, K: int) -> Verdict:
+    """The share of answers that are neither class, against a rule's."""
+    top, bottom, for_top, for_bottom = measured.values
+    n, share = measured.n, np.maximum(1 - for_top - for_bottom, 0.0)
+    silent = [K / (K - 1) * (1 - side).mean(axis=0) for side in (top, bottom)]
+    pictures = math.hypot((K - 2) / K * pairing_error(silent[0], silent[1], part.weights, n), half_a_count(n))
+    above, below = floored(share @ part.weights, n), floored(predicted @ part.weights, n)
+    interval = options.spread(measured.n_seeds).log_ratio(above, below, pictures / float(above.mean())).exp()
+    off = float(deviance(share, predicted, part.weights, n).mean()), float(rmse(share, predicted, part.weights).mean())
+    return options.judge(
+        "conflicts", f"{RULES[model].label} for conflicts", "measured / predicted share of answers that are neither class", interval,
+        options.margins.factor(), measured.n_seeds, model=model, window=part.window, expected=1.0, n=n, deviance=off[0], rmse=off[1],
     )  # fmt: skip
-    return rows
+
+
+def _closer(options: Options, measured: Slice, shares: Mapping[str, Sequence[FloatArray]], rival: str, part: Known, K: int) -> Verdict:
+    """Is the product rule with equal preference closer to the shares of both classes than a rival?"""
+    top, bottom, *answers = measured.values
+    square = {
+        name: [(seen - foreseen) ** 2 @ part.weights for seen, foreseen in zip(answers, shares[name][:2], strict=True)]
+        for name in ("product", rival)
+    }
+    off = {name: np.sqrt(np.mean(each, axis=0)) for name, each in square.items()}
+    both = np.clip((fired(top, K) * fired(bottom, K)).mean(axis=0), 0.0, 1.0)
+    # What moves the top's share by x moves the bottom's by −x, at most: the change of the mean square is linear in x.
+    slope = [(shares["product"][side] - shares[rival][side]).mean(axis=0) for side in (0, 1)]
+    change = won(part.weights * (slope[0] - slope[1]), both, measured.n)
+    pictures = change / 2 / max(float(np.mean([each.mean() for each in off.values()])), 1e-9)
+    interval = options.spread(measured.n_seeds).mean(off[rival] - off["product"], pictures)
+    name = RULES[rival].label if rival in RULES else f"the product rule with the {rival.removeprefix('product, ')}"
+    return options.judge(
+        "conflicts score", f"the product rule with equal preference predicts conflicts better than {name}",
+        "RMSE of the shares of both classes, rival − model", interval, (0.0, math.inf), measured.n_seeds,
+        also=f"RMSE {float(off['product'].mean()):.3f}, rival {float(off[rival].mean()):.3f}",
+        model="product", rival=rival, window=part.window, n=measured.n, rmse=float(off["product"].mean()),
+    )  # fmt: skip
+
+
+def won(over: FloatArray, joint: FloatArray, n: float) -> float:
+    """Standard error of Σ over · (share in which the top wins) where the picture settles which of two patterns wins, the same for every
+    seed: its variance is at most a quarter of the share in which both fire."""
+    if not math.isfinite(n):
+        return 0.0
+    return math.sqrt(max(float(over @ np.minimum.outer(joint, joint) @ over) / 4 / n, 0.0))

@@ -3,94 +3,182 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from dominoes.theory import intervals, verdicts
-from dominoes.theory.intervals import BoolArray, FloatArray, SeedBootstrap
-from dominoes.theory.rules import RULES, deviance, fired, floored, predicted_error, relative_error, rmse
-from dominoes.theory.run_arrays import RunArrays
+from dominoes.theory.intervals import BoolArray, FloatArray
+from dominoes.theory.rules import RULES, deviance, fired, floored, half_a_count, luck, luck_by_class, rmse
+from dominoes.theory.run_arrays import RunArrays, Slice
 from dominoes.theory.verdicts import Answer, Options, Verdict
+from dominoes.theory.windows import shared, windows
+
+_QUANTITY = "measured / predicted error"
 
 
-def both_known(both_fire: FloatArray, weights: FloatArray, options: Options) -> tuple[BoolArray, FloatArray] | str:
-    """The steps at which both patterns fire often enough, on average over seeds, and their shares of log time.
+@dataclass(frozen=True)
+class Known:
+    """The steps of one window at which both patterns fire often enough to be looked at: which, and their shares of log time, (T,)."""
 
-    Earlier, everything is at chance, every rule predicts that, and agreement would be cheap.
+    window: str
+    used: BoolArray
+    weights: FloatArray
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """What it does to the error on doubles that hard tops may stand above hard bottoms by chance, the same for all seeds.
+
+    Attributes:
+        top, bottom: (T,) one-sided errors, means over seeds. by_class: (S, T, K) measured − predicted error of each class, or None.
+        n: pictures a kind. K: classes. level: of the intervals.
     """
-    used = (both_fire.mean(axis=0) > options.margins.known) & (weights > 0)
-    if used.sum() < 3:
-        steps = "no step" if not used.any() else f"{used.sum()} steps"
-        return f"the two patterns are hardly known together: both fire with probability over {options.margins.known:g} at {steps}; 3 needed"
-    return used, np.where(used, weights, 0.0) / weights[used].sum()
+
+    top: FloatArray
+    bottom: FloatArray
+    by_class: FloatArray | None
+    n: float
+    K: int
+    level: float
+
+    def error(self, weights: FloatArray) -> float:
+        """Standard error of Σ_t w_t (error on doubles): an upper bound, or less where the classes differ by less."""
+        most = luck(self.top, self.bottom, weights, self.n, self.K)
+        if self.by_class is None:
+            return most
+        found = luck_by_class(self.by_class, weights, self.level)
+        return min(most, found) if math.isfinite(found) else most
+
+
+def known_windows(measured: Slice, classes_count: int, least: float) -> list[Known | tuple[str, str]]:
+    """For each window its steps at which both patterns fire with probability over `least`, on average over seeds, or its name and why
+    there are none.
+
+    Earlier, everything is at chance, every rule predicts that, and agreement would be cheap. `measured.values` begin with the accuracies of
+    the top and of the bottom alone.
+    """
+    top, bottom = measured.values[:2]
+    both = (fired(top, classes_count) * fired(bottom, classes_count)).mean(axis=0)
+    found: list[Known | tuple[str, str]] = []
+    for name, inside in windows(measured.steps, top.mean(axis=0), bottom.mean(axis=0), 1 / classes_count).items():
+        used = inside & (both > least)
+        weights = shared(used, measured.weights)
+        if weights is not None:
+            found.append(Known(name, used, weights))
+            continue
+        where = "no step" if not used.any() else "one step" if used.sum() == 1 else "no two steps"
+        where += f" of the {inside.sum()} there" if inside.any() else ", no step lies there"
+        found.append((name, f"the two patterns are hardly known together: both fire with probability over {least:g} at {where}"))
+    return found
 
 
 def doubles(data: RunArrays, options: Options) -> Answer:
-    """Doubles from one-sided curves: each rule by the ratio of time-averaged errors, and the product against each rival by deviance."""
+    """Doubles from one-sided curves, window by window: each rule by the ratio of errors, and the product against each rival by deviance."""
     wanted = [("accuracy", "top"), ("accuracy", "bottom"), ("accuracy", "both")]
     measured = data.common(wanted)
     if isinstance(measured, str):
         return options.unanswered("doubles", measured, len(data.runs))
-    K = data.classes_count
+    K, n = data.classes_count, measured.n
     top, bottom, both = (1 - values for values in measured.values)
-    window = both_known(fired(1 - top, K) * fired(1 - bottom, K), measured.weights, options)
-    if isinstance(window, str):
-        return options.unanswered("doubles", window, measured.n_seeds)
-    used, weights = window
-    forms = {rule: (both, predicted_error(rule, top, bottom, K)) for rule in RULES}
+    forms = {name: (both, np.clip(rule.doubles(top, bottom, K), 0.0, 1.0)) for name, rule in RULES.items()}
     notes = measured.notes
     classes = data.common([*wanted, ("n", "both")], per_class=True)
     reason = classes if isinstance(classes, str) else ""
+    by_class: FloatArray | None = None
     if not isinstance(classes, str):
         if classes.n_seeds == measured.n_seeds and np.array_equal(classes.steps, measured.steps):
             forms |= _per_class(classes.values, K)
+            of_top, of_bottom, of_both = (1 - values for values in classes.values[:3])
+            by_class = of_both - np.clip(RULES["product"].doubles(of_top, of_bottom, K), 0.0, 1.0)
         else:
             reason = "the table of classes has other runs or steps than the curves"
     if reason:
         why = "difficulty that the halves of a class share would look like a failure of the rule"
         notes = (*notes, f"doubles: nothing is judged per class: {reason}; {why}")
-    bootstrap = options.bootstrap(measured.n_seeds)
-    mean_top, mean_bottom, n = top.mean(axis=0), bottom.mean(axis=0), measured.n
-    # Relative to the product of the errors, for every rule: what the pictures do to the others is not known better than that.
-    pictures = relative_error(mean_top, mean_bottom, weights, n)
-    by_step = np.array([relative_error(*pair, np.ones(1), n) for pair in zip(mean_top[:, None], mean_bottom[:, None], strict=True)])
-    quantity = "measured / predicted error"
-    rows, bands, scores = [], [], {}
+    rows: list[Verdict] = []
+    parts = known_windows(measured, K, options.margins.known)
+    for part in parts:
+        if isinstance(part, Known):
+            pairing = Pairing(top.mean(axis=0), bottom.mean(axis=0), by_class, n, K, options.level)
+            rows += _in_window(options, measured, forms, part, pairing)
+        else:
+            rows += options.unanswered("doubles", part[1], measured.n_seeds, window=part[0]).verdicts
+    used = np.any([part.used for part in parts if isinstance(part, Known)] or [np.zeros(len(measured.steps), dtype=bool)], axis=0)
+    if not used.any():
+        return Answer(tuple(rows), (), notes)
+    each = np.eye(len(measured.steps))
+    by_step = np.array([luck(top.mean(axis=0), bottom.mean(axis=0), one, n, K) for one in each])
+    bands = []
+    for model in ("product", "product per class"):
+        if model in forms:
+            seen, foreseen = (floored(values, n) for values in forms[model])
+            reach = np.hypot(by_step, half_a_count(n)) / seen.mean(axis=0)
+            values = options.spread(measured.n_seeds).log_ratios(seen, foreseen, reach)
+            bands.append(verdicts.band("doubles", model, _QUANTITY, measured.steps, used, values, 1.0))
+    return Answer(tuple(rows), tuple(bands), notes)
+
+
+def _in_window(
+    options: Options, measured: Slice, forms: Mapping[str, tuple[FloatArray, FloatArray]], part: Known, pairing: Pairing
+) -> list[Verdict]:
+    n, spread = measured.n, options.spread(measured.n_seeds)
+    shared_error = math.hypot(pairing.error(part.weights), half_a_count(n))
+    rows, scores = [], {}
     for model, (error, predicted) in forms.items():
-        above, below = floored(error @ weights, n), floored(predicted @ weights, n)
-        interval = bootstrap.log_ratio(above, below, pictures).exp()
-        scores[model] = deviance(error, predicted, measured.weights, n), rmse(error, predicted, measured.weights)
+        above, below = floored(error @ part.weights, n), floored(predicted @ part.weights, n)
+        interval = spread.log_ratio(above, below, shared_error / float(above.mean())).exp()
+        scores[model] = deviance(error, predicted, part.weights, n), rmse(error, predicted, part.weights)
         off = float(scores[model][0].mean()), float(scores[model][1].mean())
-        also = f"RMSE over log time {intervals.number(off[1])}"
+        also = f"RMSE {intervals.number(off[1])}"
         if math.isfinite(n):
             also += f", deviance per step {intervals.number(off[0])}"
         rows.append(
             options.judge(
-                "doubles", f"{_named(model)} for doubles", quantity, interval, options.margins.factor(), measured.n_seeds,
-                also=also, model=model, expected=1.0, n=n, deviance=off[0], rmse=off[1],
+                "doubles", f"{named(model)} for doubles", _QUANTITY, interval, options.margins.factor(), measured.n_seeds,
+                also=also, model=model, window=part.window, expected=1.0, n=n, deviance=off[0], rmse=off[1],
             )
         )  # fmt: skip
-        if model in ("product", "product per class"):
-            seen, foreseen = floored(error, n), floored(predicted, n)
-            values = bootstrap.log_ratios(seen, foreseen, by_step)
-            bands.append(verdicts.band("doubles", model, quantity, measured.steps, used, values, 1.0))
+    which, quantity = (0, "deviance per step, rival − model") if math.isfinite(n) else (1, "RMSE, rival − model")
     for model in ("product", "product per class"):
-        rows += [_score(options, bootstrap, model, rival, scores, n) for rival in scores if model in scores and _is_rival(model, rival)]
-    return Answer(tuple(rows), tuple(bands), notes)
+        for rival in scores:
+            if model in scores and _is_rival(model, rival):
+                interval = spread.mean(scores[rival][which] - scores[model][which], _surprise(forms[model], forms[rival], part, pairing))
+                off = float(scores[model][0].mean()), float(scores[model][1].mean())
+                rows.append(
+                    options.judge(
+                        "doubles score", f"{named(model)} predicts doubles better than {named(rival)}", quantity, interval,
+                        (0.0, math.inf), measured.n_seeds,
+                        model=model, rival=rival, window=part.window, n=n, deviance=off[0], rmse=off[1],
+                    )
+                )  # fmt: skip
+    return rows
+
+
+def _surprise(model: tuple[FloatArray, FloatArray], rival: tuple[FloatArray, FloatArray], part: Known, pairing: Pairing) -> float:
+    """What the pairing of pictures does to a difference of two deviances: it is linear in the measured error m,
+    2n [m ln(q/r) + (1 − m) ln((1 − q)/(1 − r))] for predictions q and r."""
+    n = pairing.n
+    if not math.isfinite(n):
+        return 0.0
+    q, r = (np.clip(each[1].mean(axis=0), 0.5 / n, 1 - 0.5 / n) for each in (model, rival))
+    return pairing.error(part.weights * 2 * n * (np.log(q / (1 - q)) - np.log(r / (1 - r))))
 
 
 def _per_class(values: Sequence[FloatArray], classes_count: int) -> dict[str, tuple[FloatArray, FloatArray]]:
     """Rules formed per class and then averaged: shared difficulty of classes, which breaks a product of averages, does not break this.
 
-    The other two rules are left out: the mean is the same either way, and the better side of 100 pictures is better by luck.
+    Some rules are left out (`Rule.per_class`): the mean is the same either way, and the better side of 100 pictures is better by luck.
     """
     top, bottom, both, count = values
     share = count / count.sum(axis=2, keepdims=True)
     measured = ((1 - both) * share).sum(axis=2)
     return {
-        f"{rule} per class": (measured, (predicted_error(rule, 1 - top, 1 - bottom, classes_count) * share).sum(axis=2))
-        for rule in ("product", "addition")
+        # A class that is never answered has an error of 1 on each side, and a product above 1.
+        f"{name} per class": (measured, (np.clip(rule.doubles(1 - top, 1 - bottom, classes_count), 0.0, 1.0) * share).sum(axis=2))
+        for name, rule in RULES.items()
+        if rule.per_class
     }
 
 
@@ -101,19 +189,7 @@ def _is_rival(model: str, rival: str) -> bool:
     return rival != model and not rival.endswith("per class")
 
 
-def _named(model: str) -> str:
+def named(model: str) -> str:
+    """A rule in words, `product per class` too."""
     rule = model.removesuffix(" per class")
-    return RULES[rule] + model.removeprefix(rule)
-
-
-def _score(
-    options: Options, bootstrap: SeedBootstrap, model: str, rival: str, scores: dict[str, tuple[FloatArray, FloatArray]], n: float
-) -> Verdict:
-    """Does one rule predict better than another, on the same seeds?"""
-    which, quantity = (0, "deviance per step, rival − model") if math.isfinite(n) else (1, "RMSE, rival − model")
-    interval = bootstrap.mean(scores[rival][which] - scores[model][which])
-    off = [float(values.mean()) for values in scores[model]]
-    return options.judge(
-        "doubles score", f"{_named(model)} predicts doubles better than {_named(rival)}", quantity, interval, (0.0, math.inf),
-        bootstrap.n_seeds, model=model, rival=rival, n=n, deviance=off[0], rmse=off[1],
-    )  # fmt: skip
+    return RULES[rule].label + model.removeprefix(rule)

@@ -81,12 +81,12 @@ def law(data: SweepCurves, options: Options, side: str, name: str, quantity: str
         "exponential": (x, logs, f"change of ln {quantity} per unit of {name}"),
         "linear": (x, np.where(np.isfinite(y), y, 0.0), f"change of {quantity} per unit of {name}"),
     }
-    bootstrap = options.bootstrap(data.n_seeds)
+    over = options.spread(data.n_seeds)
     rows = []
     for form, (place, values, coefficient) in forms.items():
         if form == "power law" and not positive:
             continue
-        slope = bootstrap.mean(slopes(place, values, groups))
+        slope = over.mean(slopes(place, values, groups))
         bends = _bends(place, values, groups)
         off = _misfit(place, values, groups)
         if bends is None:
@@ -95,9 +95,9 @@ def law(data: SweepCurves, options: Options, side: str, name: str, quantity: str
             if form == "linear":
                 # In units of the mean, so that one margin serves all forms.
                 level = float(values[:, used].mean())
-                bend = bootstrap.mean(1 + bends / level)
+                bend = over.mean(1 + bends / level)
             else:
-                bend = bootstrap.mean(bends).exp()
+                bend = over.mean(bends).exp()
             verdict = bend.verdict(*options.margins.factor())
             low, high = options.margins.factor()
             also = f"mid-sweep it is {_text(bend, options)} of the law's; agreement: {number(low)} to {number(high)}"
@@ -126,7 +126,7 @@ def _text(interval: Interval, options: Options) -> str:
 
 
 def held_out_points(data: SweepCurves, options: Options) -> Answer:
-    """Are the curves of a point foretold by its neighbours' parameters better than by the nearest neighbour's curve?
+    """Are the curves of a point predicted by its neighbours' parameters better than by the nearest neighbour's curve?
 
     For every point between two others (that differ from it in one field alone): ln onset, ln speed and logit ceiling, means over
     replicates, are interpolated in the logarithm of the field (in the field, where it is not above 0), and the curve that they make is
@@ -156,10 +156,10 @@ def _held_out(data: SweepCurves, options: Options, side: str, name: str) -> Answ
             own = [curve for row in data.curves[side] if (curve := row[point]) is not None]
             near = [curve for row in data.curves[side] if (curve := row[nearest]) is not None]
             scores.append([_errors(curve, near, math.exp(onset), math.exp(speed), 1 / (1 + math.exp(-odds)), data.chance) for curve in own])
-    carried, foretold = np.array(scores).mean(axis=0).T
-    better = options.bootstrap(data.n_seeds).mean(carried - foretold)
-    off = float(foretold.mean()), float(carried.mean())
-    claim = f"parameters interpolated over {name} foretell the {side}'s curves better than the nearest point does"
+    carried, predicted = np.array(scores).mean(axis=0).T
+    better = options.spread(data.n_seeds).mean(carried - predicted)
+    off = float(predicted.mean()), float(carried.mean())
+    claim = f"parameters interpolated over {name} predict the {side}'s curves better than the nearest point does"
     row = options.judge(
         "held-out point", claim, "RMSE, nearest − interpolated", better, (0.0, math.inf), data.n_seeds,
         also=f"RMSE {number(off[0])} interpolated, {number(off[1])} nearest; {len(scores)} points left out in turn",
@@ -172,5 +172,5 @@ def _errors(curve: Curve, near: Sequence[Curve], onset: float, speed: float, cei
     """RMSE over log time on one curve: of the mean of the nearest point's curves, and of the interpolated shape."""
     weights = log_time_weights(curve.time)
     carried = np.mean([each.at(curve.time) for each in near], axis=0)
-    foretold = chance + (ceiling - chance) / (1 + (curve.time / onset) ** -speed)
-    return float(np.sqrt((curve.accuracy - carried) ** 2 @ weights)), float(np.sqrt((curve.accuracy - foretold) ** 2 @ weights))
+    predicted = chance + (ceiling - chance) / (1 + (curve.time / onset) ** -speed)
+    return float(np.sqrt((curve.accuracy - carried) ** 2 @ weights)), float(np.sqrt((curve.accuracy - predicted) ** 2 @ weights))

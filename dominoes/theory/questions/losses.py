@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from dominoes.theory.questions.doubles import both_known
-from dominoes.theory.rules import calibrated_loss, fired, floored, predicted_error, relative_error, rmse
+from dominoes.theory.rules import RULES, calibrated_loss, fired, floored, half_a_count, pairing_error, rmse
 from dominoes.theory.run_arrays import RunArrays
 from dominoes.theory.verdicts import Answer, Options, gathered
+from dominoes.theory.windows import shared
 
 
 def losses(data: RunArrays, options: Options) -> Answer:
@@ -24,23 +24,24 @@ def _both_losses(data: RunArrays, options: Options) -> Answer:
         return options.unanswered("loss", measured, len(data.runs))
     K, n = data.classes_count, measured.n
     top, bottom, loss_top, loss_bottom, loss_both = measured.values
-    window = both_known(fired(top, K) * fired(bottom, K), measured.weights, options)
-    if isinstance(window, str):
-        return options.unanswered("loss", window, measured.n_seeds)
-    _, weights = window
-    error = np.clip(predicted_error("product", 1 - top, 1 - bottom, K), 0.0, 1.0)
+    known = options.margins.known
+    weights = shared((fired(top, K) * fired(bottom, K)).mean(axis=0) > known, measured.weights)
+    if weights is None:
+        reason = f"the two patterns are hardly known together: both fire with probability over {known:g} at no two steps"
+        return options.unanswered("loss", reason, measured.n_seeds)
+    error = np.clip(RULES["product"].doubles(1 - top, 1 - bottom, K), 0.0, 1.0)
     models = {
         "sure or uniform": (loss_top * loss_bottom / math.log(K), "L_top L_bottom / ln K"),
         "calibrated": (calibrated_loss(1 - error, K), "the entropy at the product rule's accuracy"),
     }
     # Under the first reading a loss is ln K times the share of pictures on which nothing fires.
-    silent = loss_top.mean(axis=0) / math.log(K), loss_bottom.mean(axis=0) / math.log(K)
-    pictures = relative_error(*silent, weights, n)
-    bootstrap = options.bootstrap(measured.n_seeds)
+    silent = [np.minimum(loss.mean(axis=0) / math.log(K), 1.0) for loss in (loss_top, loss_bottom)]
+    pictures = math.hypot(pairing_error(silent[0], silent[1], weights, n), half_a_count(n)) * math.log(K)
+    spread = options.spread(measured.n_seeds)
     rows = []
     for model, (predicted, formula) in models.items():
         above, below = floored(loss_both @ weights, n), floored(predicted @ weights, n)
-        interval = bootstrap.log_ratio(above, below, pictures).exp()
+        interval = spread.log_ratio(above, below, pictures / float(above.mean())).exp()
         off = float(rmse(loss_both, predicted, measured.weights).mean())
         rows.append(
             options.judge(
@@ -75,7 +76,7 @@ def reading(data: RunArrays, options: Options, side: str) -> Answer:
     above, below = (loss - sure) @ weights, (calibrated_loss(accuracy, K) - sure) @ weights
     if below.min() < _APART:
         return options.unanswered("loss reading", "it is so well known that the readings agree", measured.n_seeds, side=side)
-    interval = options.bootstrap(measured.n_seeds).interval(lambda w: np.asarray((w @ above) / (w @ below)))
+    interval = options.spread(measured.n_seeds).interval(lambda w: np.asarray((w @ above) / (w @ below)))
     margin = options.margins.reading
     rows = [
         options.judge(

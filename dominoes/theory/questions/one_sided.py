@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from dominoes.theory.fits.curve import fit_curve
-from dominoes.theory.intervals import FloatArray, number
+from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS, FloatArray, number
 from dominoes.theory.rules import deviance, rmse
 from dominoes.theory.run_arrays import RunArrays, log_time_weights
-from dominoes.theory.verdicts import Answer, Options, gathered
+from dominoes.theory.verdicts import Answer, Options, Verdict, gathered
 
 # Measured steps that are averaged at either end of a fall: one is as noisy as its 1,000 pictures, many would hide a short fall.
 _STRETCH = 3
@@ -22,7 +24,7 @@ _FEWEST = 5
 
 
 def empties(data: RunArrays, options: Options) -> Answer:
-    """Empties show nothing: accuracy 1/K and loss ln K at all times (docs/explanation/pattern-model.md)."""
+    """Empties show nothing: accuracy 1/K and loss ln K at all times (docs: the pattern-learning model)."""
     K = data.classes_count
     chance = (("accuracy", "1/K", 1 / K, options.margins.accuracy), ("loss", "ln K", math.log(K), options.margins.loss))
     return gathered(_empty(data, options, *each) for each in chance)
@@ -35,7 +37,7 @@ def _empty(data: RunArrays, options: Options, column: str, name: str, expected: 
     values, n = measured.values[0], measured.n
     # All empties are one picture, so all answers are one class; only the labels are sampled, and they are the same for every seed.
     labels = math.sqrt(expected * (1 - expected) / n) if column == "accuracy" and math.isfinite(n) else 0.0
-    interval = options.bootstrap(measured.n_seeds).mean(values @ measured.weights, labels)
+    interval = options.spread(measured.n_seeds).mean(values @ measured.weights, labels)
     claim = f"empties have {column} {name} = {number(expected)}"
     off = float(rmse(values, np.full_like(values, expected), measured.weights).mean())
     row = options.judge(
@@ -51,7 +53,7 @@ def held_out_time(data: RunArrays, options: Options) -> Answer:
     The pattern model is one pattern, p(t) = γ / (1 + exp(−α (t − b))) above chance (arXiv 2303.06173), in t or in ln t, whichever
     fits the first part better; its rivals are the other families of `curve.fit_curve` and two baselines. Every curve is fitted alone,
     and the rest is scored by RMSE over log time, paired within seeds. Where a pattern is not learned in the first part there is no shape
-    to continue: such a seed foretells the level that it has, under every family.
+    to continue: such a seed keeps the level that it has, under every family.
     """
     return gathered(_held_out(data, options, side, share) for side in ("top", "bottom") for share in _FITTED)
 
@@ -66,7 +68,7 @@ def _held_out(data: RunArrays, options: Options, side: str, share: float) -> Ans
     part = f"the first {100 * share:g} % of log time"
     if min(first.sum(), (~first).sum()) < _FEWEST:
         reason = f"{first.sum()} steps in {part} and {(~first).sum()} after it; {_FEWEST} are needed in each"
-        return options.unanswered("held-out time", reason, measured.n_seeds, side=side, model=part)
+        return options.unanswered("held-out time", reason, measured.n_seeds, side=side, model=part, verdict=CANNOT_TELL)
 
     def foretold(family: str) -> tuple[FloatArray, FloatArray, bool]:
         examples = np.full(accuracy[:, first].shape, n) if math.isfinite(n) else None
@@ -81,19 +83,34 @@ def _held_out(data: RunArrays, options: Options, side: str, share: float) -> Ans
     model = np.where((misfit <= log_misfit)[:, None], linear, logarithmic)
     off = rmse(rest, model, weights)
     surprise = float(deviance(rest, model, weights, n).mean())
-    bootstrap = options.bootstrap(measured.n_seeds)
+    # Many rivals: one of them is better by chance more often than the level allows, unless each is asked at a higher one (Bonferroni).
+    family = replace(options, level=1 - (1 - options.level) / len(_RIVALS))
     rows = []
     for rival, free in _RIVALS.items():
         other = rmse(rest, foretold(rival)[0], weights)
-        claim = f"one pattern fitted on {part} foretells the {side} better than {rival} ({free} free parameters, the pattern 3)"
+        claim = f"one pattern fitted on {part} predicts the {side} better than {rival} ({free} free parameters, the pattern 3)"
         rows.append(
-            options.judge(
-                "held-out time", claim, "RMSE on the rest, rival − model", bootstrap.mean(other - off), (0.0, math.inf), measured.n_seeds,
-                also=f"RMSE {number(float(off.mean()))}, rival {number(float(other.mean()))}",
+            family.judge(
+                "held-out time", claim, "RMSE on the rest, rival − model", family.spread(measured.n_seeds).mean(other - off),
+                (0.0, math.inf), measured.n_seeds, also=f"RMSE {number(float(off.mean()))}, rival {number(float(other.mean()))}",
                 side=side, model=f"one pattern, {100 * share:g} %", rival=rival, n=n, deviance=surprise, rmse=float(off.mean()),
             )
         )  # fmt: skip
-    return Answer(tuple(rows), (), measured.notes)
+    return Answer((_summary(options, rows, side, part), *rows), (), measured.notes)
+
+
+def _summary(options: Options, rows: Sequence[Verdict], side: str, part: str) -> Verdict:
+    """One pattern against all its rivals at once: it holds if it beats every one, and fails if one of them beats it."""
+    by_verdict = {verdict: [row.rival for row in rows if row.verdict == verdict] for verdict in (HOLDS, FAILS, CANNOT_TELL)}
+    words = {HOLDS: "better than", FAILS: "worse than", CANNOT_TELL: "open against"}
+    told = "; ".join(f"{words[verdict]} {', '.join(rivals)}" for verdict, rivals in by_verdict.items() if rivals)
+    closest = min(rows, key=lambda row: row.interval.estimate)
+    verdict = FAILS if by_verdict[FAILS] else CANNOT_TELL if by_verdict[CANNOT_TELL] else HOLDS
+    sentence = (
+        f"one pattern fitted on {part} predicts the rest of the {side} better than all {len(rows)} rivals: {told} "
+        f"(level {100 * options.level:g} % for all together; {rows[0].n_seeds} seeds{'' if options.deals else ' of this deal'})"
+    )
+    return replace(closest, rival="all rivals", level=options.level, sentence=sentence, verdict=verdict)
 
 
 def monotonicity(data: RunArrays, options: Options) -> Answer:
@@ -112,11 +129,11 @@ def _monotone(data: RunArrays, options: Options, side: str, column: str) -> Answ
         return options.unanswered("monotonicity", measured, len(data.runs), side=side, model=column)
     if measured.values[0].shape[1] < 2 * _STRETCH:
         reason = f"{measured.values[0].shape[1]} steps; {2 * _STRETCH} are needed to see a fall"
-        return options.unanswered("monotonicity", reason, measured.n_seeds, side=side, model=column)
+        return options.unanswered("monotonicity", reason, measured.n_seeds, side=side, model=column, verdict=CANNOT_TELL)
     if measured.n_seeds < 2:
         reason = f"one seed; where the {column} {what}s most has to be chosen by other seeds"
-        return options.unanswered("monotonicity", reason, 1, side=side, model=column)
-    interval = options.bootstrap(measured.n_seeds).mean(_falls(sign * measured.values[0]))
+        return options.unanswered("monotonicity", reason, 1, side=side, model=column, verdict=CANNOT_TELL)
+    interval = options.spread(measured.n_seeds).mean(_falls(sign * measured.values[0]))
     row = options.judge(
         "monotonicity", f"the {column} of the {side} never {what}s", f"largest {what}", interval, (-math.inf, margin), measured.n_seeds,
         side=side, model=column, expected=0.0, n=measured.n,

@@ -14,7 +14,7 @@ from dominoes.errors import CurvesError
 from dominoes.spec import SIDES
 from dominoes.tables import ALL, UNREACHED
 from dominoes.theory.intervals import Interval
-from dominoes.theory.questions.competition import competes
+from dominoes.theory.questions.competition import competes, of_field
 from dominoes.theory.questions.laws import law
 from dominoes.theory.sweep_curves import SweepCurves, arranged
 from dominoes.theory.verdicts import Answer, Options, gathered
@@ -83,6 +83,7 @@ def measured(data: SweepCurves, curves: pd.DataFrame, table: pd.DataFrame, yards
         values={name: tuple(values[name][point] for point in kept) for name in fields},
         curves={side: tuple(tuple(row[point] for point in kept) for row in rows) for side, rows in data.curves.items()},
         notes=tuple(notes),
+        dealt={name: values[kept] for name, values in data.dealt.items()},
     )
 
 
@@ -135,7 +136,7 @@ def ordered(data: SweepCurves, options: Options, side: str, name: str) -> Answer
         reason = f"no four points at which it is learned in every replicate differ in {name} alone"
         return options.unanswered(question, reason, data.n_seeds, side=side)
     ranks = np.array([np.mean([spearmanr(x[points], row[points]).statistic for points in groups]) for row in onset])
-    found = options.bootstrap(data.n_seeds).mean(ranks)
+    found = options.spread(data.n_seeds).mean(ranks)
     # Student's interval does not know that there is nothing beyond 1.
     within = Interval(found.estimate, max(found.low, -1.0), min(found.high, 1.0)) if np.isfinite(found.low) else found
     lost = int((~learned).sum())
@@ -154,5 +155,5 @@ def yardsticks(data: SweepCurves, options: Options, yardstick: str) -> Answer:
         name = field(yardstick, side)
         if name in data.fields:
             answers += [ordered(data, options, side, name), law(data, options, side, name, "onset")]
-            answers.append(competes(data, options, other, name))
+            answers.append(competes(data, options, other, of_field(data, other, name)))
     return gathered(answers)

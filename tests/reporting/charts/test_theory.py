@@ -11,7 +11,7 @@ from dominoes.reporting import completion, results
 from dominoes.reporting.charts import learning, sweep, theory
 from dominoes.reporting.results import Results
 from dominoes.theory.fits import curve as curve_fits
-from dominoes.theory.rules import answered_neither, predicted_error
+from dominoes.theory.rules import RULES
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_doubles_are_predicted_seed_by_seed(found: Results) -> None:
     test = found.curves[(found.curves["split"] == "test") & (found.curves["group"] == found.groups[2])]
     wide = test[test["step"] == row["step"]].pivot_table(index="run", columns="kind", values="accuracy")
     for rule in ("product", "addition", "better side", "mean"):
-        expected = predicted_error(rule, 1 - wide["top"].to_numpy(), 1 - wide["bottom"].to_numpy(), 10).mean()
+        expected = RULES[rule].doubles(1 - wide["top"].to_numpy(), 1 - wide["bottom"].to_numpy(), 10).mean()
         assert row[rule] == pytest.approx(expected)
         assert row[f"{rule} residual"] == pytest.approx((1 - wide["both"]).mean() - expected)
     assert row["measured"] == pytest.approx((1 - wide["both"]).mean())
@@ -52,7 +52,7 @@ def test_conflicts_are_predicted_too(found: Results) -> None:
     row = chart.table.iloc[-1]
     test = found.curves[(found.curves["split"] == "test") & (found.curves["group"] == row["group"]) & (found.curves["step"] == row["step"])]
     wide = test.pivot_table(index="run", columns="kind", values="accuracy")
-    expected = answered_neither("product", 1 - wide["top"].to_numpy(), 1 - wide["bottom"].to_numpy(), 10).mean()
+    expected = RULES["product"].conflicts(1 - wide["top"].to_numpy(), 1 - wide["bottom"].to_numpy(), 10)[2].mean()
     assert row["product"] == pytest.approx(expected)
     conflict = test[test["kind"] == "conflict"]
     assert row["measured"] == pytest.approx((1 - conflict["agree_top"] - conflict["agree_bottom"]).mean())

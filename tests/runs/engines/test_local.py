@@ -66,7 +66,7 @@ def test_datasets_are_composed_once_and_shared(swept: tuple[Path, Path]) -> None
 
     _, out = swept
     found = list((out / "datasets").iterdir())
-    assert len(found) == 2
+    assert len(found) == 4
     assert all(folder.verify(place) == [] for place in found)
     environments = [json.loads(path.read_text(encoding="utf-8")) for path in out.glob("runs/*/environment.json")]
     metadata = {json.loads((place / "digests.json").read_text(encoding="utf-8"))["metadata.csv"] for place in found}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS
+from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS, NOT_APPLICABLE
 from dominoes.theory.questions.losses import reading
 from dominoes.theory.questions.one_sided import empties, monotonicity
 from dominoes.theory.rules import calibrated_loss
@@ -66,7 +66,7 @@ def test_a_side_at_chance_has_no_reading() -> None:
     """At chance both readings are ln K."""
     data = arrays(table("top", np.full(len(STEPS), 0.1), np.full(len(STEPS), 2.3)), classes_count=10)
     row = reading(data, Options(), "top").verdicts[0]
-    assert row.verdict == CANNOT_TELL
+    assert row.verdict == NOT_APPLICABLE
     assert "hardly learned" in row.sentence
 
 
@@ -94,12 +94,12 @@ def test_a_loss_that_rises_is_seen_beside_an_accuracy_that_does_not_fall() -> No
     rows = monotonicity(data, Options()).verdicts
     assert found(rows, "accuracy", "bottom").verdict == HOLDS
     assert found(rows, "loss", "bottom").verdict == FAILS
-    assert found(rows, "accuracy", "top").verdict == CANNOT_TELL
+    assert found(rows, "accuracy", "top").verdict == NOT_APPLICABLE
 
 
 def test_a_side_that_is_known_from_the_start_has_no_reading() -> None:
     """At accuracy 1 both readings are 0."""
     data = arrays(table("top", np.ones(len(STEPS)), np.zeros(len(STEPS)), noise=0.0), classes_count=10)
     row = reading(data, Options(), "top").verdicts[0]
-    assert row.verdict == CANNOT_TELL
+    assert row.verdict == NOT_APPLICABLE
     assert "so well known that the readings agree" in row.sentence

@@ -158,7 +158,7 @@ def test_the_command_takes_the_yardstick_beside_the_curves(tmp_path: Path) -> No
     dialled(seeds=2).to_csv(tmp_path / "curves.csv", index=False)
     yardstick().reindex(columns=list(SIMPLICITY)).to_csv(tmp_path / "simplicity.csv", index=False)
     arguments = ["compare", str(tmp_path / "curves.csv"), "--out", str(tmp_path / "c.csv")]
-    result = CliRunner().invoke(main, [*arguments, "--sweep", "--plot", str(tmp_path / "f.svg")])
+    result = CliRunner().invoke(main, [*arguments, "--sweep", "--all", "--plot", str(tmp_path / "f.svg")])
     assert result.exit_code == 0, result.output
     assert "onset of the top against code_length_top, power law" in result.stdout
     assert (tmp_path / "f.svg").is_file()

@@ -1,0 +1,116 @@
+"""Independence picture by picture: doubles and conflicts against what the network answers to their own two halves alone.
+
+Averages are compared on pictures that are paired by chance, and hard tops may happen to stand above hard bottoms; here each double is
+compared with its own halves, so nothing is left to chance but guesses. If a pattern fires on the halves that it fires on alone, a half
+that is answered wrongly alone did not fire; one that is answered rightly fired, or was guessed with probability 1/K. So the four cells of
+the two answers tell how often both, one, or neither fires, whether or not they do so independently (`firing`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dominoes.theory.intervals import FloatArray, number
+from dominoes.theory.questions.doubles import Known, known_windows
+from dominoes.theory.rules import floored, half_a_count
+from dominoes.theory.run_arrays import RunArrays
+from dominoes.theory.verdicts import Answer, Options, Verdict, gathered
+
+_QUESTION = "pictures"
+# Cells of fewer pictures than these, over all seeds and steps of a window, are not judged alone.
+_FEWEST = 20
+
+
+def pictures(data: RunArrays, options: Options) -> Answer:
+    """Doubles and conflicts predicted from the answers to their own halves, window by window (columns of joint.csv)."""
+    if not data.joint:
+        return options.unanswered(_QUESTION, "there is no table of joint answers (joint.csv); runs write one", len(data.runs))
+    return gathered(_of_probe(data, options, probe) for probe in ("both", "conflict"))
+
+
+def firing(crossed: FloatArray, K: int) -> FloatArray:
+    """Share of pictures on which the top's pattern fires or not, and the bottom's: (S, T, 2, 2, A) -> (S, T, 2, 2), silent before firing.
+
+    silent = K/(K−1) · wrong alone, fires = right alone − wrong alone/(K−1), on each axis: the guesses undone.
+    """
+    undone = np.array([[K / (K - 1), 0.0], [-1 / (K - 1), 1.0]])
+    return np.asarray(np.einsum("fa,gb,stab->stfg", undone, undone, crossed.sum(axis=4)))
+
+
+def _of_probe(data: RunArrays, options: Options, probe: str) -> Answer:
+    measured = data.common([("accuracy", "top"), ("accuracy", "bottom")])
+    if isinstance(measured, str):
+        return options.unanswered(_QUESTION, measured, len(data.runs), model=probe)
+    crossed = data.crossed(probe, measured)
+    if crossed is None:
+        reason = f"the answers to {'doubles' if probe == 'both' else 'conflicts'} are not crossed at every step of every run"
+        return options.unanswered(_QUESTION, reason, measured.n_seeds, model=probe)
+    K = data.classes_count
+    fires = firing(crossed, K)
+    neither = np.maximum(fires[..., 0, 0], 0.0)
+    rows: list[Verdict] = []
+    for part in known_windows(measured, K, options.margins.known):
+        if not isinstance(part, Known):
+            continue
+        if probe == "both":
+            wrong = crossed[..., 1].sum(axis=(2, 3))
+            rows.append(_ratio(options, "doubles", wrong, (K - 1) / K * neither, part, measured.n))
+            rows += [_only_one(options, crossed, fires, side, part, measured.n, K) for side in ("top", "bottom")]
+            continue
+        if K > 2:
+            rows.append(_ratio(options, "conflicts", crossed[..., 2].sum(axis=(2, 3)), (K - 2) / K * neither, part, measured.n))
+        rows.append(_both_right(options, crossed, fires, part, measured.n, K))
+    if not rows:
+        return options.unanswered(_QUESTION, "the two patterns are hardly known together", measured.n_seeds, model=probe)
+    return Answer(tuple(rows), (), measured.notes)
+
+
+def _ratio(options: Options, what: str, seen: FloatArray, predicted: FloatArray, part: Known, n: float) -> Verdict:
+    """The product rule on the very pictures: error on doubles, or share of conflicts answered with neither class."""
+    above, below = floored(seen @ part.weights, n), floored(predicted @ part.weights, n)
+    interval = options.spread(len(seen)).log_ratio(above, below, half_a_count(n) / float(above.mean())).exp()
+    quantity = "error" if what == "doubles" else "share of answers that are neither class"
+    return options.judge(
+        _QUESTION, f"the product rule for {what}, picture by picture", f"measured / predicted {quantity}", interval,
+        options.margins.factor(), len(seen), model=f"product, {what}", window=part.window, expected=1.0, n=n,
+    )  # fmt: skip
+
+
+def _only_one(options: Options, crossed: FloatArray, fires: FloatArray, side: str, part: Known, n: float, K: int) -> Verdict:
+    """Doubles of which one half alone is answered rightly, and the other wrongly: independence says that one is enough."""
+    cell = (1, 0) if side == "top" else (0, 1)
+    seen = crossed[..., *cell, :]
+    count, right = seen.sum(axis=2) @ part.weights, seen[..., 0] @ part.weights
+    # Where the half that was right alone was a guess, 1/K of the pictures on which neither fires, the double is a guess too.
+    guessed = fires[..., 0, 0] * (K - 1) / K**2
+    expected = (seen.sum(axis=2) - guessed * (K - 1) / K) @ part.weights
+    pictures_there = float(count.mean()) * n * len(count)
+    claim = f"doubles of which only the {side} is answered rightly alone are as often right as independence says"
+    if not pictures_there > _FEWEST or not (count > 0).all():
+        nothing = options.unanswered(
+            _QUESTION, f"hardly any double has only its {side} answered rightly alone", len(count), side=side, window=part.window
+        )
+        return nothing.verdicts[0]
+    interval = options.spread(len(count)).interval(lambda w: np.asarray((w @ (right - expected)) / (w @ count)))
+    share, of = float(right.mean() / count.mean()), float(expected.mean() / count.mean())
+    margin = options.margins.learned
+    return options.judge(
+        _QUESTION, claim, "share right, measured − predicted", interval, (-margin, margin), len(count),
+        also=f"{number(share)} are right, {number(of)} predicted", side=side, model="only one right", window=part.window, expected=0.0, n=n,
+    )  # fmt: skip
+
+
+def _both_right(options: Options, crossed: FloatArray, fires: FloatArray, part: Known, n: float, K: int) -> Verdict:
+    """λ of conflicts whose halves are both answered rightly alone: who answers where both fire, guesses taken off."""
+    top = crossed[..., 1, 1, 0]
+    excess = (top - fires[..., 1, 0] / K - fires[..., 0, 0] / K**3) @ part.weights
+    both = fires[..., 1, 1] @ part.weights
+    if not (both > 0).all():
+        nothing = options.unanswered(_QUESTION, "hardly any conflict has both halves answered rightly alone", len(both), window=part.window)
+        return nothing.verdicts[0]
+    interval = options.spread(len(both)).interval(lambda w: np.asarray((w @ excess) / (w @ both)))
+    margin = options.margins.preference
+    return options.judge(
+        _QUESTION, "conflicts of which both halves are answered rightly alone go to either side alike", "share of the top where both fire",
+        interval, (0.5 - margin, 0.5 + margin), len(both), model="both right", window=part.window, expected=0.5, n=n,
+    )  # fmt: skip

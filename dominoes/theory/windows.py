@@ -1,0 +1,55 @@
+"""Three windows of training, by how far the pair of sides has risen: a single average over log time gives half of its weight to steps at
+which hardly anything is learned."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dominoes.theory.intervals import BoolArray, FloatArray
+
+WINDOWS = ("early", "rise", "late")
+# Mean rise of the pair below which a step is early, and above which it is late.
+_EARLY, _LATE = 0.2, 0.8
+_FEWEST = 2
+
+
+def risen(accuracy: FloatArray, chance: float, known: float = 0.05) -> FloatArray | None:
+    """(T,) how far a curve has come from chance to its highest value, from 0 to 1 and never falling; None where it is never learned, its
+    highest value not `known` above chance (as a share of what lies above chance)."""
+    above = np.maximum.accumulate(accuracy - chance)
+    if above[-1] <= known * (1 - chance):
+        return None
+    return np.asarray(np.clip(above / above[-1], 0.0, 1.0))
+
+
+def windows(steps: FloatArray, top: FloatArray, bottom: FloatArray, chance: float) -> dict[str, BoolArray]:
+    """The steps of each of WINDOWS, (T,) each: early below 20 % of the mean rise of the pair, rise from 20 to 80 %, late above 80 %.
+
+    top, bottom: (T,) one-sided accuracies, means over seeds. Of a side that is never learned the rise is not counted; where neither is,
+    all steps are early. Step 0 is in no window, since it has no length in log time.
+    """
+    rises = [each for each in (risen(top, chance), risen(bottom, chance)) if each is not None]
+    mean = np.mean(rises, axis=0) if rises else np.zeros(len(steps))
+    started = steps > 0
+    early, late = started & (mean < _EARLY), started & (mean > _LATE)
+    return {"early": early, "rise": started & ~early & ~late, "late": late}
+
+
+def shared(used: BoolArray, weights: FloatArray) -> FloatArray | None:
+    """(T,) the shares of log time of the steps that are used, sum 1; None where they are fewer than two."""
+    chosen = used & (weights > 0)
+    return np.asarray(np.where(chosen, weights, 0.0) / weights[chosen].sum()) if chosen.sum() >= _FEWEST else None
+
+
+def onset(steps: FloatArray, accuracy: FloatArray, chance: float) -> float:
+    """The step at which a curve passes half of its rise, linear in log time between measured steps; NaN where it is never learned."""
+    rise = risen(accuracy, chance)
+    started = steps > 0
+    if rise is None or not started.any():
+        return float("nan")
+    rise, at = rise[started], np.log(steps[started])
+    place = int((rise >= 0.5).argmax())
+    if place == 0:
+        return float(np.exp(at[0]))
+    share = (0.5 - rise[place - 1]) / (rise[place] - rise[place - 1])
+    return float(np.exp(at[place - 1] + share * (at[place] - at[place - 1])))

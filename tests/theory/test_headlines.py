@@ -1,0 +1,71 @@
+"""Five lines say what a comparison found, of one group, of many, of a sweep, and of a table that was read back."""
+
+from __future__ import annotations
+
+import io
+
+import pandas as pd
+import pytest
+from simulated_truths import Truth, simulated, sweep
+
+from dominoes.theory.comparison import compare, compare_groups
+from dominoes.theory.headlines import HEADLINES, headlines
+from dominoes.theory.sweep_comparison import compare_sweep
+from dominoes.theory.verdicts import COMPARISON, Comparison
+
+TRUTH = Truth(n=1000, points=30, onset=(30.0, 120.0), ceiling=(0.93, 0.7))
+
+
+@pytest.fixture(scope="module")
+def one() -> Comparison:
+    curves, classes, joint = simulated(TRUTH, 4)
+    return compare(curves, classes, joint=joint)
+
+
+def test_there_are_five_lines_in_their_order(one: Comparison) -> None:
+    """Their names, and what each is about."""
+    found = one.headlines()
+    assert [line.split()[0] for line in found] == list(HEADLINES)
+    learned, doubles, conflicts, competition, predictor = found
+    assert "the top half is learned first" in learned
+    assert "half of the rise by step" in learned
+    assert "late, the product rule: " in doubles
+    assert "picture by picture: holds" in doubles
+    assert "rejected: addition of evidence" in doubles
+    assert "a preference that stays the same: holds" in conflicts
+    assert "nothing was swept" in competition
+    assert "worse: addition of evidence" in predictor
+
+
+def test_a_table_that_was_read_back_says_the_same(one: Comparison) -> None:
+    """comparison.csv is all that headlines need."""
+    text = one.table.to_csv(index=False)
+    assert headlines(pd.read_csv(io.StringIO(text))) == one.headlines()
+
+
+def test_many_groups_are_counted(one: Comparison) -> None:
+    """Of several groups each line says in how many a verdict stands."""
+    curves, classes, _ = simulated(TRUTH, 3)
+    both = pd.concat([curves.assign(lr=0.1), curves.assign(lr=0.2, run=curves["run"] + "b")], ignore_index=True)
+    found = compare_groups(both, classes, questions=["learned first", "doubles", "conflicts"]).headlines()
+    assert "the top half first in 2 of 2 groups" in found[0]
+    assert "of 2 groups" in found[1]
+    assert "of 2 groups" in found[2]
+    assert len(found) == 5
+
+
+def test_a_sweep_says_what_moved() -> None:
+    """The line on competition names the side, what grew, and both verdicts."""
+    curves = sweep(TRUTH, [(0.2, 0.5), (0.5, 0.5), (0.8, 0.5)], both=[0.1, 0.25, 0.4], exponent=0, seeds=3)
+    line = compare_sweep(curves, classes_count=10, questions=["no competition"]).headlines()[3]
+    assert "the bottom when prevalence_top and co-occurrence at once (confounded) grows: late accuracy " in line
+    assert "onset × " in line
+
+
+def test_nothing_at_all_is_five_lines_too() -> None:
+    """An empty table, and one of curves that are never learned, have nothing to say and say so."""
+    assert all("not applicable" in line for line in headlines(pd.DataFrame(columns=list(COMPARISON))))
+    curves, classes, _ = simulated(Truth(n=300, points=30, onset=(1e6, 1e6)), 2)
+    found = compare(curves, classes).headlines()
+    assert "the top and the bottom half is not learned in every seed" in found[0]
+    assert "hardly known together" in found[1]
