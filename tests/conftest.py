@@ -1,6 +1,8 @@
 """Where the tests find real pictures, and a cache folder of their own."""
 
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 import synthetic_runs
 from click.testing import CliRunner
 
+from dominoes import registry
 from dominoes.cli.commands import main
 from dominoes.data import dealing
 from dominoes.data.dealing import Dealt
@@ -72,3 +75,33 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("swept")
     synthetic_runs.write(synthetic_runs.sweep([0.1, 0.2, 0.4, 0.8], 3, measurements=20), out)
     return out
+
+
+@pytest.fixture(scope="session")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the package of tests/plugin is installed in, by pip."""
+    source, target = tmp_path_factory.mktemp("source") / "plugin", tmp_path_factory.mktemp("site")
+    shutil.copytree(Path(__file__).parent / "plugin", source)
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-index",
+        "--no-deps",
+        "--no-build-isolation",
+        "--target",
+        str(target),
+    ]
+    subprocess.run([*command, str(source)], check=True, capture_output=True)
+    return target
+
+
+@pytest.fixture
+def installed(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The plugin is on the path."""
+    monkeypatch.syspath_prepend(str(plugin))
+    registry.installed.cache_clear()
+    yield plugin
+    registry.installed.cache_clear()

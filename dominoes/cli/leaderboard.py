@@ -120,7 +120,7 @@ def edition(results: tuple[Path, ...], name: str | None, held_out: tuple[str, ..
     for note in made.notes:
         click.echo(f"Note: {note}", err=True)
     size = sum(file.stat().st_size for file in out.iterdir())
-    click.echo(f"{out}: {len(made.specs)} specs, {len(made.runs)} runs, {size / 1e6:.1f} MB, digest {made.digest}")
+    click.echo(f"{out}: {len(made.specs)} specs, {len(made.runs)} runs, {size / 1e6:.2f} MB, digest {made.digest}")
 
 
 @leaderboard.command()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from dominoes.errors import DominoesError
 from dominoes.leaderboard import identities, tasks
 from dominoes.leaderboard.edition import Edition
 from dominoes.leaderboard.protocol import ASKED, BANDS, Theory
@@ -164,4 +165,6 @@ def _replayed(
 
 def _said(error: Exception) -> str:
     text = " ".join(str(error).split())
+    if isinstance(error, DominoesError):
+        return text
     return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

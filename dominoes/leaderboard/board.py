@@ -26,6 +26,7 @@ BOARD = (
     "forecast_seconds", "status", "provenance", "evaluator", "edition", "digest", "package",
 )  # fmt: skip
 CELLS = ("task", "cell", "theory", "value", "copy", "ceiling")
+NOTHING_ASKED = "the edition has no spec for this task"
 _TEXT = ("task", "theory", "status", "provenance", "evaluator", "edition", "digest", "package")
 _NUMBERS = ("skill", "low", "high", "log_density", "rmse", "rmse_loss", "coverage", "fit_seconds", "forecast_seconds")
 # What rows of one board must agree in.
@@ -93,7 +94,7 @@ def scored(
             found = evaluators[task](answers[name])
             status = answers[name].failures.get(task, "")
             if not status and not found.cells:
-                status = "the edition has no spec for this task"
+                status = NOTHING_ASKED
             known = base.get(task)
             skill = _skill(found, known, seed) if found.cells and known and not status else Skill(math.nan, math.nan, math.nan, 0, 0)
             if not status and not math.isfinite(skill.value):
@@ -273,18 +274,19 @@ def shown(table: pd.DataFrame) -> str:
         of_theory = table[table["theory"] == theory].set_index("task")
         rows.append([theory, *(_cell(of_theory.loc[task]) if task in of_theory.index else "" for task in present)])
     text = tabulate(rows, ["theory", *present], disable_numparse=True)
-    said = [
-        f"{row.theory}, {row.task}: {row.status}"
-        for row in table.itertuples()
-        if isinstance(row.status, str) and row.status and "no spec for this task" not in row.status
-    ]
+    # What several tasks say of a theory is said once; that the edition has nothing to ask in a task shows in the table.
+    said: dict[tuple[str, str], list[str]] = {}
+    for row in table.to_dict("records"):
+        if row["status"] and row["status"] != NOTHING_ASKED:
+            said.setdefault((row["theory"], row["status"]), []).append(row["task"])
     first = table.iloc[0]
     foot = f"edition {first['edition']} ({first['digest']}), evaluator {first['evaluator']}"
     foot += "; skill: 0 copies the nearest spec, 1 is the noise ceiling"
-    return "\n".join([text, "", foot, *said])
+    return "\n".join([text, "", foot, *(f"{theory} ({', '.join(tasks)}): {status}" for (theory, status), tasks in said.items())])
 
 
 def _cell(row: pd.Series) -> str:
     if not math.isfinite(row["skill"]):
         return f"rmse {row['rmse']:.3f}" if math.isfinite(row["rmse"]) else "-"
-    return f"{row['skill']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+    part = f", {row['cells']:.0f} of {row['cells'] + row['left_out']:.0f}" if row["left_out"] else ""
+    return f"{row['skill']:.2f} ({row['low']:.2f} to {row['high']:.2f}{part})"

@@ -22,11 +22,10 @@ _LEAST_SD = 0.02
 
 @dataclass(frozen=True)
 class Difference:
-    """A measured contrast: units (U, 2) of (late accuracy in logits, log onset), high − low; (2,) variances of their mean and of a deal."""
+    """A measured contrast: units (U, 2) of (late accuracy in logits, log onset), high − low; (2,) variances of their mean."""
 
     units: FloatArray
     variance: FloatArray
-    deal: FloatArray
 
 
 def measured(edition: Edition, contrasts: Sequence[Contrast]) -> dict[str, Difference]:
@@ -48,8 +47,8 @@ def measured(edition: Edition, contrasts: Sequence[Contrast]) -> dict[str, Diffe
         own = ((units - units.mean(axis=0)) ** 2).sum(axis=0)
         each = np.maximum((own + covariance.PRIOR * pool) / (len(units) - 1 + covariance.PRIOR), _LEAST_SD**2)
         one_deal = any(len(set(edition.arrays[key].deals)) == 1 for key in (contrast.low, contrast.high))
-        deal = covariance.DEALS_TO_SEEDS * each if one_deal else np.zeros(2)
-        found[name(contrast)] = Difference(units, each / len(units) + deal, deal)
+        deal = covariance.DEALS_TO_SEEDS * each if one_deal else 0.0
+        found[name(contrast)] = Difference(units, each / len(units) + deal)
     return found
 
 
@@ -71,7 +70,7 @@ def ceiling(target: Difference) -> Cell | None:
     count = len(target.units)
     if count < 2:
         return None
-    each = -(np.log(2 * np.pi * target.variance) + (residuals(target.units) ** 2 + target.deal) / target.variance).sum(axis=1) / 4
+    each = -(np.log(2 * np.pi * target.variance) + residuals(target.units) ** 2 / target.variance).sum(axis=1) / 4
     return Cell(float(each.mean()), each - each.mean())
 
 

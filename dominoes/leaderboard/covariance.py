@@ -135,24 +135,16 @@ def _correlation(pieces: list[tuple[FloatArray, NDArray[np.intp], FloatArray, in
     return best[1], best[2]
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Covariances (T, T) of one curve of one spec: `mean`, of the mean curve around its expectation; `deal`, its part of an unseen deal."""
-
-    mean: FloatArray
-    deal: FloatArray
-
-
-def spread(runs: SpecRuns, curve: tuple[str, str], at: NDArray[np.intp], pool: Noise, classes: int) -> Spread:
-    """The covariances of one curve at the steps with these indices (all above 0)."""
+def spread(runs: SpecRuns, curve: tuple[str, str], at: NDArray[np.intp], pool: Noise, classes: int) -> FloatArray:
+    """(T, T) covariance of the mean curve about its expectation, at the steps with these indices (all above 0)."""
     own = units(runs, curve, at)
     count, dof = len(own.values), len(own.values) - 1
     pooled = pool.variance[window(runs, classes)[at]]
     variance = (own.values.var(axis=0) * count + PRIOR * pooled) / (dof + PRIOR) if dof else pooled
     sd = np.sqrt(np.maximum(variance, _LEAST_SD**2))
     run = pool.correlation(runs.steps[at]) * np.outer(sd, sd)
-    deal = DEALS_TO_SEEDS * run if own.one_deal else np.zeros_like(run)
-    return Spread(run / count + deal + _pictures(curve[1], own.raw, runs, at, pool) / own.probes, deal)
+    deal = DEALS_TO_SEEDS * run if own.one_deal else 0.0
+    return np.asarray(run / count + deal + _pictures(curve[1], own.raw, runs, at, pool) / own.probes)
 
 
 def _pictures(metric: str, raw: FloatArray, runs: SpecRuns, at: NDArray[np.intp], pool: Noise) -> FloatArray:

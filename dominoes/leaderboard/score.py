@@ -55,7 +55,7 @@ class Measured:
 
     Attributes:
         parts: (curve, window) -> indices into the asked steps.
-        targets: curve -> (mean (T,), raw (T,), units (U, T)) on the scale; covariances: curve -> Σ and the part of an unseen deal.
+        targets: curve -> (mean (T,), raw (T,), units (U, T)) on the scale; covariances: curve -> Σ.
         normals: (curve, window) -> Σ⁻¹ and ln det(2π Σ) of its steps.
     """
 
@@ -63,7 +63,7 @@ class Measured:
     n: float
     parts: Mapping[tuple[Curve, int], NDArray[np.intp]]
     targets: Mapping[Curve, tuple[FloatArray, FloatArray, FloatArray]]
-    covariances: Mapping[Curve, tuple[FloatArray, FloatArray]]
+    covariances: Mapping[Curve, FloatArray]
     normals: Mapping[tuple[Curve, int], tuple[FloatArray, float]]
 
     @property
@@ -83,11 +83,11 @@ def measured(runs: SpecRuns, question: tasks.Question, pools: Mapping[tuple[str,
         own = covariance.units(runs, curve, at)
         targets[curve] = (own.mean, own.raw, own.values)
         found = covariance.spread(runs, curve, at, pools[runs.study, curve], classes)
-        covariances[curve] = (found.mean, found.deal)
+        covariances[curve] = found
         for number in range(len(WINDOWS)):
             if (where == number).any():
                 parts[curve, number] = inside = np.flatnonzero(where == number)
-                normals[curve, number] = _normal(found.mean[np.ix_(inside, inside)])
+                normals[curve, number] = _normal(found[np.ix_(inside, inside)])
     return Measured(tuple(steps), runs.n, parts, targets, covariances, normals)
 
 
@@ -101,7 +101,7 @@ def density(target: Measured, forecast: Mapping[Curve, tuple[FloatArray, FloatAr
         inverse, log_det = target.normals[curve, number]
         if np.isfinite(forecast[curve][1][at]).all():
             low, high = (forward(curve[1], values[at], target.n) for values in forecast[curve][1:])
-            sigma = target.covariances[curve][0][np.ix_(at, at)]
+            sigma = target.covariances[curve][np.ix_(at, at)]
             scaled = np.maximum((high - low) / (2 * _BAND), _LEAST_SD) / np.sqrt(np.diag(sigma))
             inverse, log_det = _normal(sigma * np.outer(scaled, scaled))
         residual = mean[at] - expected
@@ -112,7 +112,10 @@ def density(target: Measured, forecast: Mapping[Curve, tuple[FloatArray, FloatAr
 
 
 def ceiling(target: Measured) -> Cell | None:
-    """L of what other seeds and deals predict, or None where there is one unit only."""
+    """L of what other seeds and deals predict, or None where there is one unit only.
+
+    Where all runs share one deal it is what other seeds of that deal predict, which is more than a theory of the spec can know.
+    """
     count = _units(target)
     if count < 2:
         return None
@@ -122,9 +125,7 @@ def ceiling(target: Measured) -> Cell | None:
         units = target.targets[curve][2][:, at]
         inverse, log_det = target.normals[curve, number]
         off = residuals(units)
-        # Runs of one deal do not show how far another deal would lie: that part is known from its covariance alone.
-        unseen = float((inverse * target.covariances[curve][1][np.ix_(at, at)]).sum())
-        each -= weight * (log_det + ((off @ inverse) * off).sum(axis=1) + unseen) / (2 * len(at))
+        each -= weight * (log_det + ((off @ inverse) * off).sum(axis=1)) / (2 * len(at))
     return Cell(float(each.mean()), each - each.mean())
 
 

@@ -101,6 +101,7 @@ def test_a_board_comes_back_from_disk_and_mixtures_do_not(folder: Path, tmp_path
         board.write(table, tmp_path / "board.txt")
 
 
+@pytest.mark.slow
 def test_the_commands_walk_from_results_to_a_board(tmp_path: Path) -> None:
     """edition, run with a theory of one's own, freeze, score, show with figures; a second study is held out."""
     from dominoes import tables
@@ -212,3 +213,12 @@ def test_fresh_runs_are_made_by_the_sweep_engine_and_scored(folder: Path, tmp_pa
     assert code == 2
     assert "the code of simulated_curves:Truth has changed since it was frozen" in text
     assert "torch" in sys.modules or not (tmp_path / "other").exists()
+
+
+def test_a_theory_of_an_installed_package_stands_on_the_board(installed: Path, folder: Path, tmp_path: Path) -> None:
+    """It answers to the name of its entry point, and its row says which distribution and version it is of."""
+    code, text = _call("run", "--edition", folder, "--theory", "top-alone", "--task", "doubles", "--out", tmp_path / "board.csv")
+    assert code == 0, text
+    row = board.read(tmp_path / "board.csv").iloc[0]
+    assert np.isfinite(row["skill"])
+    assert row["provenance"] == "top-alone, dominoes-plugin 0.3"
