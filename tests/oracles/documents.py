@@ -51,7 +51,8 @@ def blocks(page: str) -> Iterator[Call | Code]:
 def agrees(shown: str, printed: str, *, exactly: bool) -> bool:
     """Whether a command printed what the page shows.
 
-    `...` stands for anything, within a line or over several. Unless `exactly`, numbers with a point, seconds, sizes and verdicts may differ: they are of the machine that the page was written on.
+    `...` stands for anything, within a line or over several. Unless `exactly`, numbers with a point, seconds, sizes and verdicts may
+    differ: they are of the machine that the page was written on.
     """
 
     def plain(text: str) -> str:
