@@ -1,6 +1,8 @@
 """Where the tests find real pictures, and a cache folder of their own."""
 
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 import synthetic_runs
 from click.testing import CliRunner
 
+from dominoes import registry
 from dominoes.cli.commands import main
 from dominoes.data import dealing
 from dominoes.data.dealing import Dealt
@@ -48,6 +51,39 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield tmp_path
     for name in [name for name, module in sys.modules.items() if str(getattr(module, "__file__", "")).startswith(str(tmp_path))]:
+        del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the package of tests/plugin is installed in, by pip."""
+    source, target = tmp_path_factory.mktemp("source") / "plugin", tmp_path_factory.mktemp("site")
+    shutil.copytree(ROOT / "tests" / "plugin", source)
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-index",
+        "--no-deps",
+        "--no-build-isolation",
+        "--target",
+        str(target),
+    ]
+    subprocess.run([*command, str(source)], check=True, capture_output=True)
+    return target
+
+
+@pytest.fixture
+def installed(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The plugin is on the path."""
+    monkeypatch.syspath_prepend(str(plugin))
+    monkeypatch.setenv("PYTHONPATH", str(plugin), prepend=os.pathsep)
+    registry.installed.cache_clear()
+    yield plugin
+    registry.installed.cache_clear()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "dominoes_plugin"]:
         del sys.modules[name]
 
 

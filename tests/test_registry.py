@@ -2,10 +2,8 @@
 
 import hashlib
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,38 +12,7 @@ from dominoes import __version__, registry
 from dominoes.errors import RegistryError
 from dominoes.registry import KINDS, check_call, entries, find, is_reference, refuse_untrusted
 
-PLUGIN = Path(__file__).parent / "plugin"
 NETS = "made = []\nclass Wide:\n    def __init__(self, classes, width=3): made.append(width)\n"
-
-
-@pytest.fixture(scope="session")
-def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the package of tests/plugin is installed in, by pip."""
-    source, target = tmp_path_factory.mktemp("source") / "plugin", tmp_path_factory.mktemp("site")
-    shutil.copytree(PLUGIN, source)
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-index",
-        "--no-deps",
-        "--no-build-isolation",
-        "--target",
-        str(target),
-    ]
-    subprocess.run([*command, str(source)], check=True, capture_output=True)
-    return target
-
-
-@pytest.fixture
-def installed(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The plugin is on the path."""
-    monkeypatch.syspath_prepend(str(plugin))
-    registry.installed.cache_clear()
-    yield plugin
-    registry.installed.cache_clear()
 
 
 def test_importing_the_registry_imports_nothing_else() -> None:
@@ -203,7 +170,7 @@ def test_references_in_a_file_need_trust(here: Path, installed: Path) -> None:
     (here / "my_nets.py").write_text(NETS, encoding="utf-8")
     pin = f"my_nets:Wide@sha256:{hashlib.sha256(NETS.encode()).hexdigest()}"
     refuse_untrusted([("models", pin), ("models", "tiny"), ("models", "detector")], "s.yaml")
-    with pytest.raises(RegistryError, match=f"s.yaml names code that would be run here: my_nets:Wide; read it, then pass --trust, .*{pin}"):
+    with pytest.raises(RegistryError, match=f"s.yaml names code that would be run here: my_nets:Wide; read it, then pass --trust .*{pin}"):
         refuse_untrusted([("models", "detector"), ("models", "my_nets:Wide")], "s.yaml")
     assert "my_nets" not in sys.modules
 
