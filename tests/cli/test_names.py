@@ -23,7 +23,8 @@ class Counting(Flat):
         self.asked += 1
         return super().forward(x) * (1 + self.asked / 100)
 def watch(step, network, rows):
-    open("watched.txt", "a").write(f"{step} ")
+    with open("watched.txt", "a") as file:
+        file.write(f"{step} ")
 """
 SWEEP = """
 method: grid

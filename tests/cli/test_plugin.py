@@ -16,7 +16,7 @@ from dominoes.errors import DominoesError
 KINDS = {
     **{"models": "tiny", "optimizers": "sign", "parameter_groups": "last-faster", "schedules": "halving", "losses": "brier"},
     **{"augmentations": "dim", "callbacks": "norms", "sources": "bars", "dials": "fade", "families": "ramp", "theories": "flat"},
-    **{"loggers": "notes", "engines": "here"},
+    **{"loggers": "notes", "engines": "here", "figures": "ends"},
 }
 SWEEP = """
 name: brought
@@ -75,6 +75,8 @@ def test_a_sweep_of_brought_things_runs_without_trust(engine: str) -> None:
         content = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
         assert {each["ref"] for each in content["code"]} == {"tiny", "sign", "last-faster", "halving", "brier", "dim", "bars", "fade"}
         assert {each["distribution"] for each in content["code"]} == {"dominoes-plugin"}
+    assert "ends.svg" in run("plot", "out", "--figure", "ends", "--out", "ends.svg").output
+    assert "accuracy on doubles" in Path("ends.svg").read_text(encoding="utf-8")
     assert "2 runs, 2 done before" in run("sweep", "run", "s.yaml", *options).output
 
 

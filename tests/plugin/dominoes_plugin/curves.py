@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dominoes.reporting.chart import Chart, Line, Panel
 from dominoes.runs.engines.worker import attempt
 from dominoes.theory.fits.families import Family
 
@@ -45,3 +46,11 @@ def here(setting, workers=None):
             yield from attempt([spec], setting)
 
     return engine
+
+
+def ends(results):
+    """Accuracy on doubles over time."""
+    table = results.curves
+    table = table[(table["kind"] == "both") & (table["split"] == "test")].groupby("step", as_index=False)["accuracy"].mean()
+    panel = Panel("", "step", "training step", "accuracy on doubles", (Line("accuracy", "doubles", "both"),))
+    return Chart("ends", "Doubles", "Mean over runs.", table, (panel,))
