@@ -13,6 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dominoes import registry
+from dominoes.errors import SpecError
+
 # Pictures n×C×A×A, uint8.
 Pictures = NDArray[np.uint8]
 # Pictures -> changed pictures of the same shape.
@@ -135,7 +138,7 @@ _NOISE = "a standard deviation from 0 to 10, in units of the range of a pixel"
 _CONTRAST = "a share of the contrast above 0 (at 0 a picture is constant), at most 1"
 _OCCLUDE = "a share of the picture from 0 to below 1 (at 1 it is constant)"
 _PATCH = "a patch's whole side from 1 to 32 pixels"
-_RANGES = {
+DIALS = {
     "noise": Range(_NOISE, 0, 0, 10, _noise),
     "blur": Range("a standard deviation from 0 to 32 pixels", 0, 0, 32, _blur),
     "downsample": Range("a whole factor from 1 to 16", 1, 1, 16, _downsample, whole=True),
@@ -146,7 +149,7 @@ _RANGES = {
     "pixel_shuffle": Range("0 or 1", 0, 0, 1, _pixel_shuffle, whole=True, same_everywhere=True),
     "prototypes": Range("a whole number of pictures a class from 1, or all", _ALL, 1, 1_000_000, None, whole=True),
 }
-NAMES = tuple(_RANGES)
+NAMES = tuple(DIALS)
 _SWITCHES = ("gray", "pixel_shuffle")
 
 
@@ -162,8 +165,21 @@ class Dial:
 
     @property
     def range(self) -> Range:
-        """Its record."""
-        return _RANGES[self.name]
+        """Its record. Raises RegistryError, or SpecError if what was brought is none, or does not take the value."""
+        if self.name in DIALS:
+            return DIALS[self.name]
+        found = registry.find("dials", self.name).load()
+        if not isinstance(found, Range):
+            raise SpecError(f"dial {self.name} is {type(found).__name__}; expected a dominoes.dials.Range")
+        if not _suits(found, self.value):
+            raise SpecError(f"{self}: expected {self.name}=VALUE with {found.words}")
+        return found
+
+    @property
+    def sha256(self) -> str:
+        """Of the code of a dial from outside, empty for a built-in one: what it makes is kept under that."""
+        owner = None if self.name in DIALS else registry.find("dials", self.name).provenance()
+        return owner.sha256 if owner else ""
 
     @property
     def identity(self) -> bool:
@@ -178,11 +194,11 @@ def read(text: str) -> Dial:
     """
     name, equals, value = text.partition("=")
     name = name.strip()
-    if name not in _RANGES:
+    known = DIALS.get(name)
+    if known is None and not is_brought(name):
         near = difflib.get_close_matches(name, NAMES, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
-        raise ValueError(f"there is no transform {name}{hint}; expected one of {', '.join(NAMES)}")
-    known = _RANGES[name]
+        raise ValueError(f"there is no transform {name}{hint}; expected one of {', '.join(NAMES)}, or module:attr of your own")
     if not equals and name in _SWITCHES:
         value = "1"
     try:
@@ -190,11 +206,21 @@ def read(text: str) -> Dial:
         number = _ALL if (name, value.strip()) == ("prototypes", "all") else float(f"{float(value):.12g}") + 0.0
     except ValueError:
         number = math.nan
+    # A dial from outside is not loaded to read its name: whether it takes the value is said when it is used.
+    if math.isnan(number) or (known is not None and not _suits(known, number)):
+        raise ValueError(f"expected {name}=VALUE with {known.words if known else 'a number'}")
+    return Dial(name, number)
+
+
+def is_brought(name: str) -> bool:
+    """Whether a dial is from outside: a reference, or an installed entry point's. Nothing is loaded."""
+    return registry.is_reference(name) or name in {entry.name for entry in registry.installed("dials")}
+
+
+def _suits(known: Range, number: float) -> bool:
     inside = known.low <= number <= known.high or number == known.identity
     edge = (known.open_low and number == known.low) or (known.open_high and number == known.high)
-    if not inside or edge or (known.whole and number != _ALL and not number.is_integer()):
-        raise ValueError(f"expected {name}=VALUE with {known.words}")
-    return Dial(name, number)
+    return inside and not edge and not (known.whole and number != _ALL and not number.is_integer())
 
 
 def written(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from dominoes import tables
+from dominoes import registry, tables
 from dominoes.data import dealing, folder, instances, probe_sets, sources
 from dominoes.data.dominoes import Dominoes
 from dominoes.errors import CurvesError, SpecError
@@ -126,9 +126,12 @@ def build(
     return Dominoes.of(dealt, **items)
 
 
-def load(path: PathLike, *, data: PathLike | None = None, download: bool = False, **items: Any) -> Dominoes:
-    """The dataset of a folder that `build` or the command line made. Raises DatasetError if anything is not what its digests say."""
-    return Dominoes.of(folder.read(Path(path), data=_path(data), download=download), **items)
+def load(path: PathLike, *, data: PathLike | None = None, download: bool = False, trust: bool = False, **items: Any) -> Dominoes:
+    """The dataset of a folder that `build` or the command line made. Raises DatasetError if anything is not what its digests say.
+
+    `trust` runs code that its spec names by an unpinned reference.
+    """
+    return Dominoes.of(folder.read(Path(path), data=_path(data), download=download, trust=trust), **items)
 
 
 def train(
@@ -271,7 +274,9 @@ def _spec(request: Request) -> DominoSpec:
     if isinstance(request, DominoSpec):
         return request
     if isinstance(request, str | Path):
-        return parse(DominoSpec, instances.expanded(read_mapping(Path(request)), where=str(request)), where=str(request))
+        found = parse(DominoSpec, instances.expanded(read_mapping(Path(request)), where=str(request)), where=str(request))
+        registry.refuse_untrusted(found.named(), str(request), remedy="pass its fields")
+        return found
     return parse(DominoSpec, instances.expanded(request))
 
 

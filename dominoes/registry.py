@@ -62,15 +62,15 @@ KINDS: dict[str, Kind] = {
     "losses": Kind("loss", "dominoes.training.losses:LOSSES", ("cross-entropy",)),
     "augmentations": Kind("augmentation", "dominoes.training.augmentations:AUGMENTATIONS", ("flip", "crop")),
     "callbacks": Kind("callback"),
-    "sources": Kind("source"),
-    "dials": Kind("dial"),
+    "sources": Kind("source", "dominoes.data.catalogue:STOCKS"),
+    "dials": Kind("dial", "dominoes.dials:DIALS"),
     "theories": Kind("theory", "dominoes.leaderboard.theories.catalogue:BUILT_IN"),
-    "families": Kind("family of curves"),
+    "families": Kind("family of curves", "dominoes.theory.fits.families:FAMILIES"),
     "questions": Kind("question"),
     "rules": Kind("rule"),
     "figures": Kind("figure"),
-    "engines": Kind("engine"),
-    "loggers": Kind("logger"),
+    "engines": Kind("engine", "dominoes.runs.sweeping:ENGINES", ("local", "ray")),
+    "loggers": Kind("logger", "dominoes.runs.loggers:LOGGERS", ("tensorboard", "wandb")),
 }
 
 
@@ -202,7 +202,7 @@ def is_reference(name: str) -> bool:
     return _REFERENCE.fullmatch(name) is not None
 
 
-def refuse_untrusted(named: Iterable[tuple[str, str]], where: str, *, remedy: str = "pass --trust") -> None:
+def refuse_untrusted(named: Iterable[tuple[str, str]], where: str, *, remedy: str = "pass --trust (in Python trust=True)") -> None:
     """Raise RegistryError if a file names code that somebody else may have written: a reference without a pin.
 
     Args:

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -174,8 +175,12 @@ class DominoSpec(_Spec):
         return DominoSpec(**{field: getattr(self, field) for field in fields})
 
     def named(self) -> tuple[tuple[str, str], ...]:
-        """(kind of the registry, name) of all that it names by reference."""
-        return tuple(("sources", name) for name in dict.fromkeys((self.top, self.bottom)) if registry.is_reference(name))
+        """(kind of the registry, name) of its sources and dials from outside."""
+        # Behind a name its classes may stand in brackets.
+        sources = [("sources", re.sub(r"\[[^\[]*\]$", "", name)) for name in (self.top, self.bottom)]
+        dials = [("dials", text.partition("=")[0]) for side in SIDES for text in self.transforms(side)]
+        known = {(kind, entry.name) for kind in ("sources", "dials") for entry in registry.installed(kind)}
+        return tuple(each for each in dict.fromkeys(sources + dials) if registry.is_reference(each[1]) or each in known)
 
     @property
     def shared(self) -> bool:

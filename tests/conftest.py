@@ -55,33 +55,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The results folder of `dominoes demo` with one seed, and what the command printed."""
-    out = tmp_path_factory.mktemp("demo")
-    done = CliRunner().invoke(main, ["demo", "--seeds", "0", "--out", str(out)], catch_exceptions=False)
-    assert done.exit_code == 0, done.stderr
-    return out, done.stdout
-
-
-@pytest.fixture(scope="session")
-def small() -> Dealt:
-    """300 dominoes of the embedded sources with all nine states."""
-    return dealing.make(DominoSpec(n=300, prevalence=(0.7, 0.6), reliability=(0.8, 0.7), top="digits", bottom="textures", seed=3))
-
-
-@pytest.fixture(scope="session")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of a sweep over the prevalence of the top, 4 values of 3 seeds, whose curves follow from formulas."""
-    out = tmp_path_factory.mktemp("swept")
-    synthetic_runs.write(synthetic_runs.sweep([0.1, 0.2, 0.4, 0.8], 3, measurements=20), out)
-    return out
-
-
-@pytest.fixture(scope="session")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that the package of tests/plugin is installed in, by pip."""
     source, target = tmp_path_factory.mktemp("source") / "plugin", tmp_path_factory.mktemp("site")
-    shutil.copytree(Path(__file__).parent / "plugin", source)
+    shutil.copytree(ROOT / "tests" / "plugin", source)
     command = [
         sys.executable,
         "-m",
@@ -102,6 +79,32 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The plugin is on the path."""
     monkeypatch.syspath_prepend(str(plugin))
+    monkeypatch.setenv("PYTHONPATH", str(plugin), prepend=os.pathsep)
     registry.installed.cache_clear()
     yield plugin
     registry.installed.cache_clear()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "dominoes_plugin"]:
+        del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The results folder of `dominoes demo` with one seed, and what the command printed."""
+    out = tmp_path_factory.mktemp("demo")
+    done = CliRunner().invoke(main, ["demo", "--seeds", "0", "--out", str(out)], catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    return out, done.stdout
+
+
+@pytest.fixture(scope="session")
+def small() -> Dealt:
+    """300 dominoes of the embedded sources with all nine states."""
+    return dealing.make(DominoSpec(n=300, prevalence=(0.7, 0.6), reliability=(0.8, 0.7), top="digits", bottom="textures", seed=3))
+
+
+@pytest.fixture(scope="session")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of a sweep over the prevalence of the top, 4 values of 3 seeds, whose curves follow from formulas."""
+    out = tmp_path_factory.mktemp("swept")
+    synthetic_runs.write(synthetic_runs.sweep([0.1, 0.2, 0.4, 0.8], 3, measurements=20), out)
+    return out

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 @click.option("--stock", type=options.PATH, help="YAML or JSON file with the pictures of each class: top: [..], bottom: [..].")
 @click.option("--json", "as_json", is_flag=True, help="Print the composition as JSON.")
 @click.option("--sankey", type=options.PATH, help="Diagram of where the pictures go to write (.html, .png, .svg, .pdf).")
-def solve(spec: Path | None, data: Path | None, stock: Path | None, as_json: bool, sankey: Path | None, **given: Any) -> None:
+@options.trust
+def solve(spec: Path | None, data: Path | None, stock: Path | None, as_json: bool, sankey: Path | None, trust: bool, **given: Any) -> None:
     """Turn a request (a YAML file SPEC, flags, or both) into exact counts.
 
     Any three independent ones of the two prevalences, --both, --empty and --ratio fix the rest.
@@ -31,7 +32,7 @@ def solve(spec: Path | None, data: Path | None, stock: Path | None, as_json: boo
     from dominoes.data import sources
     from dominoes.solver import solution
 
-    request = options.spec(spec, given)
+    request = options.spec(spec, given, trust=trust)
     found = solution.solve(request, _read_stock(stock) if stock else sources.stock(request, data=data))
     if sankey is not None:
         from dominoes.reporting.html import page
@@ -103,11 +104,12 @@ def build(spec: Path | None, data: Path | None, download: bool, out: Path, force
 @click.command()
 @click.argument("folder", type=options.PATH)
 @options.data
-def verify(folder: Path, data: Path | None) -> None:
+@options.trust
+def verify(folder: Path, data: Path | None, trust: bool) -> None:
     """Recompute every digest and count of a dataset FOLDER from its sources; exit 1 if anything differs."""
     from dominoes.data.folder import verify as differences
 
-    found = differences(folder, data=data)
+    found = differences(folder, data=data, trust=trust)
     for line in found[:20]:
         click.echo(line)
     if len(found) > 20:
@@ -122,13 +124,14 @@ def verify(folder: Path, data: Path | None) -> None:
 @click.argument("folder", type=options.PATH)
 @options.data
 @options.out("Picture to write (.png, .svg or .pdf).")
-def preview(folder: Path, data: Path | None, out: Path) -> None:
+@options.trust
+def preview(folder: Path, data: Path | None, out: Path, trust: bool) -> None:
     """Draw examples of each kind of domino in a dataset FOLDER, right and wrong halves apart."""
     from dominoes.data.dominoes import Dominoes
     from dominoes.data.folder import read
     from dominoes.reporting.charts import preview
 
-    preview.draw_preview(Dominoes.of(read(folder, data=data)), out)
+    preview.draw_preview(Dominoes.of(read(folder, data=data, trust=trust)), out)
     click.echo(str(out))
 
 
@@ -138,12 +141,13 @@ def preview(folder: Path, data: Path | None, out: Path) -> None:
 @click.option("--to", "form", required=True, type=click.Choice(["npz", "folder", "parquet"]), help="Form of the files.")
 @options.out("File or folder to make.")
 @options.force
-def export(folder: Path, data: Path | None, form: str, out: Path, force: bool) -> None:
+@options.trust
+def export(folder: Path, data: Path | None, form: str, out: Path, force: bool, trust: bool) -> None:
     """Write the pixels of a dataset FOLDER for other software."""
     from dominoes.data.dominoes import Dominoes
     from dominoes.data.folder import read
     from dominoes.data.pixels import export as write
 
-    dominoes = Dominoes.of(read(folder, data=data))
+    dominoes = Dominoes.of(read(folder, data=data, trust=trust))
     write(dominoes, form, out, force=force)
     click.echo(f"{out}: {len(dominoes)} dominoes")

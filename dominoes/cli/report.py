@@ -51,13 +51,18 @@ def _size(path: Path) -> str:
 
 @click.command()
 @click.argument("results", type=options.PATH)
-@click.option("--figure", "name", metavar="NAME", help="Another figure of the report, by its name.  [default: the one-sided curves]")
+@click.option(
+    "--figure",
+    "name",
+    metavar="NAME",
+    help="Another figure: of the report by its name, installed, or module:attr.  [default: the one-sided curves]",
+)
 @options.data
 @options.left_out
 @click.option("--out", required=True, type=options.PATH, help="Figure to write (.png, .svg or .pdf).")
 def plot(results: Path, name: str | None, data: Path | None, partial: bool, out: Path) -> None:
     """Draw the one-sided learning curves of RESULTS, or another figure of its report; seeds of one spec make a band."""
-    from dominoes.reporting import completion, sections, stills
+    from dominoes.reporting import brought, completion, sections, stills
     from dominoes.reporting.charts import learning
     from dominoes.reporting.results import gather
 
@@ -65,6 +70,8 @@ def plot(results: Path, name: str | None, data: Path | None, partial: bool, out:
     found = gather([results])
     if name is None:
         stills.draw(learning.one_sided(found), out)
+    elif brought.is_brought(name):
+        stills.draw(brought.chart(name, found), out)
     else:
         charts = sections.charts_of(sections.sections(completion.complete(found), data=data))
         if name not in charts:

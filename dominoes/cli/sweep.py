@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +15,9 @@ from dominoes.cli.train import diverged_runs
 from dominoes.errors import OutputError, SpecError
 
 if TYPE_CHECKING:
-    from dominoes.runs.engines.protocol import Engine, RunReport, WorkerSetting
+    from dominoes.runs.engines.protocol import RunReport
     from dominoes.runs.plan import Plan
     from dominoes.spec import RunSpec
-
-_logs_to = click.Choice(["tensorboard", "wandb"])
 
 
 @click.group()
@@ -92,7 +89,7 @@ def _cost(planned: Plan, workers: int | None, device: str, data: Path | None, do
 @sweep.command("run")
 @click.argument("file", type=options.PATH)
 @click.option("--out", required=True, type=options.PATH, help="Results folder; finished runs in it are kept and not run again.")
-@click.option("--engine", default="local", show_default=True, type=click.Choice(["local", "ray"]), help="This machine, or a ray cluster.")
+@click.option("--engine", default="local", show_default=True, metavar="NAME", help="local: this machine; ray: a cluster; or another.")
 @click.option("--workers", type=click.IntRange(min=1), help="Runs at once.  [default: one for each core, or GPU]")
 @click.option(
     "--pack",
@@ -110,7 +107,9 @@ def _cost(planned: Plan, workers: int | None, device: str, data: Path | None, do
 @options.callbacks
 @options.trust
 @options.partial("Accept that runs diverge.")
-@click.option("--log", "loggers", multiple=True, type=_logs_to, help="Show finished runs there too; repeatable.")
+@click.option(
+    "--log", "loggers", multiple=True, metavar="NAME", help="Show finished runs elsewhere too: tensorboard, wandb or another; repeatable."
+)
 @click.option("--address", metavar="HOST:PORT", help="Of ray: the cluster to join; auto: this machine's.  [default: a new one]")
 @click.option("--collect", is_flag=True, help="Of ray: bring run folders back from machines that do not share OUT.")
 @options.data
@@ -142,7 +141,7 @@ def run(
     from dominoes.runs import sweep_file, sweeping
     from dominoes.runs.engines.protocol import WorkerSetting
 
-    if engine == "local" and (address or collect):
+    if engine != "ray" and (address or collect):
         raise SpecError("--address and --collect belong to ray; add --engine ray, or leave them out")
     described = sweep_file.read(file)
     for note in described.notes:
@@ -167,7 +166,7 @@ def run(
     log = _logs(loggers, out, planned)
     if not missing:
         return
-    start = _engine(engine, ready.setting, workers, address, collect)
+    start = sweeping.engine(engine, ready.setting, workers, **({"address": address, "collect": collect} if engine == "ray" else {}))
     failed = diverged = ended = 0
     specs = {spec.id: spec for spec in missing}
     with (
@@ -220,19 +219,9 @@ def _planned(file: Path, data: Path | None, trust: bool) -> Plan:
 def _logs(names: tuple[str, ...], out: Path, planned: Plan) -> list[Any]:
     if not names:
         return []
-    from dominoes.runs.loggers import Logger, logger
+    from dominoes.runs.loggers import logger
 
-    return [logger(Logger(name), out, planned.name) for name in names]
-
-
-def _engine(name: str, setting: WorkerSetting, workers: int | None, address: str | None, collect: bool) -> Engine:
-    if name == "ray":
-        from dominoes.runs.engines import on_ray
-
-        return partial(on_ray.on_ray, setting=setting, workers=workers, address=address, collect=collect)
-    from dominoes.runs.sweeping import on_this_machine
-
-    return on_this_machine(setting, workers)
+    return [logger(name, out, planned.name) for name in names]
 
 
 def _line(planned: Plan, spec: RunSpec, report: RunReport) -> str:

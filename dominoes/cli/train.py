@@ -76,7 +76,7 @@ def train(
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in options.fields(given, "spec_"))
             raise SpecError(f"{dataset} is a dataset folder and has its spec; got {flags} too, leave them out or build another dataset")
         # A folder is one deal, whichever seeds are trained on it.
-        dealt = folder.read(dataset, data=data, download=download)
+        dealt = folder.read(dataset, data=data, download=download, trust=trust)
         specs = [RunSpec(dataset=dealt.spec, train=how, seed=seed) for seed in numbers]
     else:
         wanted = options.spec(dataset, given, trust=trust)

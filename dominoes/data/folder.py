@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dominoes import __version__, files
+from dominoes import __version__, files, registry
 from dominoes.data import card, sources
 from dominoes.data.dealing import Deal, Dealt, deal
 from dominoes.errors import DatasetError
@@ -66,9 +66,13 @@ def _about(source: sources.Source) -> dict[str, Any]:
     return about | ({"transforms": list(source.transforms)} if source.transforms else {})
 
 
-def read(path: Path, *, data: Path | None = None, download: bool = False) -> Dealt:
-    """Read a dataset folder with its sources, for use. Raises DatasetError if anything is not what the folder's digests say."""
-    spec, digests = _head(path)
+def read(path: Path, *, data: Path | None = None, download: bool = False, trust: bool = False) -> Dealt:
+    """Read a dataset folder with its sources, for use.
+
+    Raises DatasetError if anything is not what the folder's digests say, RegistryError if its spec names code by an unpinned reference
+    and that is not to be trusted.
+    """
+    spec, digests = _head(path, trust)
     for name in ("spec.yaml", "composition.json", "metadata.csv"):
         if files.sha256(path / name) != digests[name]:
             raise DatasetError(
@@ -84,7 +88,7 @@ def read(path: Path, *, data: Path | None = None, download: bool = False) -> Dea
     return Dealt(spec, _read_composition(path, spec), table, top, bottom)
 
 
-def _head(path: Path) -> tuple[DominoSpec, dict[str, Any]]:
+def _head(path: Path, trust: bool) -> tuple[DominoSpec, dict[str, Any]]:
     path = Path(path)
     if not path.is_dir():
         raise DatasetError(f"{path} is not a folder; expected a dataset folder made by 'dominoes build'")
@@ -103,7 +107,10 @@ def _head(path: Path) -> tuple[DominoSpec, dict[str, Any]]:
             raise KeyError(*missing, "sources")
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path}/{MARK} is damaged ({error}); build the dataset again") from error
-    return parse(DominoSpec, read_mapping(path / "spec.yaml"), where=f"{path}/spec.yaml"), digests
+    spec = parse(DominoSpec, read_mapping(path / "spec.yaml"), where=f"{path}/spec.yaml")
+    if not trust:
+        registry.refuse_untrusted(spec.named(), f"{path}/spec.yaml")
+    return spec, digests
 
 
 def _read_composition(path: Path, spec: DominoSpec) -> Composition:
@@ -144,13 +151,13 @@ def _read_metadata(path: Path) -> Deal:
     return found
 
 
-def verify(path: Path, *, data: Path | None = None) -> list[str]:
+def verify(path: Path, *, data: Path | None = None, trust: bool = False) -> list[str]:
     """Recompute every digest and every count of a dataset folder from its sources; return what differs, a sentence each.
 
     Raises DatasetError or SourceError where there is nothing to compare (no folder, no sources, another format).
     """
     path = Path(path)
-    spec, digests = _head(path)
+    spec, digests = _head(path, trust)
     top, bottom = sources.pair(spec, data=data)
     found = []
     for side, source in zip(SIDES, (top, bottom), strict=True):

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dominoes import dials, files
-from dominoes.data import classes, locations, originals, readers, transforms
+from dominoes.data import brought, classes, locations, originals, readers, transforms
 from dominoes.data.catalogue import FILES_OF, LABELS, NAMES, STOCKS
 from dominoes.data.locations import Reading, exists
 from dominoes.errors import OutputError, SourceError
@@ -136,7 +137,8 @@ def load(name: str, split: Split, transformed: tuple[str, ...] = (), *, data: Pa
         pictures = transforms.apply(transformed, of_train if this is train else of_this, of_train, name)
         return pictures, this.labels, this.classes
 
-    key = f"transforms {transforms.VERSION} {this.digest} {train.digest} {dials.joined(transformed)}"
+    codes = "".join(f" {sha256}" for text in transformed if (sha256 := dials.read(text).sha256))
+    key = f"transforms {transforms.VERSION} {this.digest} {train.digest} {dials.joined(transformed)}{codes}"
     return replace(_cached(name, split, key, changed, checked=True), transforms=transformed)
 
 
@@ -146,7 +148,8 @@ def original(name: str, split: Split, *, data: Path | None = None, download: boo
     Args:
         name: `mnist`, `fashion-mnist`, `kmnist`, `svhn`, `cifar10`, `cifar100`, `cifar100-coarse`, `digits`, `textures`; or the path of a
             folder or file in Hugging Face Parquet layout, of a folder that `datasets` saved, of a Keras-style .npz, or of an ImageFolder
-            (train/CLASS/*.png, test/CLASS/*.png), and behind it, after a #, how it is read (`locations`); and behind that in brackets, if
+            (train/CLASS/*.png, test/CLASS/*.png), and behind it, after a #, how it is read (`locations`); or an installed entry point's, or
+            `module:attr` (`brought`); and behind that in brackets, if
             not all classes are wanted, the chosen ones (`classes`).
         split: which of the source's splits.
         data: folder to look in for named sources, before DOMINOES_DATA and the cache folder.
@@ -164,6 +167,8 @@ def original(name: str, split: Split, *, data: Path | None = None, download: boo
         return _cached(name, split, f"digits {version('scikit-learn')}", lambda: originals.digits(split))
     if name == "textures":
         return _cached(name, split, "textures", lambda: originals.textures(split))
+    if brought.is_brought(name):
+        return _brought(name, split)
     if name in STOCKS:
         found, read = _named(name, split, data, download)
         layout = name
@@ -179,6 +184,12 @@ def original(name: str, split: Split, *, data: Path | None = None, download: boo
     except OSError as error:
         raise SourceError(f"{error.filename} cannot be read ({error.strerror}); let it be read, or pass another source") from error
     return _cached(name, split, key, read)
+
+
+@lru_cache(maxsize=4)
+def _brought(name: str, split: Split) -> Source:
+    pictures, labels, names = brought.load(name, split)
+    return Source(name, split, pictures, labels, _class_names(name, split, labels, names), digest(pictures, labels))
 
 
 def _named(name: str, split: Split, data: Path | None, download: bool) -> tuple[list[Path], Callable[[], readers.Decoded]]:

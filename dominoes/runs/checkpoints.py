@@ -67,7 +67,7 @@ def network(folder: Path, step: int | None = None, *, trust: bool = False, accep
     except (OSError, ValueError) as error:
         raise RunError(f"{folder}/spec.json is damaged; remove the folder to run it again") from error
     if not trust:
-        registry.refuse_untrusted([("models", spec.train.model)], f"{folder}/spec.json", remedy="pass trust=True")
+        registry.refuse_untrusted([("models", spec.train.model)], f"{folder}/spec.json")
     if not accept_changed and (sentence := changed(spec, content.get("code", []))):
         raise RunError(f"{folder} was made with other code: {sentence}; pass accept_changed=True to use it all the same")
     made = initial(spec.train.model, int(content["dominoes"]["classes"]), spec.seed, spec.train.model_args)

@@ -4,38 +4,42 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from dominoes import registry
 from dominoes.errors import RunError
 from dominoes.runs import run_folders
 from dominoes.runs.state import RUNS
 from dominoes.spec import RunSpec
 
-
-class Logger(StrEnum):
-    """Names of the loggers."""
-
-    TENSORBOARD = "tensorboard"
-    WANDB = "wandb"
+# Called with each finished run.
+Log = Callable[[RunSpec], None]
 
 
-def logger(which: Logger, out: Path, name: str) -> Callable[[RunSpec], None]:
-    """What to call with each finished run. Raises RunError if the logger's package is not installed.
+def logger(which: str, out: Path, name: str) -> Log:
+    """What to call with each finished run.
+
+    A logger is brought as a callable (out, name) that gives such a function.
 
     Args:
         which: tensorboard writes event files under `out`/tensorboard; wandb runs under `out`/wandb, offline unless WANDB_MODE says
-            otherwise.
+            otherwise; or another name of the registry.
         out: results folder.
         name: of the sweep.
+
+    Raises RegistryError if there is no such logger, RunError if its package is not installed.
     """
+    entry = registry.find("loggers", which)
+    make = entry.load()
+    registry.check_call(make, entry.said, ("out", "name"), {})
     try:
-        return _LOGGERS[which](out, name)
+        found: Log = make(out, name)
     except ImportError as error:
         raise RunError(f"--log {which} needs {which}, which is not installed: pip install 'dominoes[{which}]'") from error
+    return found
 
 
 def _series(spec: RunSpec, out: Path) -> list[tuple[int, dict[str, float]]]:
@@ -46,7 +50,7 @@ def _series(spec: RunSpec, out: Path) -> list[tuple[int, dict[str, float]]]:
     return [(int(str(step)), dict(zip(rows["name"], rows["value"], strict=True))) for step, rows in long.groupby("step")]
 
 
-def _tensorboard(out: Path, name: str) -> Callable[[RunSpec], None]:
+def _tensorboard(out: Path, name: str) -> Log:
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -64,7 +68,7 @@ def _tensorboard(out: Path, name: str) -> Callable[[RunSpec], None]:
     return log
 
 
-def _wandb(out: Path, name: str) -> Callable[[RunSpec], None]:
+def _wandb(out: Path, name: str) -> Log:
     import wandb
 
     mode: Any = os.environ.get("WANDB_MODE", "offline")
@@ -82,4 +86,4 @@ def _wandb(out: Path, name: str) -> Callable[[RunSpec], None]:
     return log
 
 
-_LOGGERS = {Logger.TENSORBOARD: _tensorboard, Logger.WANDB: _wandb}
+LOGGERS: dict[str, Callable[[Path, str], Log]] = {"tensorboard": _tensorboard, "wandb": _wandb}

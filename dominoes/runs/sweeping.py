@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dominoes import registry
 from dominoes.errors import RunError, SpecError
@@ -122,7 +124,28 @@ def _changed_plan(planned: Plan, out: Path) -> str | None:
         return str(error)
 
 
+def on_a_cluster(setting: WorkerSetting, workers: int | None = None, **options: Any) -> Engine:
+    """The engine ray; further options are those of `engines.on_ray.on_ray`."""
+    from dominoes.runs.engines.on_ray import on_ray
+
+    return partial(on_ray, setting=setting, workers=workers, **options)
+
+
 def on_this_machine(setting: WorkerSetting, workers: int | None = None) -> Engine:
     """The local engine with so many worker processes; None: one for each core, or GPU."""
     count = workers or local.workers_here(setting.device)
     return lambda specs: local.local(specs, setting, workers=count)
+
+
+#: An engine is brought as a callable (setting, workers=...) that gives what takes specs and yields reports (`protocol.Engine`).
+ENGINES: dict[str, Callable[..., Engine]] = {"local": on_this_machine, "ray": on_a_cluster}
+
+
+def engine(name: str, setting: WorkerSetting, workers: int | None, **options: Any) -> Engine:
+    """The engine of a name. Raises RegistryError."""
+    entry = registry.find("engines", name)
+    make = entry.load()
+    given = {"workers": workers, **options}
+    registry.check_call(make, entry.said, ("setting",), given)
+    found: Engine = make(setting, **given)
+    return found

@@ -23,7 +23,8 @@ class Counting(Flat):
         self.asked += 1
         return super().forward(x) * (1 + self.asked / 100)
 def watch(step, network, rows):
-    open("watched.txt", "a").write(f"{step} ")
+    with open("watched.txt", "a") as file:
+        file.write(f"{step} ")
 """
 SWEEP = """
 method: grid
@@ -119,7 +120,10 @@ def test_a_sweep_file_needs_trust_or_a_pin() -> None:
     Path("s.yaml").write_text(SWEEP.replace("MODEL", "door_nets:Flat"), encoding="utf-8")
     for command in (["plan", "s.yaml", "--no-timing"], ["run", "s.yaml", "--out", "out"]):
         refused = run("sweep", *command, code=2).output
-        assert "s.yaml names code that would be run here: door_nets:Flat; read it, then pass --trust, or pin it" in refused
+        assert (
+            "s.yaml names code that would be run here: door_nets:Flat; read it, then pass --trust (in Python trust=True), or pin it"
+            in refused
+        )
     assert not Path("out").exists()
     pin = refused.split("as ")[-1].strip()
     Path("p.yaml").write_text(SWEEP.replace("MODEL", pin), encoding="utf-8")

@@ -90,7 +90,7 @@ def test_a_network_from_outside_comes_back_if_it_is_trusted_and_the_same(small: 
     outcome = run(small, tests, nets / "out", model="own_nets:Flat", model_args={"width": 5}, checkpoints="last")
     (code,) = outcome.environment["code"]
     assert (code["ref"], code["distribution"], len(code["sha256"])) == ("own_nets:Flat", None, 64)
-    with pytest.raises(RegistryError, match="spec.json names code that would be run here: own_nets:Flat; read it, then pass trust=True"):
+    with pytest.raises(RegistryError, match="spec.json names code that would be run here: own_nets:Flat; read it, then pass --trust"):
         checkpoints.network(outcome.folder)
     assert checkpoints.network(outcome.folder, trust=True)[1].out_features == 5
     (nets / "own_nets.py").write_text(NETS + "\n# changed\n", encoding="utf-8")

@@ -77,7 +77,7 @@ def test_tensorboard_shows_what_the_table_holds(done: tuple[Plan, Path], tmp_pat
     pytest.importorskip("tensorboard", reason="the extra [tensorboard] is not installed")
     found, out = done
     spec = found.runs[0].spec
-    log = loggers.logger(loggers.Logger.TENSORBOARD, out, "name")
+    log = loggers.logger("tensorboard", out, "name")
     log(spec)
     log(spec)
     (file,) = (out / "tensorboard" / f"name-{spec.id}").iterdir()
@@ -95,7 +95,7 @@ def test_a_logger_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: py
     """Before anything runs, with the way to get it."""
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(RunError, match=r"--log wandb needs wandb, which is not installed: pip install 'dominoes\[wandb\]'"):
-        loggers.logger(loggers.Logger.WANDB, tmp_path, "name")
+        loggers.logger("wandb", tmp_path, "name")
 
 
 def test_transforms_come_with_their_source(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def compose(spec: DominoSpec, setting: WorkerSetting) -> None:
 
 def _readable(place: Path, setting: WorkerSetting) -> bool:
     try:
-        folder.read(place, data=setting.data, download=setting.download)
+        folder.read(place, data=setting.data, download=setting.download, trust=True)
     except DatasetError:
         return False
     return True

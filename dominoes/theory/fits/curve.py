@@ -17,7 +17,7 @@ from scipy.optimize import isotonic_regression
 from scipy.special import stdtrit, xlogy
 
 from dominoes.errors import FitError
-from dominoes.theory.fits.families import BASELINES, FAMILIES
+from dominoes.theory.fits.families import BASELINES, FAMILIES, find, is_brought
 from dominoes.theory.fits.least_squares import Array
 from dominoes.theory.fits.one_seed import coordinates, evaluate, fit_each, has_risen
 from dominoes.theory.fits.records import Curves, Quantity, Single
@@ -145,7 +145,7 @@ def fit_curve(
 
 def _check(steps: Array, values: Array, family: str, metric: str, chance: float | None, examples: Array | None) -> None:
     for name, given, known in (("family", family, SHAPES), ("metric", metric, METRICS)):
-        if given not in known:
+        if given not in known and not (name == "family" and is_brought(given)):
             raise FitError(f"{name} is {given!r}, expected one of {', '.join(known)}")
     if steps.ndim != 1 or values.ndim != 2 or values.shape[1] != len(steps) or not values.size:
         raise FitError(f"step and value have shapes {steps.shape} and {values.shape}; expected (N,) and (N,) or (seeds, N)")
@@ -173,8 +173,8 @@ def _check(steps: Array, values: Array, family: str, metric: str, chance: float 
 def fit_all(curves: Curves, family: str) -> list[CurveFit]:
     """Each curve's own fit."""
     last = float(curves.steps[-1])
-    if family in FAMILIES:
-        time = FAMILIES[family].time
+    if family not in BASELINES:
+        time = find(family).time
         singles = fit_each(family, curves)
         shapes: list[Callable[[Array], Array]] = [partial(_shape, family, single.parameters, last) for single in singles]
     else:
@@ -183,7 +183,7 @@ def fit_all(curves: Curves, family: str) -> list[CurveFit]:
         singles, shapes = [single for single, _ in judged], [shape for _, shape in judged]
     fits = []
     for r, (single, shape) in enumerate(zip(singles, shapes, strict=True)):
-        flat = family in FAMILIES and not single.learned
+        flat = family not in BASELINES and not single.learned
         curve: Callable[[Array], Array] = partial(_flat, single.level) if flat else shape
         seen = ~np.isnan(curves.values[r])
         observed, fitted = curves.values[r, seen], curve(curves.steps[seen])
@@ -226,7 +226,7 @@ def _natural(logarithm: Quantity) -> Quantity:
 
 
 def _shape(family: str, parameters: Array, last: float, steps: Array) -> Array:
-    (values,) = evaluate(FAMILIES[family], parameters[None], coordinates(FAMILIES[family], steps, last))
+    (values,) = evaluate(find(family), parameters[None], coordinates(find(family), steps, last))
     return np.asarray(values)
 
 

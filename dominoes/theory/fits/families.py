@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dominoes import registry
+from dominoes.errors import FitError
 from dominoes.theory.fits.least_squares import Array
 from dominoes.theory.pattern_model import sigmoid
 
@@ -113,3 +115,21 @@ def half(family: Family, log_shape: float) -> tuple[float, float]:
     z = family.inverse(0.5, log_shape)
     _, slope, _ = family.rise(np.array([z]), np.array([log_shape]))
     return z, math.log(4 * float(slope[0]))
+
+
+def is_brought(name: str) -> bool:
+    """Whether the name is one of the registry's that is not built in; nothing is loaded."""
+    return registry.is_reference(name) or name in {entry.name for entry in registry.installed("families")}
+
+
+def find(name: str) -> Family:
+    """The family of this name: built in, an installed entry point's, or `module:attr` (a `Family`).
+
+    Raises RegistryError if there is none, FitError if it is no Family.
+    """
+    if name in FAMILIES:
+        return FAMILIES[name]
+    found = registry.find("families", name).load()
+    if not isinstance(found, Family):
+        raise FitError(f"family {name} is {type(found).__name__}; expected a Family")
+    return found

@@ -11,6 +11,7 @@ import pandas as pd
 from dominoes import tables
 from dominoes.errors import FitError
 from dominoes.theory.fits.curve import METRICS, SHAPES, fit_all
+from dominoes.theory.fits.families import is_brought
 from dominoes.theory.fits.records import Curves
 
 #: Columns of the table of `fit_table`; those of swept parameters follow.
@@ -31,7 +32,7 @@ def fit_table(
 
     Args:
         curves: long form (see `tables.CURVES`); further columns that are constant within each run, the swept parameters, are carried over.
-        families: of SHAPES.
+        families: of SHAPES, or names of the registry.
         metrics: of METRICS. Accuracies are fitted by binomial deviance with the table's n, losses by least squares.
         chance: 1/K (see `fit_curve`).
 
@@ -43,7 +44,7 @@ def fit_table(
     """
     table = tables.check(curves)
     for name, given, known in (("family", families, SHAPES), ("metric", metrics, METRICS)):
-        unknown = [one for one in given if one not in known]
+        unknown = [one for one in given if one not in known and not (name == "family" and is_brought(one))]
         if unknown:
             raise FitError(f"{name} is {unknown[0]!r}, expected one of {', '.join(known)}")
     if chance is not None and not 0 < chance < 1:

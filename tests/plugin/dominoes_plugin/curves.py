@@ -1,0 +1,56 @@
+"""A family of curves, a theory, a logger and an engine."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dominoes.reporting.chart import Chart, Line, Panel
+from dominoes.runs.engines.worker import attempt
+from dominoes.theory.fits.families import Family
+
+
+def _rise(z, _):
+    share = np.clip(0.5 + z / 4, 0.0, 1.0)
+    return share, np.where((share > 0) & (share < 1), 0.25, 0.0), np.zeros(1)
+
+
+#: A straight line from floor to ceiling.
+ramp = Family("linear", "linear", True, None, ("speed", "inflection", ""), _rise, lambda q, _: 4 * (q - 0.5))
+
+
+class Flat:
+    """Forecasts nothing but what it has seen last: the least that a theory can do."""
+
+    def fit(self, known):
+        self.known = known
+
+    def forecast(self, asked):
+        raise NotImplementedError
+
+
+def notes(out: Path, name: str):
+    """Append the id of each finished run to a text file."""
+
+    def log(spec):
+        with open(out / "notes.txt", "a", encoding="utf-8") as file:
+            file.write(f"{name} {spec.id}\n")
+
+    return log
+
+
+def here(setting, workers=None):
+    """Run everything in this process."""
+
+    def engine(specs):
+        for spec in specs:
+            yield from attempt([spec], setting)
+
+    return engine
+
+
+def ends(results):
+    """Accuracy on doubles over time."""
+    table = results.curves
+    table = table[(table["kind"] == "both") & (table["split"] == "test")].groupby("step", as_index=False)["accuracy"].mean()
+    panel = Panel("", "step", "training step", "accuracy on doubles", (Line("accuracy", "doubles", "both"),))
+    return Chart("ends", "Doubles", "Mean over runs.", table, (panel,))
