@@ -1,7 +1,7 @@
 """How often the comparator is right: simulated truths whose verdicts are known, at 3, 5 and 10 seeds.
 
-Each truth is a network that is known to follow a rule (tests/oracles/simulated_truths.py); every probe picture is answered by itself. What a
-quantity is in the population is the mean over large simulations (10 seeds, 4,000 pictures a kind); the right verdict follows from it and
+Each truth is a network that is known to follow a rule (tests/oracles/simulated_truths.py); every probe picture is answered by itself. What
+a quantity is in the population is the mean over large simulations (10 seeds, 4,000 pictures a kind); the right verdict follows from it and
 the margin. For each number of seeds the table says how often the verdict was right, how often wrong (the rest cannot tell), and how often
 the interval held the population's value.
 
