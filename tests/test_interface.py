@@ -93,11 +93,12 @@ def test_runs_are_compared_fitted_and_reported(runs: list[dominoes.Run], tmp_pat
     joined = pd.concat([run.curves for run in runs], ignore_index=True)
     joined.to_csv(tmp_path / "curves.csv", index=False)
     classes = pd.concat([run.classes for run in runs], ignore_index=True)
-    tables = [
-        dominoes.compare(curves, classes).table for curves in (runs, joined, [run.curves for run in runs], str(tmp_path / "curves.csv"))
-    ]
+    forms = (runs, joined, [run.curves for run in runs], str(tmp_path / "curves.csv"))
+    tables = [dominoes.compare(curves, classes, joint=None).table for curves in forms]
     for table in tables[1:]:
         pd.testing.assert_frame_equal(table, tables[0])
+    crossed = dominoes.compare(runs, classes).table
+    assert set(crossed["question"]) - set(tables[0]["question"]) == {"pictures"}
     assert set(dominoes.fit(runs[0], families=("logistic",))["run"]) == {runs[0].id}
     page = dominoes.report([runs[0], runs[1].curves], str(tmp_path / "page.html"))
     text = page.read_text(encoding="utf-8")

@@ -105,10 +105,18 @@ class Results:
         return str(found.iloc[0]) if len(found) else ""
 
     def datasets(self) -> dict[str, DominoSpec]:
-        """The different datasets of all runs with a spec, by what sets them apart."""
-        different = {run.spec.dataset: run for run in self.runs if run.spec is not None and run.status != "infeasible"}
+        """The different datasets of all runs with a spec, by what sets them apart; of deals that differ by seed alone the first."""
+        first: dict[DominoSpec, DominoSpec] = {}
+        for run in self.runs:
+            if run.spec is not None and run.status != "infeasible":
+                first.setdefault(run.spec.dataset.model_copy(update={"seed": 0}), run.spec.dataset)
+        different = list(first.values())
         values = {spec: spec.model_dump(mode="json") for spec in different}
-        names = [name for name in next(iter(values.values()), {}) if len({str(each.get(name)) for each in values.values()}) > 1]
+        names = [
+            name
+            for name in next(iter(values.values()), {})
+            if name != "seed" and len({str(each.get(name)) for each in values.values()}) > 1
+        ]
         order = sorted(values, key=lambda spec: [_rank(values[spec].get(name)) for name in names])
         titled = {spec: ", ".join(f"{name} {plan.plain(values[spec].get(name))}" for name in names) for spec in order}
         return {title or f"{spec.top} over {spec.bottom}": spec for spec, title in titled.items()}

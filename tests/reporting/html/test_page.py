@@ -5,7 +5,7 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -86,8 +86,8 @@ def test_the_command_to_reproduce_makes_the_same_run(spec: RunSpec, monkeypatch:
     assert words[:2] == ["dominoes", "train"]
     seen: list[RunSpec] = []
 
-    def instead(dealt: DominoSpec, how: TrainSpec, seeds: list[int], out: Path, *_: object) -> list[object]:
-        seen.extend(RunSpec(dataset=dealt, train=how, seed=seed) for seed in seeds)
+    def instead(deals: Iterable[tuple[DominoSpec, int]], how: TrainSpec, out: Path, *_: object, **__: object) -> list[object]:
+        seen.extend(RunSpec(dataset=dealt, train=how, seed=seed) for dealt, seed in deals)
         assert out == Path("my results")
         return []
 
@@ -181,7 +181,7 @@ def test_the_demos_page_is_drawn(browser: Browser, demo: tuple[Path, str]) -> No
             assert len(figure.query_selector_all(marks)) >= counts[name], name
         assert set(counts) == set(charts)
         links, nodes = charts["sankey"].table.groupby(["source", "target"]).ngroups, len(charts["sankey"].parts[0].nodes)  # type: ignore[union-attr]
-        expected = {"sankey": links + nodes, "conflicts": 3, "doubles": 9, "neither": 3, "fits": 8, "confusion": 3, "answers": 1}
+        expected = {"sankey": links + nodes, "conflicts": 3, "doubles": 11, "neither": 4, "fits": 8, "confusion": 3, "answers": 1}
         assert {name: counts[name] for name in expected} == expected
         assert counts["curves"] >= 8
         assert page.locator("#preview img").evaluate("image => image.naturalWidth") > 300
