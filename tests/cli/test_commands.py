@@ -229,7 +229,7 @@ def test_every_stock_of_the_table_can_be_solved_without_data() -> None:
             ["train", "--prevalence", ".5", ".5", *EMBEDDED, "--seeds", "3-1", "--out", "{tmp}/x"],
             "--seeds: expected ",
         ),
-        (["train", "--prevalence", ".5", ".5", *EMBEDDED, "--model", "resnet9", "--out", "{tmp}/x"], "model: expected 'detector', 'mlp'"),
+        (["train", "--prevalence", ".5", ".5", *EMBEDDED, "--model", "resnet9", "--out", "{tmp}/x"], "model: there is no model 'resnet9'; did you mean resnet8"),
         (["train", "--prevalence", ".5", ".5", *EMBEDDED, "--lr", "0", "--out", "{tmp}/x"], "lr: expected greater than 0, got '0'"),
         (["train", "--prevalence", ".5", ".5", *EMBEDDED, "--out", "{tmp}/x"], "use --probe 340 at most"),
         (["train", "--prevalence", ".5", ".5", *EMBEDDED, "--seeds", "0-9999999999", "--out", "{tmp}/x"], "at most 10,000 in a range"),
@@ -239,9 +239,9 @@ def test_every_stock_of_the_table_can_be_solved_without_data() -> None:
         ),
         (["solve", "--prevalence", "0", "0", "--n", "99999999999999999999"], "expected at most 100,000,000 dominoes"),
         (["build", "--prevalence", ".5", ".5", *EMBEDDED, "--out", "{tmp}/" + "x" * 300], "File name too long"),
-        (["plot", "{tmp}", "--out", "{tmp}/c.png"], "holds no finished run"),
+        (["plot", "{tmp}", "--out", "{tmp}/c.png"], "holds no results; expected runs/ in it"),
         (["plot", "{tmp}", "--out", "{tmp}/c.jpg"], "a figure is written as .png, .svg, .pdf, got '.jpg'"),
-        (["plot", "{tmp}", "--figure", "doubles", "--out", "{tmp}/c.png"], "no such figure; they have none"),
+        (["plot", "{tmp}", "--figure", "doubles", "--out", "{tmp}/c.png"], "holds no results; expected runs/ in it"),
         (["plot", "{tmp}/x", "--out", "{tmp}/c.png"], "x is not there; expected a folder of results"),
         (["report", "{tmp}"], "there is nothing to write; pass --out PAGE.html, or --figures DIR, or both"),
         (["report", "{tmp}", "--out", "{tmp}/r.pdf"], "the report is written as .html, got '.pdf'"),
@@ -313,8 +313,8 @@ def test_the_demo_prints_where_and_what(demo: tuple[Path, str]) -> None:
     """Lines with existing files and what they show, then the comparator's verdicts, last the report."""
     out, text = demo
     lines = text.splitlines()
-    assert [line.split()[0] for line in lines[:6]] == ["dataset", "curves", "figure", "learned", "conflicts", "theory"]
-    assert lines[-1].split()[0] == "report"
+    assert [line.split()[0] for line in lines[:6]] == ["dataset", "curves", "figure", "learned", "conflicts", "report"]
+    assert [line.split()[0] for line in lines[6:]] == ["theory", "learned", "doubles", "conflicts", "competition", "predictor"]
     for name in ("dataset", "curves.csv", "curves.png", "comparison.csv", "report.html"):
         assert (out / name).exists()
         assert str(out / name) in text
