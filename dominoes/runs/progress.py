@@ -12,11 +12,11 @@ from typing import Any
 
 from dominoes import __version__
 from dominoes.data import sources
-from dominoes.errors import OutputError, RunError
+from dominoes.errors import OutputError
 from dominoes.runs import claims, state
 from dominoes.runs.code import changed
 from dominoes.runs.plan import Plan
-from dominoes.runs.state import RUNS, State
+from dominoes.runs.state import RUNS, Damage, State
 from dominoes.spec import SIDES, RunSpec, Split
 
 
@@ -54,8 +54,8 @@ def survey(plan: Plan, out: Path, *, deep: bool) -> Survey:
         try:
             content = state.environment(folder)
             problem = state.damage(folder, deep=deep, content=content)
-        except RunError:
-            problem = "environment.json is damaged"
+        except Damage as error:
+            problem = error.problem
         if problem:
             damaged[name], states[name] = problem, State.UNFINISHED
         else:
