@@ -26,25 +26,34 @@ _EVALUATION_BATCH = 500
 _STEPS_TOGETHER, _DRAWN_TOGETHER = 64, 2**14
 
 
+def _themselves(rows: Tensor) -> tuple[Tensor, ...]:
+    return (rows,)
+
+
 @dataclass(frozen=True)
 class Landscape:
     """A loss as a function of weights.
 
     Attributes:
-        losses: (weights, rows) to the loss of each of these examples in nats; weights are one vector, rows whole numbers below n. It is
-            differentiated, and with `batched` chains mapped by `torch.func.vmap`: no random numbers, no state, and an example's loss does
-            not depend on the other rows.
+        losses: (weights, *examples) to the loss of each of these examples in nats; weights are one vector. It is differentiated, and with
+            `batched` chains mapped by `torch.func.vmap`: no random numbers, no state, and an example's loss does not depend on the others.
         n: number of examples.
+        take: some examples, by whole numbers below n: tensors whose first dimension is theirs. Not mapped, so it may do as it likes.
     """
 
-    losses: Callable[[Tensor, Tensor], Tensor]
+    losses: Callable[..., Tensor]
     n: int
+    take: Callable[[Tensor], tuple[Tensor, ...]] = _themselves
+
+    def of(self, weights: Tensor, rows: Tensor) -> Tensor:
+        """The loss of the examples of these rows."""
+        return self.losses(weights, *self.take(rows))
 
     def at(self, weights: Tensor) -> Tensor:
         """The loss of every example, n values."""
         rows = torch.arange(self.n, device=weights.device)
         with torch.no_grad():
-            return torch.cat([self.losses(weights, part) for part in torch.split(rows, _EVALUATION_BATCH)])
+            return torch.cat([self.of(weights, part) for part in torch.split(rows, _EVALUATION_BATCH)])
 
 
 @dataclass(frozen=True)
@@ -145,7 +154,7 @@ def walk(
                 for chain in range(len(weights)):
                     mine = next(looks[chain][name]).to(device)
                     with torch.no_grad():
-                        more = other.losses(weights[chain], mine) - bases[name][mine]
+                        more = other.of(weights[chain], mine) - bases[name][mine]
                     found[name][chain, step // how.every] = more.double().mean().cpu()
         noise = torch.stack([next(each) for each in noises])
         # In place: with millions of weights these are passes over memory, and as long as the gradient itself.
@@ -190,17 +199,24 @@ def _first_broken(trace: Tensor) -> int | None:
 def _gradient(landscape: Landscape, batched: bool) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """(C × d weights, C × B rows) to the gradients of the batches' mean losses, C × d, and the examples' losses, C × B."""
 
-    def mean(weights: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        losses = landscape.losses(weights, rows)
+    def mean(weights: Tensor, *examples: Tensor) -> tuple[Tensor, Tensor]:
+        losses = landscape.losses(weights, *examples)
         return losses.mean(), losses
 
     def one_by_one(weights: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         slopes, losses = [], []
-        for mine, examples in zip(weights, rows, strict=True):
+        for mine, part in zip(weights, rows, strict=True):
             mine = mine.detach().requires_grad_()
-            loss, each = mean(mine, examples)
+            loss, each = mean(mine, *landscape.take(part))
             slopes += torch.autograd.grad(loss, mine)
             losses.append(each.detach())
         return torch.stack(slopes), torch.stack(losses)
 
-    return torch.func.vmap(torch.func.grad(mean, has_aux=True)) if batched else one_by_one
+    mapped = torch.func.vmap(torch.func.grad(mean, has_aux=True))
+
+    def together(weights: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        examples = [each.view(*rows.shape, *each.shape[1:]) for each in landscape.take(rows.flatten())]
+        slopes, losses = mapped(weights, *examples)
+        return slopes, losses
+
+    return together if batched else one_by_one

@@ -49,7 +49,7 @@ def largest(landscape: Landscape, weights: Tensor, *, seed: int = 0, preconditio
         total = torch.zeros_like(weights)
         for part in torch.split(rows, _TOGETHER):
             at = weights.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(landscape.losses(at, part).sum(), at, create_graph=True)
+            (slope,) = torch.autograd.grad(landscape.of(at, part).sum(), at, create_graph=True)
             # A loss that is linear in some weights has no second derivative there.
             if slope.requires_grad:
                 (more,) = torch.autograd.grad(slope @ (scale * vector), at, allow_unused=True)
@@ -101,7 +101,7 @@ def preconditioner(landscape: Landscape, weights: Tensor, batch: int, *, seed: i
     for _ in range(_BATCHES):
         rows = torch.randint(landscape.n, (min(batch, landscape.n),), generator=generator).to(weights.device)
         at = weights.detach().requires_grad_()
-        (slope,) = torch.autograd.grad(landscape.losses(at, rows).mean(), at)
+        (slope,) = torch.autograd.grad(landscape.of(at, rows).mean(), at)
         square += slope.square() / _BATCHES
     floor = _FLOOR * square.mean().sqrt()
     # Where no gradient is anywhere, all weights are alike.

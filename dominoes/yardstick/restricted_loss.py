@@ -7,7 +7,6 @@ depend on the others of its batch.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -50,15 +49,16 @@ class Weights:
 
     def loss(self, resident: Resident, rows: Tensor) -> Landscape:
         """Cross-entropy, in nats, of some of a dataset's dominoes."""
-        return Landscape(self._losses(resident, rows), len(rows))
 
-    def _losses(self, resident: Resident, chosen: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-        def losses(vector: Tensor, rows: Tensor) -> Tensor:
-            # One split: its gradient is one concatenation, where that of slices would be a vector of zeros each.
-            parts = torch.split(vector, self._sizes)
-            values = {name: part.view(shape) for name, part, shape in zip(self.names, parts, self._shapes, strict=True)}
-            which = chosen.index_select(0, rows)
-            answers = torch.func.functional_call(self._network, values, (resident.compose(which),))
-            return nn.functional.cross_entropy(answers, resident.label.index_select(0, which), reduction="none")
+        def take(numbers: Tensor) -> tuple[Tensor, ...]:
+            which = rows.index_select(0, numbers)
+            return resident.compose(which), resident.label.index_select(0, which)
 
-        return losses
+        return Landscape(self._losses, len(rows), take)
+
+    def _losses(self, vector: Tensor, pictures: Tensor, labels: Tensor) -> Tensor:
+        # One split: its gradient is one concatenation, where that of slices would be a vector of zeros each.
+        parts = torch.split(vector, self._sizes)
+        values = {name: part.view(shape) for name, part, shape in zip(self.names, parts, self._shapes, strict=True)}
+        answers = torch.func.functional_call(self._network, values, (pictures,))
+        return nn.functional.cross_entropy(answers, labels, reduction="none")

@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -18,7 +19,9 @@ from dominoes.errors import RunError, SpecError
 from dominoes.runs import checkpoints, execution
 from dominoes.spec import RunSpec, TrainSpec
 from dominoes.tables import LLC
+from dominoes.training.models import initial
 from dominoes.training.scorer import logits
+from dominoes.yardstick.chains import Walk, walk
 from dominoes.yardstick.checkpoint_profiles import ProfileRequest, ProfileTask, cost, measure, perform, sentences, tasks
 from dominoes.yardstick.curvature import largest
 from dominoes.yardstick.learning_coefficient import Sampling
@@ -72,12 +75,32 @@ def test_some_weights_alone_are_varied(results: Path, small: Dealt) -> None:
     landscape = some.loss(Resident(small.deal, {"top": small.top, "bottom": small.bottom}, torch.device("cpu")), torch.arange(60))
     rows = torch.arange(60)
     bias = some.vector[-10:]
-    found = largest(replace(landscape, losses=lambda last, rows: landscape.losses(torch.cat([some.vector[:-10], last]), rows)), bias)
-    exact = torch.autograd.functional.hessian(lambda last: landscape.losses(torch.cat([some.vector[:-10], last]), rows).mean(), bias)
+
+    def last_layer(last: torch.Tensor, *examples: torch.Tensor) -> torch.Tensor:
+        return landscape.losses(torch.cat([some.vector[:-10], last]), *examples)
+
+    found = largest(replace(landscape, losses=last_layer), bias)
+    exact = torch.autograd.functional.hessian(lambda last: last_layer(last, *landscape.take(rows)).mean(), bias)
     assert found.converged
     assert found.value == pytest.approx(float(torch.linalg.eigvalsh(exact)[-1]), rel=0.05)
     with pytest.raises(SpecError, match="weights 'conv': no parameter's name begins so; expected all or .* layers.1.weight"):
         Weights(network, "conv")
+
+
+@pytest.mark.parametrize("model", ["mlp", "detector", "resnet8"])
+def test_chains_together_are_chains_one_by_one(model: str, small: Dealt) -> None:
+    """Walked at once by `torch.func.vmap`, as on a GPU, they are those of the plain loop to the last digits; also with normalisation."""
+    weights = Weights(initial(model, 10, 0))
+    resident = Resident(small.deal, {"top": small.top, "bottom": small.bottom}, torch.device("cpu"))
+    landscape = weights.loss(resident, torch.arange(100))
+    how = Walk(nbeta=20.0, gamma=100.0, step=1e-5, steps=4, batch=8, every=2)
+    starts = weights.vector.expand(2, -1)
+    seen = {"all": landscape}
+    plain, together = (walk(landscape, weights.vector, replace(how, batched=each), starts=starts, observed=seen) for each in (False, True))
+    np.testing.assert_allclose(together.ends.numpy(), plain.ends.numpy(), atol=1e-5)
+    assert together.excess == pytest.approx(plain.excess, abs=1e-5)
+    assert together.observed["all"] == pytest.approx(plain.observed["all"], abs=1e-5)
+    assert np.ptp(plain.excess[:, -1]) > 0
 
 
 @pytest.mark.parametrize(("made", "which"), [({"momentum": None}, "cumulative"), ({"track_running_stats": False}, "the batch's own")])
