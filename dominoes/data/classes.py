@@ -6,15 +6,14 @@ by its name or, where no class has such a name, by its number. What is not calle
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from difflib import get_close_matches
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dominoes.data.catalogue import AREAS, NAMES, STOCKS
+from dominoes.data.catalogue import AREAS, FILES_OF, NAMES, STOCKS
+from dominoes.data.locations import exists, located, place
 from dominoes.errors import SourceError
 from dominoes.spec import Split
 
@@ -27,16 +26,9 @@ def parted(name: str) -> tuple[str, str | None]:
     A name that is the path of something that exists is that path, whatever it ends in.
     """
     base, bracket, chosen = name.rpartition("[")
-    if not (bracket and base and name.endswith("]")) or _is_path(name):
+    if not (bracket and base and name.endswith("]")) or exists(name):
         return name, None
     return base, chosen[:-1]
-
-
-def _is_path(name: str) -> bool:
-    try:
-        return Path(name).exists()
-    except (OSError, ValueError):  # too long for a path, or no text that a path can have
-        return False
 
 
 def base(name: str) -> str:
@@ -105,6 +97,10 @@ def refuse_overlap(names: tuple[str, str], classes: tuple[Sequence[str], Sequenc
     """
     if names[0] == names[1] or _place(names[0]) != _place(names[1]):
         return
+    if _reading(names[0]) != _reading(names[1]):
+        raise SourceError(
+            f"{names[0]} and {names[1]} show the same pictures, read in two ways; write both sides alike, or use other pictures on one"
+        )
     top, bottom = ({number for group in groups(name, known) for number in group} for name, known in zip(names, classes, strict=True))
     for number in sorted(top & bottom):
         raise SourceError(
@@ -113,6 +109,16 @@ def refuse_overlap(names: tuple[str, str], classes: tuple[Sequence[str], Sequenc
         )
 
 
+def same_files(top: str, bottom: str) -> bool:
+    """Whether two sources are the same pictures, in whatever way they are read and chosen."""
+    return _place(top) == _place(bottom)
+
+
 def _place(name: str) -> str:
     source = base(name)
-    return source if source in STOCKS else os.path.realpath(source)
+    return FILES_OF.get(source, source) if source in STOCKS else place(source)
+
+
+def _reading(name: str) -> object:
+    source = base(name)
+    return source if source in STOCKS else located(source)[1]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dominoes.data.catalogue import NAMES, TORCHVISION
-from dominoes.data.readers import SIZE, Decoded, labels_of, stack
+from dominoes.data.locations import SIZE
+from dominoes.data.readers import Decoded, labels_of, stack
 from dominoes.errors import SourceError, brief
 from dominoes.spec import Split
 
@@ -29,11 +31,17 @@ def torchvision_files(name: str, split: Split, root: Path) -> list[Path]:
 def read_torchvision(name: str, split: Split, root: Path) -> Decoded:
     """Pictures and labels of torchvision's own files, checked as torchvision checks them."""
     dataset = _torchvision(name, split, root, download=False)
-    labels = dataset.labels if name == "svhn" else dataset.targets
+    labels = _coarse(root, split) if name == "cifar100-coarse" else dataset.labels if name == "svhn" else dataset.targets
     pictures = np.asarray(dataset.data)
     if name == "svhn":
         pictures = pictures.transpose(0, 2, 3, 1)
     return stack(((f"{name}, row {row}", picture) for row, picture in enumerate(pictures)), len(pictures)), labels_of(labels, name), None
+
+
+def _coarse(root: Path, split: Split) -> Any:
+    """The twenty labels of CIFAR-100, which torchvision does not hand on, of a file whose sum it has checked."""
+    with open(root / "cifar-100-python" / split.value, "rb") as file:
+        return pickle.load(file, encoding="latin1")["coarse_labels"]
 
 
 def download(name: str, split: Split, root: Path) -> None:

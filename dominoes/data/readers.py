@@ -10,12 +10,14 @@ import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dominoes.data.locations import LARGEST, PLAIN, RESAMPLING, SIZE, Reading, resampled
 from dominoes.dials import Pictures
 from dominoes.errors import SourceError, brief
 from dominoes.spec import Split
@@ -23,67 +25,93 @@ from dominoes.spec import Split
 # Pictures N×C×32×32, labels, and the names of the classes where the files have them.
 Decoded = tuple[Pictures, NDArray[np.int64], Sequence[str] | None]
 
-SIZE = 32
 _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 
 
-def reader(path: Path, split: Split) -> tuple[str, list[Path], Callable[[], Decoded]]:
+def reader(path: Path, split: Split, how: Reading = PLAIN) -> tuple[str, list[Path], Callable[[], Decoded]]:
     """A description of the layout of the source at `path`, the files that hold a split, and what reads them.
 
-    The description and the files' content say all that the decoded pictures depend on. Raises SourceError for an unknown layout.
+    The description and the files' content say all that the decoded pictures depend on. Raises SourceError for an unknown layout, and for
+    columns where there are none.
     """
+    layout, files, read = _layout(path, split, how)
+    if (how.image or how.label) and layout not in ("parquet", "arrow"):
+        raise SourceError(f"{path} has no columns; expected image= and label= with Parquet or Arrow files only, leave them out")
+    return f"{layout} {how.key}".rstrip(), files, read
+
+
+def _layout(path: Path, split: Split, how: Reading) -> tuple[str, list[Path], Callable[[], Decoded]]:
     if path.suffix == ".npz":
-        return "npz", [path], lambda: read_npz(path, split)
+        return "npz", [path], lambda: read_npz(path, split, how)
     if path.is_file() and path.suffix == ".parquet":
         twin = _twin(path, split)
-        return "parquet", [twin], lambda: read_parquet([twin])
+        return "parquet", [twin], lambda: read_parquet([twin], how=how)
     if path.is_dir():
         found = parquet_files(path, split)
         if found:
-            return "parquet", found, lambda: read_parquet(found)
+            return "parquet", found, lambda: read_parquet(found, how=how)
+        found = sorted((path / split.value).glob("*.arrow"))
+        if found:
+            return "arrow", found, lambda: read_parquet(found, how=how)
         if (path / split.value).is_dir():
             classes, samples = _image_folder(path, split)
             layout = f"folder {classes} {[number for _, number in samples]}"
-            return layout, [file for file, _ in samples], lambda: _read_image_folder(samples, classes)
+            return layout, [file for file, _ in samples], lambda: _read_image_folder(samples, classes, how)
     raise SourceError(
         f"{path} holds no {split.value} pictures in a known layout; expected {split.value}*.parquet files, "
-        f"class folders under {split.value}/, or a .npz with x_{split.value} and y_{split.value}"
+        f"class folders or .arrow files under {split.value}/, or a .npz with x_{split.value} and y_{split.value}"
     )
 
 
-def stack(found: Iterator[tuple[str, NDArray[Any]]], count: int) -> Pictures:
-    """Stack pictures (height×width or height×width×channels uint8) to N×C×32×32; each comes with a name for messages."""
+def stack(found: Iterator[tuple[str, NDArray[Any]]], count: int, resample: str | None = None) -> Pictures:
+    """Stack pictures (height×width or height×width×channels uint8) to N×C×32×32; each comes with a name for messages.
+
+    Those of 28×28 are padded with 0; those of other sizes are resampled, or refused where no way to do so is named.
+    """
     stacked = np.zeros((count, 3, SIZE, SIZE), dtype=np.uint8)
     gray = True
     for number, (where, picture) in enumerate(found):
         if picture.ndim == 2:
             picture = picture[:, :, None]
-        height, width, channels = picture.shape
+        channels = picture.shape[2]
         if channels not in (1, 3):
             raise SourceError(f"{where}: a picture with {channels} channels; expected 1 (gray) or 3 (RGB), convert it first")
-        if (height, width) not in ((28, 28), (SIZE, SIZE)):
-            raise SourceError(f"{where}: a picture of {height}×{width} pixels; expected 32×32 or 28×28, resize it first")
+        if picture.shape[:2] not in ((28, 28), (SIZE, SIZE)):
+            if resample is None:
+                raise _other_size(where, picture.shape[0], picture.shape[1])
+            picture = resampled(picture, resample).reshape(SIZE, SIZE, channels)
+        height, width = picture.shape[:2]
         edge = (SIZE - height) // 2
         stacked[number, :, edge : edge + height, edge : edge + width] = picture.transpose(2, 0, 1)
         gray = gray and channels == 1
     return np.ascontiguousarray(stacked[:, :1]) if gray else stacked
 
 
-def _open(content: bytes | Path, where: str) -> NDArray[np.uint8]:
+def _other_size(where: str, height: int, width: int) -> SourceError:
+    return SourceError(
+        f"{where}: a picture of {height}×{width} pixels; expected 32×32 or 28×28; resize it first, or write "
+        f"#resample=box behind the source (or {', '.join(RESAMPLING[1:])})"
+    )
+
+
+def _open(content: bytes | Path, where: str, resample: str | None = None) -> NDArray[np.uint8]:
     from PIL import Image
 
+    largest = 4 * SIZE if resample is None else LARGEST
     try:
         with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as image:
-            if max(image.size) <= 4 * SIZE:
+            if max(image.size) <= largest:
                 image.load()
             mode, size = image.mode, image.size
             form = {"1": "L", "P": "RGB", "L": "L", "RGB": "RGB"}.get(mode)
-            if form and max(size) <= 4 * SIZE:
+            if form and max(size) <= largest:
                 return np.asarray(image if form == mode else image.convert(form))
     except Exception as error:  # a broken file can raise anything, from OSError to SyntaxError
         raise SourceError(f"{where}: the picture cannot be decoded ({brief(error)}); the file is damaged, fetch it again") from error
-    if max(size) > 4 * SIZE:
-        raise SourceError(f"{where}: a picture of {size[1]}×{size[0]} pixels; expected 32×32 or 28×28, resize it first")
+    if max(size) > largest:
+        if resample is None:
+            raise _other_size(where, size[1], size[0])
+        raise SourceError(f"{where}: a picture of {size[1]}×{size[0]} pixels; expected at most {LARGEST} a side, resize it first")
     raise SourceError(f"{where}: a picture of mode {mode}; expected gray (L) or RGB with 8 bits a channel, convert it first")
 
 
@@ -123,35 +151,28 @@ def _twin(path: Path, split: Split) -> Path:
     return twin
 
 
-def read_parquet(paths: list[Path], names: Sequence[str] | None = None) -> Decoded:
-    """Pictures and labels of Parquet files with a column struct(bytes, path) and an integer column."""
+def read_parquet(paths: list[Path], names: Sequence[str] | None = None, how: Reading = PLAIN) -> Decoded:
+    """Pictures and labels of Parquet files, or Arrow files of `datasets`, with a column struct(bytes, path) and an integer column."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    opened: list[tuple[Path, Any, str, str]] = []
+    opened: list[tuple[Path, _Rows, str, str]] = []
     for path in paths:
         try:
-            file = pq.ParquetFile(path)
+            file = _rows_of(path)
         except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{path} is not a readable Parquet file ({brief(error)}); fetch it again") from error
-        schema = file.schema_arrow
-        pictures = [f.name for f in schema if pa.types.is_struct(f.type) and f.type.get_field_index("bytes") >= 0]
-        labels = [f.name for f in schema if pa.types.is_integer(f.type)]
-        label = "label" if "label" in labels else labels[0] if len(labels) == 1 else None
-        if len(pictures) != 1 or label is None:
-            raise SourceError(
-                f"{path} has the columns {', '.join(schema.names)}; expected one column struct(bytes, path) and one integer column label"
-            )
-        names = names or _names_of(schema)
-        opened.append((path, file, pictures[0], label))
-    count = sum(file.metadata.num_rows for _, file, _, _ in opened)
+            form = "Parquet" if path.suffix == ".parquet" else "Arrow"
+            raise SourceError(f"{path} is not a readable {form} file ({brief(error)}); fetch it again") from error
+        picture, label = _columns(path, file.schema, how)
+        names = names or _names_of(file.schema, label)
+        opened.append((path, file, picture, label))
+    count = sum(file.count for _, file, _, _ in opened)
     found_labels: list[NDArray[np.int64]] = []
 
     def rows() -> Iterator[tuple[str, NDArray[Any]]]:
         for path, file, picture, label in opened:
             row = 0
             try:
-                for batch in file.iter_batches(4096, columns=[picture, label]):
+                for batch in file.batches([picture, label]):
                     if batch.column(label).null_count:
                         raise SourceError(f"{path}: a row from {row} on has no label; expected a whole number in column {label}")
                     found_labels.append(labels_of(batch.column(label).to_numpy(zero_copy_only=False), f"{path}, row {row}"))
@@ -159,25 +180,73 @@ def read_parquet(paths: list[Path], names: Sequence[str] | None = None) -> Decod
                         where = f"{path}, row {row}"
                         if not content.is_valid:
                             raise SourceError(f"{where}: no picture; expected the bytes of one in column {picture}")
-                        yield where, _open(content.as_py(), where)
+                        yield where, _open(content.as_py(), where, how.resample)
                         row += 1
             except (pa.ArrowException, OSError) as error:
                 raise SourceError(f"{path} is damaged from row {row} on ({brief(error)}); fetch it again") from error
 
-    pictures_ = stack(rows(), count)
+    pictures_ = stack(rows(), count, how.resample)
     return pictures_, np.concatenate(found_labels) if found_labels else np.zeros(0, np.int64), names
 
 
-def _names_of(schema: Any) -> Sequence[str] | None:
-    """Class names that Hugging Face's writer leaves in the schema's metadata."""
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of one file: their schema, how many there are, and batches of some columns."""
+
+    schema: Any
+    count: int
+    batches: Callable[[list[str]], Iterator[Any]]
+
+
+def _rows_of(path: Path) -> _Rows:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if path.suffix == ".parquet":
+        file = pq.ParquetFile(path)
+        return _Rows(file.schema_arrow, file.metadata.num_rows, lambda columns: file.iter_batches(4096, columns=columns))
+    with pa.memory_map(str(path)) as mapped:
+        # `datasets` writes streams, other software files.
+        try:
+            table = pa.ipc.open_stream(mapped).read_all()
+        except pa.ArrowInvalid:
+            table = pa.ipc.open_file(mapped).read_all()
+    return _Rows(table.schema, table.num_rows, lambda columns: iter(table.select(columns).to_batches(4096)))
+
+
+def _columns(path: Path, schema: Any, how: Reading) -> tuple[str, str]:
+    """The columns of pictures and labels."""
+    import pyarrow as pa
+
+    pictures = [f.name for f in schema if pa.types.is_struct(f.type) and f.type.get_field_index("bytes") >= 0]
+    labels = [f.name for f in schema if pa.types.is_integer(f.type)]
+    for named, fitting, what in ((how.image, pictures, "struct(bytes, path)"), (how.label, labels, "whole numbers")):
+        if named is not None and named not in fitting:
+            fits = ", ".join(fitting) or "none"
+            raise SourceError(f"{path} has no column {named} of {what}; its columns of that kind are: {fits}")
+    picture = how.image or (pictures[0] if len(pictures) == 1 else None)
+    label = how.label or ("label" if "label" in labels else labels[0] if len(labels) == 1 else None)
+    if picture is None or label is None:
+        raise SourceError(
+            f"{path} has the columns {', '.join(schema.names)}; expected one column struct(bytes, path) and one integer column label, "
+            "or their names behind the source: #image=COLUMN,label=COLUMN"
+        )
+    return picture, label
+
+
+def _names_of(schema: Any, label: str) -> Sequence[str] | None:
+    """Class names that Hugging Face's writer leaves in the schema's metadata: of the labels' column, else the first that has some."""
     try:
         features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+        own = features.get(label)
+        if isinstance(own, dict) and own.get("names"):
+            return list(own["names"])
         return next((feature["names"] for feature in features.values() if isinstance(feature, dict) and feature.get("names")), None)
     except (ValueError, AttributeError):  # somebody else's metadata; the labels speak for themselves
         return None
 
 
-def read_npz(path: Path, split: Split) -> Decoded:
+def read_npz(path: Path, split: Split, how: Reading = PLAIN) -> Decoded:
     """Pictures and labels of a Keras-style .npz: x_train, y_train, x_test, y_test."""
     keys = f"x_{split.value}", f"y_{split.value}"
     try:
@@ -195,7 +264,7 @@ def read_npz(path: Path, split: Split) -> Decoded:
     found = labels_of(labels, f"{path}: {keys[1]}")
     if len(found) != len(pictures):
         raise SourceError(f"{path}: {len(pictures)} pictures in {keys[0]} and {len(found)} labels in {keys[1]}; expected as many")
-    return stack(((f"{path}, row {row}", picture) for row, picture in enumerate(pictures)), len(pictures)), found, None
+    return stack(((f"{path}, row {row}", picture) for row, picture in enumerate(pictures)), len(pictures), how.resample), found, None
 
 
 def _image_folder(root: Path, split: Split) -> tuple[list[str], list[tuple[Path, int]]]:
@@ -214,6 +283,7 @@ def _image_folder(root: Path, split: Split) -> tuple[list[str], list[tuple[Path,
     return classes, samples
 
 
-def _read_image_folder(samples: list[tuple[Path, int]], classes: list[str]) -> Decoded:
-    pictures = stack(((str(file), _open(file, str(file))) for file, _ in samples), len(samples))
+def _read_image_folder(samples: list[tuple[Path, int]], classes: list[str], how: Reading) -> Decoded:
+    opened = ((str(file), _open(file, str(file), how.resample)) for file, _ in samples)
+    pictures = stack(opened, len(samples), how.resample)
     return pictures, np.array([number for _, number in samples], dtype=np.int64), classes

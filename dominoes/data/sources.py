@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dominoes import dials, files
-from dominoes.data import classes, originals, readers, transforms
-from dominoes.data.catalogue import NAMES, STOCKS
+from dominoes.data import classes, locations, originals, readers, transforms
+from dominoes.data.catalogue import FILES_OF, LABELS, NAMES, STOCKS
+from dominoes.data.locations import Reading, exists
 from dominoes.errors import OutputError, SourceError
 from dominoes.solver.stock import Stock
 from dominoes.spec import SIDES, DominoSpec, Split
@@ -98,7 +99,7 @@ def stock(spec: DominoSpec, *, data: Path | None = None) -> Stock:
 
 
 def _refuse_overlap(spec: DominoSpec, split: Split, data: Path | None) -> None:
-    if spec.top != spec.bottom and "[" in spec.top + spec.bottom:
+    if not spec.shared and classes.same_files(spec.top, spec.bottom):
         top, bottom = (NAMES.get(base) or original(base, split, data=data).classes for base in map(classes.base, (spec.top, spec.bottom)))
         classes.refuse_overlap((spec.top, spec.bottom), (top, bottom))
 
@@ -143,9 +144,10 @@ def original(name: str, split: Split, *, data: Path | None = None, download: boo
     """Pictures, labels and digest of a source, as they are.
 
     Args:
-        name: `mnist`, `fashion-mnist`, `kmnist`, `svhn`, `cifar10`, `digits`, `textures`; or the path of a folder or file in
-            Hugging Face Parquet layout, of a Keras-style .npz, or of an ImageFolder (train/CLASS/*.png, test/CLASS/*.png); and
-            behind it in brackets, if not all its classes are wanted, the chosen ones (`classes`).
+        name: `mnist`, `fashion-mnist`, `kmnist`, `svhn`, `cifar10`, `cifar100`, `cifar100-coarse`, `digits`, `textures`; or the path of a
+            folder or file in Hugging Face Parquet layout, of a folder that `datasets` saved, of a Keras-style .npz, or of an ImageFolder
+            (train/CLASS/*.png, test/CLASS/*.png), and behind it, after a #, how it is read (`locations`); and behind that in brackets, if
+            not all classes are wanted, the chosen ones (`classes`).
         split: which of the source's splits.
         data: folder to look in for named sources, before DOMINOES_DATA and the cache folder.
         download: let torchvision download (and checksum) a named source that is in none of these.
@@ -165,8 +167,8 @@ def original(name: str, split: Split, *, data: Path | None = None, download: boo
     if name in STOCKS:
         found, read = _named(name, split, data, download)
         layout = name
-    elif _exists(name):
-        layout, found, read = readers.reader(Path(name), split)
+    elif exists((located := locations.located(name))[0]):
+        layout, found, read = readers.reader(Path(located[0]), split, located[1])
     else:
         near = get_close_matches(name, STOCKS, n=1)
         hint = f"did you mean {near[0]}?" if near else "pass a name, or the path of an existing file or folder (from the current folder)"
@@ -179,20 +181,13 @@ def original(name: str, split: Split, *, data: Path | None = None, download: boo
     return _cached(name, split, key, read)
 
 
-def _exists(name: str) -> bool:
-    try:
-        return Path(name).exists()
-    except OSError:  # a name too long for a path is no path
-        return False
-
-
 def _named(name: str, split: Split, data: Path | None, download: bool) -> tuple[list[Path], Callable[[], readers.Decoded]]:
     roots = _roots(data)
     for root in roots:
-        parquet = readers.parquet_files(root / name, split)
+        parquet = readers.parquet_files(root / FILES_OF.get(name, name), split)
         if parquet:
-            return parquet, lambda files=parquet: readers.read_parquet(files, NAMES[name])
-        for place in (root, root / name):
+            return parquet, lambda files=parquet: readers.read_parquet(files, NAMES[name], Reading(label=LABELS.get(name)))
+        for place in (root, root / FILES_OF.get(name, name)):
             raw = originals.torchvision_files(name, split, place)
             if raw:
                 return raw, lambda place=place: originals.read_torchvision(name, split, place)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dominoes.data.readers import SIZE
+from dominoes.data.locations import SIZE
 from dominoes.dials import Dial, Pictures, joined, read
 from dominoes.errors import SpecError
 from dominoes.spec import stream

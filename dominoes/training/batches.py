@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dominoes.data.dealing import Deal
-from dominoes.data.readers import SIZE
+from dominoes.data.locations import SIZE
 from dominoes.spec import SIDES
 
 

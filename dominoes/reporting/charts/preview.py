@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from dominoes import files
 from dominoes.data.dominoes import Dominoes
-from dominoes.data.readers import SIZE
+from dominoes.data.locations import SIZE
 from dominoes.reporting.stills import PER_ROW, known_format, literal
 
 
