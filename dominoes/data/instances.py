@@ -93,7 +93,7 @@ def expanded(values: Mapping[str, Any], *, where: str = "") -> dict[str, Any]:
         if field not in _FREE:
             head = f"{where}: " if where else ""
             raise SpecError(f"{head}instance {instance.name} says all of the dataset but its {', '.join(_FREE)}; leave out {field}")
-    return instance.dataset.identity() | found
+    return instance.dataset.model_dump(mode="json", exclude_unset=True) | found
 
 
 def table() -> list[dict[str, Any]]:

@@ -83,6 +83,8 @@ def test_flags_files_sweeps_and_python_name_instances_alike(tmp_path: Path) -> N
     wanted = instances.named("shah-c").dataset
     assert DominoSpec(**instances.expanded({"instance": "shah-c"})) == wanted
     assert DominoSpec(**instances.expanded({"instance": "shah-c", "seed": 4})).seed == 4
+    # Each seed of a training deals anew unless a seed is named.
+    assert "seed" not in DominoSpec(**instances.expanded({"instance": "shah-c"})).model_fields_set
     (tmp_path / "d.yaml").write_text("instance: shah-c\n")
     texts = [CliRunner().invoke(main, ["solve", *flags]).stdout for flags in (["--instance", "shah-c"], [str(tmp_path / "d.yaml")])]
     assert texts[0] == texts[1]

@@ -389,7 +389,7 @@ def bad_parquet(path: Path, case: str) -> None:
 @pytest.mark.parametrize(
     ("case", "message"),
     [
-        ("truncated picture", r"train.parquet, row 2: the picture cannot be decoded .*truncated or corrupt"),
+        ("truncated picture", r"train.parquet, row 2: the picture cannot be decoded .*damaged, fetch it again"),
         ("no picture", r"train.parquet, row 1: no picture"),
         ("not a picture", r"train.parquet, row 3: the picture cannot be decoded"),
         ("other size", r"row 1: a picture of 30×30 pixels; expected 32×32 or 28×28"),

@@ -243,7 +243,7 @@ def test_swap_turns_the_picture_and_nothing_else() -> None:
     turned = np.concatenate([one.data[:, :, 32:].numpy(), one.data[:, :, :32].numpy()], axis=2)
     assert np.array_equal(two.data.numpy(), turned)
     assert one.targets.tolist() == two.targets.tolist()
-    assert np.array_equal(np.asarray(two[5][0])[:32], np.asarray(one[5][0])[32:])
+    assert np.array_equal(np.asarray(two[5][0])[:, :32], np.asarray(one[5][0])[:, 32:])
     for kind, probe in probes(base, 30, 0).items():
         other = probes(base.model_copy(update={"swap": True}), 30, 0)[kind]
         assert np.array_equal(other.data[:, :, :32].numpy(), probe.data[:, :, 32:].numpy())
