@@ -229,7 +229,10 @@ def test_every_stock_of_the_table_can_be_solved_without_data() -> None:
             ["train", "--prevalence", ".5", ".5", *EMBEDDED, "--seeds", "3-1", "--out", "{tmp}/x"],
             "--seeds: expected ",
         ),
-        (["train", "--prevalence", ".5", ".5", *EMBEDDED, "--model", "resnet9", "--out", "{tmp}/x"], "model: there is no model 'resnet9'; did you mean resnet8"),
+        (
+            ["train", "--prevalence", ".5", ".5", *EMBEDDED, "--model", "resnet9", "--out", "{tmp}/x"],
+            "model: there is no model 'resnet9'; did you mean resnet8",
+        ),
         (["train", "--prevalence", ".5", ".5", *EMBEDDED, "--lr", "0", "--out", "{tmp}/x"], "lr: expected greater than 0, got '0'"),
         (["train", "--prevalence", ".5", ".5", *EMBEDDED, "--out", "{tmp}/x"], "use --probe 340 at most"),
         (["train", "--prevalence", ".5", ".5", *EMBEDDED, "--seeds", "0-9999999999", "--out", "{tmp}/x"], "at most 10,000 in a range"),
