@@ -42,10 +42,10 @@ def _why(rows: pd.DataFrame, otherwise: str) -> str:
     return f"{NOT_APPLICABLE}: {rows['sentence'].iloc[0] if len(rows) else otherwise}"
 
 
-def _tally(rows: pd.DataFrame) -> str:
-    """`holds in 3, fails in 1 of 5 groups`; of one group its verdict and numbers."""
+def _tally(rows: pd.DataFrame, unit: str) -> str:
+    """`holds in 3, fails in 1 of 5 groups`; of one group its verdict and numbers, with their unit."""
     if _groups(rows) == 1:
-        return f"{rows['verdict'].iloc[0]}, {_numbers(rows.iloc[0])}"
+        return f"{rows['verdict'].iloc[0]}, {_numbers(rows.iloc[0])} {unit}"
     counts = rows["verdict"].value_counts()
     told = ", ".join(f"{verdict} in {counts[verdict]}" for verdict in VERDICTS if verdict in counts)
     return f"{told} of {_groups(rows)} groups"
@@ -91,12 +91,12 @@ def _doubles(table: pd.DataFrame) -> str:
     window, judged = _last(rows)
     if not window:
         return _why(rows, "doubles were not asked for")
-    said = f"{window}, the product rule: {_tally(judged[judged['model'] == 'product'])}"
+    said = f"{window}, the product rule: {_tally(judged[judged['model'] == 'product'], 'times its error')}"
     crossed = table[(table["question"] == "pictures") & (table["model"] == "product, doubles") & (table["window"] == window)]
     if len(crossed):
-        said += f"; picture by picture: {_tally(crossed)}"
+        said += f"; picture by picture: {_tally(crossed, 'times its error')}"
     others = judged[judged["model"] != "product"]
-    return f"{said} times its error{'; ' + _rule_lists(others) if _groups(judged) == 1 and len(others) else ''}"
+    return f"{said}{'; ' + _rule_lists(others) if _groups(judged) == 1 and len(others) else ''}"
 
 
 def _conflicts(table: pd.DataFrame) -> str:
@@ -104,10 +104,10 @@ def _conflicts(table: pd.DataFrame) -> str:
     window, judged = _last(rows)
     if not window:
         return _why(rows, "conflicts were not asked for")
-    said = f"{window}, the product rule: {_tally(judged[judged['model'] == 'product'])} times its answers of neither class"
+    said = f"{window}, the product rule: {_tally(judged[judged['model'] == 'product'], 'times its answers of neither class')}"
     moved = table[(table["question"] == "preference") & (table["model"] == "constant")]
     if len(moved):
-        said += f"; a preference that stays the same: {_tally(moved)}{' change of λ' if _groups(moved) == 1 else ''}"
+        said += f"; a preference that stays the same: {_tally(moved, 'change of λ')}"
     return said
 
 
@@ -118,16 +118,17 @@ def _competition(table: pd.DataFrame) -> str:
         return f"{NOT_APPLICABLE}: nothing was swept, so whether one half suffers for the other is not asked"
     if not len(judged):
         return _why(rows, "")
+    words = {HOLDS: "no change", FAILS: "a change", CANNOT_TELL: "cannot tell"}
     parts = []
     for (side, moved), mine in judged.groupby(["side", "rival"], sort=False):
         told = []
         for row in mine.to_dict("records"):
             if row["model"] == "accuracy":
-                told.append(f"late accuracy {100 * row['estimate']:+.0f} % of what is learned ({row['verdict']})")
+                told.append(f"late accuracy {100 * row['estimate']:+.0f} % of what is learned ({words[row['verdict']]})")
             else:
-                told.append(f"onset × {number(row['estimate'])} ({row['verdict']})")
-        parts.append(f"the {side} when {moved} grows: {', '.join(told)}")
-    return f"no dependence of {'; '.join(parts)}"
+                told.append(f"onset × {number(row['estimate'])} ({words[row['verdict']]})")
+        parts.append(f"the {side}, when {moved} grows: {', '.join(told)}")
+    return "; ".join(parts)
 
 
 def _predictor(table: pd.DataFrame) -> str:
@@ -140,7 +141,11 @@ def _predictor(table: pd.DataFrame) -> str:
         better = list(dict.fromkeys(judged.loc[judged["verdict"] == FAILS, "rival"]))
         worse = list(dict.fromkeys(judged.loc[judged["verdict"] == HOLDS, "rival"]))
         if _groups(judged) > 1:
-            parts.append(f"{what}, {window}: product rule against each rival {_tally(judged)}")
+            told = []
+            for rival, mine in judged.groupby("rival", sort=False):
+                counts = mine["verdict"].value_counts()
+                told.append(f"{_named([str(rival)])} {counts.get(HOLDS, 0)} / {counts.get(FAILS, 0)}")
+            parts.append(f"{what}, {window}, of {_groups(judged)} groups the product rule better / worse than: {', '.join(told)}")
             continue
         told = [f"better than it: {_named(better)}"] if better else []
         told += [f"worse: {_named(worse)}"] if worse else []

@@ -42,8 +42,9 @@ class Margins:
     """How large a deviation from the theory still counts as none; stated before the data are seen.
 
     Attributes:
-        ratio: a measured error, loss or onset may be this many times larger or smaller than predicted. The rivals of the product rule
+        ratio: a measured error or loss may be this many times larger or smaller than predicted. The rivals of the product rule
             lie beyond: at error ½ on both sides, addition of evidence predicts 0.36 of its error, the better side alone 1.8 of it.
+        onset: an onset may be this many times earlier or later at one end of a sweep than at the other.
         preference: distance of λ from ½, 1 or 0 (which lie ½ apart), or from what a rule predicts.
         drift: change of λ, along a straight line in log time, over the steps compared.
         learned: change of an accuracy or loss across a sweep, as a share of what is learned.
@@ -56,6 +57,7 @@ class Margins:
     """
 
     ratio: float = 1.25
+    onset: float = 1.2
     preference: float = 0.2
     drift: float = 0.25
     reading: float = 0.25
@@ -67,8 +69,9 @@ class Margins:
     together: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.ratio <= 1:
-            raise CurvesError(f"margin ratio is {self.ratio:g}; expected a factor above 1, such as 1.25")
+        for name in ("ratio", "onset"):
+            if getattr(self, name) <= 1:
+                raise CurvesError(f"margin {name} is {getattr(self, name):g}; expected a factor above 1, such as 1.25")
         for name in ("preference", "drift", "reading", "accuracy", "loss", "learned", "exponent", "known", "together"):
             if not getattr(self, name) > 0:
                 raise CurvesError(f"margin {name} is {getattr(self, name):g}; expected a number above 0")
@@ -76,6 +79,10 @@ class Margins:
     def factor(self) -> tuple[float, float]:
         """The range of ratios that counts as 1."""
         return 1 / self.ratio, self.ratio
+
+    def onsets(self) -> tuple[float, float]:
+        """The range of ratios of onsets that counts as 1."""
+        return 1 / self.onset, self.onset
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def test_a_sweep_says_what_moved() -> None:
     """The line on competition names the side, what grew, and both verdicts."""
     curves = sweep(TRUTH, [(0.2, 0.5), (0.5, 0.5), (0.8, 0.5)], both=[0.1, 0.25, 0.4], exponent=0, seeds=3)
     line = compare_sweep(curves, classes_count=10, questions=["no competition"]).headlines()[3]
-    assert "the bottom when prevalence_top and co-occurrence at once (confounded) grows: late accuracy " in line
+    assert "the bottom, when prevalence_top and co-occurrence at once (confounded) grows: late accuracy " in line
     assert "onset × " in line
 
 

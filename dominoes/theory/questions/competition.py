@@ -232,10 +232,10 @@ def _onsets(data: SweepCurves, options: Options, side: str, design: Design, ques
     over = options.spread(data.n_seeds)
     effect = over.mean(slopes(design.x, np.log(np.where(learned, onset, 1.0)), among) * spread(design.x, among)).exp()
     # Points that are not learned are those with the latest onsets: what is left cannot show that nothing moves.
-    verdict = effect.verdict(*options.margins.factor())
+    verdict = effect.verdict(*options.margins.onsets())
     row = options.judge(
         question, f"the onset of the {side} does not depend on {design.moved}", "onset at the largest / at the smallest", effect,
-        options.margins.factor(), data.n_seeds,
+        options.margins.onsets(), data.n_seeds,
         also=f"{lost} points where it is not learned are left out" if lost else "",
         overruled=CANNOT_TELL if lost and verdict == HOLDS else "",
         side=side, model="onset", rival=design.moved, expected=1.0,
