@@ -86,6 +86,7 @@ class SweepFile(_Form):
         seed: of a random sweep's draws.
         same_deal: train every seed on the same deal; else the deal's seed follows the run's, unless `parameters` name `dataset.seed`.
         parameters: by dotted name of a RunSpec field, `value` (fixed), `values` (a list), or `min` and `max`.
+        points: of a grid, values of several fields that go together, a mapping of dotted names each; the grid is run at every point.
         metric: accepted for the sake of other tools' files, and ignored.
     """
 
@@ -96,6 +97,7 @@ class SweepFile(_Form):
     seed: int = 0
     same_deal: bool = False
     parameters: dict[str, Any]
+    points: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = None
     metric: Any = None
 
 
@@ -136,24 +138,54 @@ def expand(values: Mapping[str, Any], *, where: str = "sweep") -> Sweep:
     if not form.parameters:
         raise SpecError(f"{where}: parameters: expected at least one, such as 'seed: {{values: [0, 1, 2]}}', got none")
     axes = {name: _axis(name, entry, form.method, f"{where}: parameters.{name}") for name, entry in form.parameters.items()}
+    places = _points(form, axes, where)
     for pair in _PAIRS:
-        doubled = [name for name in axes if name.startswith(f"{pair}.")]
-        if pair in axes and doubled:
+        named = [*axes, *places[0]]
+        doubled = [name for name in named if name.startswith(f"{pair}.")]
+        if pair in named and doubled:
             raise SpecError(f"{where}: parameters.{doubled[0]}: {pair} sets this half already; keep one of the two")
     if form.method is Method.RANDOM and form.run_cap is None:
         raise SpecError(f"{where}: run_cap: expected a number of runs, as a random sweep has no end of its own, got none")
     size = prod(len(axis) for axis in axes.values() if isinstance(axis, list)) if form.method is Method.GRID else form.run_cap or 0
+    size *= len(places)
     if min(size, form.run_cap or size) > MOST_RUNS:
         what = "grid" if form.method is Method.GRID else "random sweep"
         raise SpecError(f"{where}: the {what} has {size:,} runs; expected {MOST_RUNS:,} at most, list fewer values or lower run_cap")
     points = _grid(axes) if form.method is Method.GRID else _draws(axes, form)
-    if not form.same_deal and "dataset.seed" not in axes:
+    if form.method is Method.GRID:
+        points = (place | point for place in places for point in _grid(axes))
+    if not form.same_deal and "dataset.seed" not in (*axes, *places[0]):
         points = (point | {"dataset.seed": point.get("seed", RunSpec.model_fields["seed"].default)} for point in points)
     runs = {(spec := _spec(point, where)).id: spec for point in itertools.islice(points, form.run_cap)}
-    swept = tuple(name for name, axis in axes.items() if isinstance(axis, Range) or len(axis) > 1)
+    moved = [name for name in places[0] if len({repr(place[name]) for place in places}) > 1]
+    swept = (*moved, *(name for name, axis in axes.items() if isinstance(axis, Range) or len(axis) > 1))
     notes = [f"{where}: metric is ignored; every run is measured in every metric"] if form.metric is not None else []
     text = yaml.safe_dump(dict(values), sort_keys=False)
     return Sweep(form.name, form.description, swept, tuple(runs.values()), tuple(notes), text)
+
+
+def _points(form: SweepFile, axes: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
+    """The points of a grid, each value checked as one of its field; one without fields where none are listed."""
+    if form.points is None:
+        return [{}]
+    if form.method is not Method.GRID:
+        raise SpecError(f"{where}: points belong to a grid, the method is {form.method.value}; use 'method: grid', or remove them")
+    first = form.points[0]
+    found = []
+    for number, point in enumerate(form.points):
+        here = f"{where}: points[{number}]"
+        if not point or set(point) != set(first):
+            raise SpecError(
+                f"{here}: expected the fields {', '.join(first) or 'of at least one name'} as in the first, got {', '.join(point)}"
+            )
+        twice = [name for name in point if name in axes]
+        if twice:
+            raise SpecError(f"{here}.{twice[0]}: it is among the parameters too; keep one of the two")
+        values = {name: _axis(name, {"value": value}, form.method, f"{here}.{name}") for name, value in point.items()}
+        found.append({name: value[0] for name, value in values.items() if isinstance(value, list)})
+        if found[-1] in found[:-1]:
+            raise SpecError(f"{here}: the same point is there twice; remove one")
+    return found
 
 
 def _refuse(values: Mapping[str, Any], where: str) -> None:
