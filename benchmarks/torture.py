@@ -162,7 +162,10 @@ def commands(place: Place, count: int, rng: random.Random) -> Tally:
     out, known = place.folder / "commands", {}
     while tally.tried < count:
         process = small_sweeps.start(place.file, out, "--workers", 2)
-        time.sleep(rng.uniform(2, 12))
+        before_first = time.monotonic() + 120
+        while not list(out.glob("runs/*/CLAIM*")) and process.poll() is None and time.monotonic() < before_first:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 6 * place.seconds))
         workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False).stdout.split()
         which = tally.tried % 3
         if which == 2 and workers:
