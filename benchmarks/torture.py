@@ -73,7 +73,9 @@ class Place:
         self.plan: Plan = plan.make(sweep_file.read(self.file))
         self.specs = [run.spec for run in self.plan.runs]
         first = self.specs[0]
-        self.dealt, self.tests = dealing.make(first.dataset), for_training(first.dataset, first.train)
+        # Instances have each a deal of their own; the probes are the same.
+        self.dealt = {spec.dataset: dealing.make(spec.dataset) for spec in self.specs}
+        self.tests = for_training(first.dataset, first.train)
         self.calm = folder / "calm"
         began = time.perf_counter()
         self.finish(self.calm)
@@ -81,7 +83,7 @@ class Place:
         self.expected = self.exported(self.calm)
 
     def execute(self, spec: RunSpec, out: Path) -> Outcome:
-        return execution.execute(spec, self.dealt, self.tests, out, repair=True)
+        return execution.execute(spec, self.dealt[spec.dataset], self.tests, out, repair=True)
 
     def train(self, out: Path) -> int:
         """What a launch does in one process; how many runs it trained."""
@@ -162,7 +164,10 @@ def commands(place: Place, count: int, rng: random.Random) -> Tally:
     out, known = place.folder / "commands", {}
     while tally.tried < count:
         process = small_sweeps.start(place.file, out, "--workers", 2)
-        time.sleep(rng.uniform(2, 12))
+        before_first = time.monotonic() + 120
+        while not list(out.glob("runs/*/CLAIM*")) and process.poll() is None and time.monotonic() < before_first:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 6 * place.seconds))
         workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False).stdout.split()
         which = tally.tried % 3
         if which == 2 and workers:

@@ -21,6 +21,8 @@ from dominoes.runs.claims import CLAIM, FAILED, holder
 
 RUNS = "runs"
 DONE = "DONE"
+# How a run may have ended; one that diverged has curves up to where its loss was not finite any more.
+STATUSES = ("finished", "diverged")
 TABLES = ("curves.csv", "classes.csv")
 # Runs of earlier versions lack some or all of these, and are whole without them.
 CONFUSION = "confusion.npz"
@@ -87,7 +89,7 @@ def environment(folder: Path) -> dict[str, Any]:
     """Content of a finished run's environment.json. Raises Damage."""
     try:
         content = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-        known = all(isinstance(content[key], dict) for key in ("digests", "files", "seconds", "dominoes")) and content["status"]
+        known = all(isinstance(content[key], dict) for key in ("digests", "files", "seconds", "dominoes")) and content["status"] in STATUSES
         if not known or not all({"bytes", "sha256"} <= content["files"][table].keys() for table in TABLES):
             raise KeyError("files")
         made = content["dominoes"]

@@ -109,9 +109,15 @@ def another_n(folder: Path, other: Path) -> None:
     (folder / "environment.json").write_text(json.dumps(content), encoding="utf-8")
 
 
+def status_word(folder: Path, other: Path) -> None:
+    """A letter of how it ended."""
+    path = folder / "environment.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"finished"', '"finishec"'), encoding="utf-8")
+
+
 DAMAGES = (
     digit, digit_by_class, earlier, truncated, empty, missing, no_confusion, flipped, another_spec, another_table, no_spec, empty_spec,
-    no_environment, torn_environment, another_n,
+    no_environment, torn_environment, another_n, status_word,
 )  # fmt: skip
 SPECS = synthetic_runs.sweep([0.3, 0.8], 2, measurements=12)
 
