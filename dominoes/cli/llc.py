@@ -22,7 +22,20 @@ from dominoes.errors import OutputError, SpecError
     "--weights", default="all", show_default=True, metavar="all|PREFIX", help="Parameters that are varied, by the beginning of their names."
 )
 @click.option(
-    "--gamma", "gammas", type=float, multiple=True, metavar="X", help="Localisation; repeatable.  [default: 100, 300, 1000, 3000, 10000]"
+    "--gamma",
+    "gammas",
+    type=float,
+    multiple=True,
+    metavar="X",
+    help="Localisation; repeatable.  [default without --kappa: 100, 300, 1000, 3000, 10000]",
+)
+@click.option(
+    "--kappa",
+    "kappas",
+    type=float,
+    multiple=True,
+    metavar="X",
+    help="Localisation of each checkpoint's own, nβ λ_max / X; repeatable.",
 )
 @click.option("--sampler", default="sgld", show_default=True, type=click.Choice(["sgld", "rmsprop"]), help="Plain, or preconditioned.")
 @click.option("--chains", default=4, show_default=True, help="Chains of each checkpoint and localisation.")
@@ -44,6 +57,7 @@ def llc(
     restrict: str | None,
     weights: str,
     gammas: tuple[float, ...],
+    kappas: tuple[float, ...],
     sampler: str,
     chains: int,
     draws: int,
@@ -78,8 +92,8 @@ def llc(
     batched = device_of(device).type == "cuda"
     how = Sampling(sampler, chains, draws, batch, share, seed=seed, batched=batched)
     kinds = tuple(dict.fromkeys(part.strip() for part in on.split(",") if part.strip()))
-    gammas = tuple(dict.fromkeys(gammas)) or profiles.GAMMAS
-    request = profiles.ProfileRequest(kinds, restrict, weights, gammas, how, data, download, device, trust)
+    gammas = tuple(dict.fromkeys(gammas)) or (() if kappas else profiles.GAMMAS)
+    request = profiles.ProfileRequest(kinds, restrict, weights, gammas, tuple(dict.fromkeys(kappas)), how, data, download, device, trust)
     wanted = profiles.tasks(folder, request, None if steps is None else options.seeds(steps, flag="--steps"))
     if plan or out is None:
         click.echo(profiles.cost(wanted))

@@ -32,7 +32,7 @@ from dominoes.runs.state import RUNS
 from dominoes.spec import KINDS, PROBES, SIDES, DominoSpec, RunSpec, recorded
 from dominoes.tables import LLC
 from dominoes.training.device import device_of
-from dominoes.yardstick import learning_coefficient
+from dominoes.yardstick import curvature, learning_coefficient
 from dominoes.yardstick.chains import Landscape, Walk, walk
 from dominoes.yardstick.learning_coefficient import Estimate, Sampling, ordering
 from dominoes.yardstick.processes import pool
@@ -56,7 +56,8 @@ class ProfileRequest:
         on: kinds whose loss is observed along the chains.
         restrict: kind of the training dominoes that the chains sample on; None: all training dominoes.
         weights: `all`, or the beginning of the names of the parameters that are varied.
-        gammas: localisations.
+        gammas: localisations, the same for every checkpoint.
+        kappas: further ones of each checkpoint's own, γ = nβ λ_max / κ.
         sampling: of the chains.
         data, download, device: as `sources.load` and `training.device_of` take them.
         trust: run the code of networks that are named by an unpinned reference.
@@ -66,6 +67,7 @@ class ProfileRequest:
     restrict: str | None = None
     weights: str = ALL
     gammas: tuple[float, ...] = GAMMAS
+    kappas: tuple[float, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
     data: Path | None = None
     download: bool = False
@@ -76,16 +78,17 @@ class ProfileRequest:
         for kind in (*self.on, *(() if self.restrict is None else (self.restrict,))):
             if kind not in PROBES:
                 raise SpecError(f"{kind!r} is no kind of domino; expected {', '.join(PROBES)}")
-        learning_coefficient.check(self.gammas, self.sampling)
+        learning_coefficient.check((*self.gammas, *self.kappas), self.sampling)
 
 
 @dataclass(frozen=True)
 class ProfileTask:
-    """One checkpoint at one localisation; `step` None where its run keeps none."""
+    """One checkpoint at one localisation, γ or κ; `step` None where its run keeps none."""
 
     folder: Path
     step: int | None
-    gamma: float
+    gamma: float | None
+    kappa: float | None
     request: ProfileRequest
 
     @property
@@ -96,6 +99,7 @@ class ProfileTask:
             "run": self.folder.name,
             "step": self.step,
             "gamma": self.gamma,
+            "kappa": self.kappa,
             "on": request.on,
             "restrict": request.restrict,
         }
@@ -126,9 +130,10 @@ def tasks(out: Path, request: ProfileRequest, steps: Sequence[int] | None = None
     if not any(kept.values()):
         raise RunError(f"no run under {out} keeps a network; train with --checkpoints last, measurements or steps")
     found = []
+    places = [*((gamma, None) for gamma in request.gammas), *((None, kappa) for kappa in request.kappas)]
     for folder in folders:
         wanted: Sequence[int | None] = steps if steps is not None and kept[folder] else kept[folder] or [None]
-        found += [ProfileTask(folder, step, gamma, request) for step in wanted for gamma in request.gammas]
+        found += [ProfileTask(folder, step, *at, request) for step in wanted for at in places]
     return found
 
 
@@ -194,7 +199,7 @@ def cost(wanted: Sequence[ProfileTask]) -> str:
             weights, sampled, _, observed, _ = _prepared(task)
         except DominoesError:
             continue
-        few = Walk(1.0, task.gamma, 1e-9, _TRIAL * how.every, how.batch, how.every, batched=how.batched)
+        few = Walk(1.0, 1.0, 1e-9, _TRIAL * how.every, how.batch, how.every, batched=how.batched)
         start = time.process_time()
         walk(sampled, weights.vector, few, starts=weights.vector[None], observed=observed)
         seconds = (time.process_time() - start) / (_TRIAL * how.every)
@@ -220,7 +225,12 @@ def _profile(rows: pd.DataFrame) -> dict[float, float]:
 def _estimates(task: ProfileTask) -> Iterator[tuple[str, Estimate]]:
     """Each estimate with the split that its dominoes are of."""
     weights, sampled, name, observed, splits = _prepared(task)
-    for estimate in learning_coefficient.profile((name, sampled), weights.vector, [task.gamma], task.request.sampling, observed=observed):
+    how, gamma = task.request.sampling, task.gamma
+    if gamma is None:
+        assert task.kappa is not None
+        top = curvature.largest(sampled, weights.vector, seed=how.seed)
+        gamma = curvature.localisation(learning_coefficient.inverse_temperature(sampled.n), top.value, task.kappa)
+    for estimate in learning_coefficient.profile((name, sampled), weights.vector, [gamma], how, observed=observed):
         yield splits[estimate.kind], estimate
 
 
@@ -289,6 +299,7 @@ def _row(task: ProfileTask, split: str, found: Estimate) -> dict[str, Any]:
     """A row; what has not converged bears what it was judged by, and no estimate."""
     excess = found.excess
     row = {"kind": found.kind, "split": split, "n": found.n, "n_beta": found.nbeta, "lambda_max": found.curvature, "epsilon": found.step}
+    row |= {"gamma": found.gamma}
     row |= {"loss": found.loss, "rhat": excess.rhat, "ess": excess.ess, "drift": excess.drift, "spreading": excess.spreading}
     row |= {"quarter": excess.quarter, "distance": found.distance, "status": found.status}
     if excess.converged:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dominoes.errors import SpecError
 from dominoes.spec import stream
 from dominoes.yardstick.chains import Landscape
 
@@ -82,13 +83,10 @@ def step_size(nbeta: float, largest_curvature: float, gamma: float, share: float
 
 
 def localisation(nbeta: float, largest_curvature: float, kappa: float) -> float:
-    """γ = nβ λ_max / κ, the localisation at which the stiffest direction is held κ times as fast by the loss as by γ."""
-    return nbeta * max(largest_curvature, 0.0) / kappa
-
-
-def relaxation(step: float, gamma: float, slowest: float = 1.0) -> float:
-    """Steps in which a chain forgets its start in flat directions, 2 / (ε γ); `slowest` is the smallest entry of a preconditioner."""
-    return 2 / (step * gamma * slowest)
+    """γ = nβ λ_max / κ: the loss holds the stiffest direction κ times as fast as γ does. Raises SpecError if λ_max is not above 0."""
+    if largest_curvature <= 0:
+        raise SpecError(f"the largest curvature of the loss is {largest_curvature:g}, so κ gives no localisation; pass --gamma instead")
+    return nbeta * largest_curvature / kappa
 
 
 def preconditioner(landscape: Landscape, weights: Tensor, batch: int, *, seed: int = 0) -> Tensor:

@@ -149,6 +149,14 @@ def test_finished_tasks_are_not_done_again(results: Path) -> None:
     assert cost([task]).endswith("nothing is left that can be sampled")
 
 
+def test_a_localisation_of_the_checkpoints_own(results: Path) -> None:
+    """κ gives γ = nβ λ_max / κ with λ_max at the checkpoint: of two κ the γ are as 2 to 1."""
+    table = sampled(tasks(results, replace(REQUEST, gammas=(), kappas=(2.0, 4.0), on=("top",)), [10]))
+    first, second = table["gamma"].unique()
+    assert first == pytest.approx(2 * second)
+    assert (first <= table["n_beta"] * table["lambda_max"] / 2 * 1.0001).all()
+
+
 def test_chains_of_one_kind_alone(results: Path) -> None:
     """Restricted, nβ is that of the kind's training dominoes, and the kind is not observed a second time."""
     table = sampled(tasks(results, replace(REQUEST, restrict="top", on=("top", "conflict")), [10]))
