@@ -124,6 +124,28 @@ def edition(results: tuple[Path, ...], name: str | None, held_out: tuple[str, ..
 
 
 @leaderboard.command()
+@click.argument("name", metavar="EDITION")
+@click.option("--n", default=64, show_default=True, type=click.IntRange(min=2), help="Pictures of each side and split.")
+@click.option("--seeds", default=2, show_default=True, type=click.IntRange(min=1), help="Initial networks.")
+@options.data
+@options.download
+@options.out("Folder of the new edition.")
+@options.force
+def kernels(name: str, n: int, seeds: int, data: Path | None, download: bool, out: Path, force: bool) -> None:
+    """Measure the kernels of EDITION's networks before training, which the theory 'availability' needs, and write it with them.
+
+    The new edition has a digest of its own. Of a large network this takes memory: 8 bytes times its weights times --n.
+    """
+    from dominoes.leaderboard import collecting
+    from dominoes.leaderboard import edition as editions
+    from dominoes.leaderboard import kernels as measuring
+
+    made = measuring.measured(collecting.edition(name), n=n, seeds=seeds, data=data, download=download, watch=click.echo)
+    editions.write(made, out, force=force)
+    click.echo(f"{out}: {len(made.specs)} specs with kernels, digest {made.digest}")
+
+
+@leaderboard.command()
 @click.argument("theory", metavar="NAME|module:attr")
 @_tasks
 @_edition

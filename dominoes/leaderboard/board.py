@@ -98,7 +98,8 @@ def scored(
             known = base.get(task)
             skill = _skill(found, known, seed) if found.cells and known and not status else Skill(math.nan, math.nan, math.nan, 0, 0)
             if not status and not math.isfinite(skill.value):
-                status = "no cell has a ceiling above copying" if known and known.cells else "there is no other spec to copy"
+                judged = any(best is not None for best in found.best.values())
+                status = "no cell has a ceiling above copying" if judged else "there is no other spec to copy, or no second run"
             for cell, value in found.cells.items():
                 top = found.best[cell]
                 copied = known.cells[cell].value if known and cell in known.cells else math.nan

@@ -25,6 +25,8 @@ _SHOWN = {
 }
 _SIDES = tuple((side, "accuracy") for side in SIDES)
 _MOST_SPECS = 8
+# Colours are ten; more theories than that have other dashes.
+_STYLES = ("-", "--", ":")
 
 
 def heat_map(table: pd.DataFrame, path: Path) -> None:
@@ -51,7 +53,9 @@ def heat_map(table: pd.DataFrame, path: Path) -> None:
                 values[down, along] = skill = float(row["skill"])
                 text = "–" if not math.isfinite(skill) else f"{skill:.2f}\n{row['low']:.2f} to {row['high']:.2f}"
                 ax.text(along, down, text, ha="center", va="center", fontsize=7, color="black")
-        image = ax.imshow(np.clip(values, -1, 1), cmap="RdYlBu", vmin=-1, vmax=1, aspect="auto")
+        image = ax.imshow(
+            np.clip(values, -1, 1), cmap="RdYlBu", vmin=-1.7, vmax=1.7, aspect="auto"
+        )  # pale ends, so that numbers can be read
         ax.set_xticks(range(len(present)), present)
         ax.set_yticks(range(len(order)), list(order))
         first = table.iloc[0]
@@ -101,8 +105,10 @@ def _panel(ax: Axes, edition: Edition, key: tuple[str, str], curve: tuple[str, s
     after = runs.steps > 0
     if curve in runs.values:
         ax.plot(runs.steps[after], runs.values[curve].mean(axis=0)[after], "k.", markersize=3, label="measured")
-    for name, table in answers.items():
+    for number, (name, table) in enumerate(answers.items()):
         rows = table[(table["study"] == key[0]) & (table["spec"] == key[1]) & (table["kind"] == curve[0]) & (table["metric"] == curve[1])]
         first = rows[rows["fold"] == rows["fold"].iloc[0]].sort_values("step") if len(rows) else rows
-        ax.plot(first["step"], first["mean"], linewidth=1, label=name)
+        ax.plot(
+            first["step"], first["mean"], linewidth=1, color=f"C{number % 10}", linestyle=_STYLES[number // 10 % len(_STYLES)], label=name
+        )
     ax.set_xscale("log")

@@ -34,13 +34,14 @@ class Availability(GaussianEvidence):
     free parameter: nothing is fitted, one-sided curves that are given are not used for themselves.
 
     The specs must have the columns `kernel_rates_top`, `kernel_weights_top`, `kernel_rates_bottom` and `kernel_weights_bottom`: lists
-    (eigenvalues λ in 1/step at η = 1, and weights w ≥ 0 with sum at most 1), text such as "[0.3, 0.01]" or sequences.
+    (eigenvalues λ in 1/step at η = 1, and weights w), text such as "[0.3, 0.01]" or sequences. `dominoes leaderboard kernels` measures
+    them.
     """
 
     def predict(self, spec: Dials, given: dict[Curve, Line], steps: FloatArray) -> Curves:
         missing = [f"{name}_{side}" for side in SIDES for name in COLUMNS if f"{name}_{side}" not in spec]
         if missing:
-            raise LeaderboardError(f"the specs have no column {', '.join(missing)}; measure the kernels of the initial networks first")
+            raise LeaderboardError(f"the specs have no column {', '.join(missing)}; measure them with 'dominoes leaderboard kernels'")
         return super().predict(spec, given, steps)
 
     def _one_sided(self, spec: Dials, given: dict[Curve, Line], side: str, steps: FloatArray) -> Curves:

@@ -140,7 +140,12 @@ def shares(spec: Dials) -> tuple[float, float, float]:
 def of_side(spec: Dials, side: str) -> dict[str, Any]:
     """The dials that bear on one side if the other does not matter to it: all but the other side's and those of their pairing."""
     other = SIDES[1 - SIDES.index(side)]
-    return {name: value for name, value in spec.items() if not name.endswith(f"_{other}") and name not in ("both", *_NOT_COMPARED)}
+    return {name: value for name, value in spec.items() if not name.endswith(f"_{other}") and name != "both" and _compared(name)}
+
+
+def _compared(name: str) -> bool:
+    """Whether a dial says how alike two specs are; kernels follow from network and sources, which are compared."""
+    return name not in _NOT_COMPARED and not name.startswith("kernel_")
 
 
 class Distances:
@@ -150,7 +155,7 @@ class Distances:
     """
 
     def __init__(self, known: Mapping[str, Dials]):
-        self.known = {spec: {name: value for name, value in dials.items() if name not in _NOT_COMPARED} for spec, dials in known.items()}
+        self.known = {spec: {name: dials[name] for name in dials if _compared(name)} for spec, dials in known.items()}
         self.columns: dict[str, tuple[bool, float]] = {}
         self._centres: dict[str, float] = {}
         for name in sorted({name for dials in self.known.values() for name in dials}):
