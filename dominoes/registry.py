@@ -67,7 +67,7 @@ KINDS: dict[str, Kind] = {
     "theories": Kind("theory", "dominoes.leaderboard.theories.catalogue:BUILT_IN"),
     "families": Kind("family of curves", "dominoes.theory.fits.families:FAMILIES"),
     "questions": Kind("question"),
-    "rules": Kind("rule"),
+    "rules": Kind("rule", "dominoes.theory.rules:RULES"),
     "figures": Kind("figure"),
     "engines": Kind("engine", "dominoes.runs.sweeping:ENGINES", ("local", "ray")),
     "loggers": Kind("logger", "dominoes.runs.loggers:LOGGERS", ("tensorboard", "wandb")),

@@ -117,6 +117,10 @@ def fit(
     type=options.PATH,
     help="Answers picture by picture (joint.csv).  [default: the runs' own, or the one beside CURVES]",
 )
+@click.option(
+    "--rule", "rules", multiple=True, metavar="NAME", help="Set this rule against the built-in ones too: module:attr; repeatable."
+)
+@click.option("--question", "questions", multiple=True, metavar="NAME", help="Ask this too: module:attr; repeatable.")
 @options.out("Table of verdicts to write (.csv).", table=True)
 @options.left_out
 @click.option("--all", "everything", is_flag=True, help="Print every verdict, not only the five headlines.")
@@ -134,6 +138,8 @@ def compare(
     by: tuple[str, ...],
     level: float,
     crossed: Path | None,
+    rules: tuple[str, ...],
+    questions: tuple[str, ...],
     out: Path,
     partial: bool,
     everything: bool,
@@ -147,7 +153,7 @@ def compare(
     margin of agreement, outside it, or reaches across), or not applicable.
     """
     from dominoes.tables import as_csv
-    from dominoes.theory.comparison import compare_groups
+    from dominoes.theory.comparison import QUESTIONS, compare_groups
     from dominoes.theory.sweep_comparison import compare_sweep
     from dominoes.theory.verdicts import joined
 
@@ -155,13 +161,17 @@ def compare(
     table = _table(curves, damaged)
     classes = _by_class(curves, by_class, damaged)
     measured = _yardsticks(curves, yardsticks) if sweep else None
+    if sweep and (rules or questions):
+        raise CurvesError("--rule and --question are of the comparison of each group; leave out --sweep")
     if sweep:
         found = compare_sweep(table, classes, by=by or None, level=level, simplicity=measured)
         found = joined([found, *_of_points(table, classes, by or None, level)])
     elif yardsticks:
         raise CurvesError("--simplicity is read with --sweep; pass both, or neither")
     else:
-        found = compare_groups(table, classes, joint=_joint(curves, crossed, damaged), by=by or None, level=level)
+        joint = _joint(curves, crossed, damaged)
+        asked = (*QUESTIONS, *questions)
+        found = compare_groups(table, classes, joint=joint, by=by or None, level=level, questions=asked, rules=rules)
     output.table(out, as_csv(found.table))
     rest = [f"{'verdicts':<15}{found.counted()} ({out}; all lines: --all)", *found.noted()]
     lines = found.lines() if everything else [*found.headlines(), *rest]

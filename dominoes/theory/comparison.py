@@ -15,12 +15,13 @@ bound). More seeds do not shrink that, more pictures do; and answers crossed pic
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pandas as pd
 
 from dominoes.errors import CurvesError
 from dominoes.tables import dealt_anew, swept
-from dominoes.theory import verdicts
+from dominoes.theory import brought, verdicts
 from dominoes.theory.questions.conflicts import conflicts
 from dominoes.theory.questions.doubles import doubles
 from dominoes.theory.questions.losses import losses
@@ -28,6 +29,7 @@ from dominoes.theory.questions.one_sided import empties, held_out_time, monotoni
 from dominoes.theory.questions.order import order
 from dominoes.theory.questions.pictures import pictures
 from dominoes.theory.questions.reliability import reliability
+from dominoes.theory.rules import RULES
 from dominoes.theory.run_arrays import RunArrays, arrays
 from dominoes.theory.verdicts import Answer, Comparison, Margins, Options, gathered
 
@@ -43,6 +45,7 @@ def compare(
     level: float = 0.95,
     margins: Margins | None = None,
     questions: Sequence[str] = QUESTIONS,
+    rules: Sequence[str] = (),
     group: str = "",
 ) -> Comparison:
     """Judge the pattern-learning model (arXiv 2303.06173) and its rivals on runs of one spec that differ by seed.
@@ -60,7 +63,8 @@ def compare(
         classes_count: K. None: the number of labels in `classes`, else 10 with a note.
         level: of the intervals.
         margins: what counts as agreement.
-        questions: some of QUESTIONS.
+        questions: some of QUESTIONS, and names of others (`brought`).
+        rules: names of rules (`brought`) that are set against the built-in ones too.
         group: a name for the runs; it goes into the column `group`.
 
     Returns a Comparison. A question that the curves cannot answer has one row that says why, `not applicable` or `cannot tell`. The same
@@ -68,17 +72,20 @@ def compare(
 
     Raises CurvesError: nothing to compare at all, an option out of range, or runs that differ by more than the seed.
     """
-    unknown = [question for question in questions if question not in QUESTIONS]
+    further = [name for name in questions if name not in QUESTIONS and brought.is_brought(name)]
+    unknown = [question for question in questions if question not in (*QUESTIONS, *further)]
     if unknown:
         raise CurvesError(f"question {', '.join(unknown)} is not known; expected some of {', '.join(QUESTIONS)}")
     different = swept(curves)
     if different:
         names = ", ".join(different)
         raise CurvesError(f"the runs differ in {names}; expected runs of one spec: compare each group alone, or compare a sweep")
-    options = Options(margins or Margins(), level, dealt_anew(curves))
+    known = RULES | {rule.name: rule for rule in map(brought.rule, rules)}
+    options = Options(margins or Margins(), level, dealt_anew(curves), known)
     data = arrays(curves, classes, classes_count=classes_count, joint=joint)
     asked = [question for question in QUESTIONS if question in questions and (question != "pictures" or joint is not None)]
-    answer = gathered(_ANSWERS[question](data, options) for question in asked)
+    answers = [*(_ANSWERS[question] for question in asked), *map(brought.question, further)]
+    answer = gathered(answer(data, options) for answer in answers)
     return verdicts.comparison(answer, data.notes, group)
 
 
@@ -92,6 +99,7 @@ def compare_groups(
     level: float = 0.95,
     margins: Margins | None = None,
     questions: Sequence[str] = QUESTIONS,
+    rules: Sequence[str] = (),
 ) -> Comparison:
     """Judge every group of runs that agree in the columns `by` (None: all further columns that take more than one value), each alone.
 
@@ -112,9 +120,8 @@ def compare_groups(
     for name, rows in groups:
         own, crossed = (_of_runs(each, rows) for each in (classes, joint))
         try:
-            part = compare(
-                rows, own, joint=crossed, classes_count=classes_count, level=level, margins=margins, questions=questions, group=name
-            )
+            options: dict[str, Any] = {"level": level, "margins": margins, "questions": questions, "rules": rules}
+            part = compare(rows, own, joint=crossed, classes_count=classes_count, group=name, **options)
         except CurvesError as error:
             if not name:
                 raise

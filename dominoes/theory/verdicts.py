@@ -10,7 +10,7 @@ many steps.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 import pandas as pd
@@ -29,6 +29,7 @@ from dominoes.theory.intervals import (
     SeedSpread,
     number,
 )
+from dominoes.theory.rules import RULES, Rule
 
 COMPARISON = (
     "group", "question", "side", "model", "rival", "window", "quantity", "estimate", "low", "high", "expected", "at_least", "at_most",
@@ -128,12 +129,13 @@ class Options:
     """What every question is asked with: margins, level of the intervals, and whether every seed has a deal of its own.
 
     `deals` is False where all seeds were trained on one deal of the pictures: what is found is then found of this deal, and each
-    sentence says so.
+    sentence says so. `rules` are those that are set against each other, by name.
     """
 
     margins: Margins = field(default_factory=Margins)
     level: float = 0.95
     deals: bool = False
+    rules: Mapping[str, Rule] = field(default_factory=lambda: RULES)
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:

@@ -12,11 +12,13 @@ import dominoes
 from dominoes import registry
 from dominoes.cli.commands import main
 from dominoes.errors import DominoesError
+from dominoes.theory.comparison import QUESTIONS
 
 KINDS = {
     **{"models": "tiny", "optimizers": "sign", "parameter_groups": "last-faster", "schedules": "halving", "losses": "brier"},
     **{"augmentations": "dim", "callbacks": "norms", "sources": "bars", "dials": "fade", "families": "ramp", "theories": "flat"},
     **{"loggers": "notes", "engines": "here", "figures": "ends"},
+    **{"rules": "worse", "questions": "chance"},
 }
 SWEEP = """
 name: brought
@@ -149,3 +151,22 @@ def test_a_family_from_outside_is_fitted() -> None:
     found = dominoes.fit(table, families=["ramp", "logistic"], metrics=["accuracy"], chance=0.1).set_index("family")
     assert found.loc["ramp", "onset"] == pytest.approx(20, abs=0.1)
     assert found.loc["ramp", "deviance"] < found.loc["logistic", "deviance"]
+
+
+def test_a_rule_and_a_question_from_outside_are_judged(swept: Path) -> None:
+    """A rule is set against the built-in ones, which keep their verdicts; a question has rows of its own."""
+    plain = dominoes.compare(swept, by=["prevalence_top"]).table
+    found = dominoes.compare(swept, by=["prevalence_top"], rules=["worse"], questions=[*QUESTIONS, "chance"]).table
+    key = ["group", "question", "window", "quantity", "model", "rival", "side"]
+    both = plain.merge(found, on=key, how="left", suffixes=("", " too"))
+    assert (both["verdict"] == both["verdict too"]).all()
+    assert set(found["question"]) - set(plain["question"]) == {"chance"}
+    more = found[(found["question"] == "doubles") & (found["model"] == "worse side") & (found["estimate"] > 0)]
+    assert len(more)
+    assert (more["sentence"].str.contains("the worse side alone for doubles")).all()
+    text = run("compare", str(swept), "--by", "prevalence_top", "--rule", "worse", "--question", "chance", "--all", "--out", "c.csv").output
+    assert "the worse side alone" in text
+    assert (
+        "there is no rule 'worst'; did you mean worse?"
+        in run("compare", str(swept), "--by", "prevalence_top", "--rule", "worst", "--out", "c.csv", code=2).output
+    )

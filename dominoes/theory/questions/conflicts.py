@@ -10,7 +10,7 @@ import numpy as np
 from dominoes.theory.intervals import FloatArray
 from dominoes.theory.questions.doubles import Known, known_windows
 from dominoes.theory.questions.preference import preference
-from dominoes.theory.rules import RULES, deviance, fired, floored, half_a_count, pairing_error, product_conflicts, rmse
+from dominoes.theory.rules import deviance, fired, floored, half_a_count, pairing_error, product_conflicts, rmse
 from dominoes.theory.run_arrays import RunArrays, Slice
 from dominoes.theory.verdicts import Answer, Options, Verdict, gathered
 
@@ -29,7 +29,7 @@ def conflicts(data: RunArrays, options: Options) -> Answer:
     impossible = int((neither < -1e-9).sum())
     if impossible:
         notes = (*notes, f"conflicts: at {impossible} points agree_top and agree_bottom add up to more than 1, which no answers can")
-    shares = {name: rule.conflicts(1 - top, 1 - bottom, K) for name, rule in RULES.items() if rule.conflicts is not None}
+    shares = {name: rule.conflicts(1 - top, 1 - bottom, K) for name, rule in options.rules.items() if rule.conflicts is not None}
     for side, value in (("top", 1.0), ("bottom", 0.0)):
         shares[f"product, {side} preferred"] = product_conflicts(1 - top, 1 - bottom, K, value)
     rows: list[Verdict] = []
@@ -38,7 +38,7 @@ def conflicts(data: RunArrays, options: Options) -> Answer:
             rows += options.unanswered("conflicts", part[1], measured.n_seeds, window=part[0]).verdicts
             continue
         if K > 2:
-            predicted = {name: each[2] for name, each in shares.items() if name in RULES}
+            predicted = {name: each[2] for name, each in shares.items() if name in options.rules}
             rows += [_neither(options, measured, name, each, part, K) for name, each in predicted.items()]
         rows += [_closer(options, measured, shares, name, part, K) for name in shares if name != "product"]
     return gathered([Answer(tuple(rows), (), notes), preference(measured, shares, K, options)])
@@ -54,7 +54,8 @@ def _neither(options: Options, measured: Slice, model: str, predicted: FloatArra
     interval = options.spread(measured.n_seeds).log_ratio(above, below, pictures / float(above.mean())).exp()
     off = float(deviance(share, predicted, part.weights, n).mean()), float(rmse(share, predicted, part.weights).mean())
     return options.judge(
-        "conflicts", f"{RULES[model].label} for conflicts", "measured / predicted share of answers that are neither class", interval,
+        "conflicts", f"{options.rules[model].label} for conflicts", "measured / predicted share of answers that are neither class",
+        interval,
         options.margins.factor(), measured.n_seeds, model=model, window=part.window, expected=1.0, n=n, deviance=off[0], rmse=off[1],
     )  # fmt: skip
 
@@ -73,7 +74,7 @@ def _closer(options: Options, measured: Slice, shares: Mapping[str, Sequence[Flo
     change = won(part.weights * (slope[0] - slope[1]), both, measured.n)
     pictures = change / 2 / max(float(np.mean([each.mean() for each in off.values()])), 1e-9)
     interval = options.spread(measured.n_seeds).mean(off[rival] - off["product"], pictures)
-    name = RULES[rival].label if rival in RULES else f"the product rule with the {rival.removeprefix('product, ')}"
+    name = options.rules[rival].label if rival in options.rules else f"the product rule with the {rival.removeprefix('product, ')}"
     return options.judge(
         "conflicts score", f"the product rule with equal preference predicts conflicts better than {name}",
         "RMSE of the shares of both classes, rival − model", interval, (0.0, math.inf), measured.n_seeds,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from dominoes.theory import intervals, verdicts
 from dominoes.theory.intervals import BoolArray, FloatArray
-from dominoes.theory.rules import RULES, deviance, fired, floored, half_a_count, luck, luck_by_class, rmse
+from dominoes.theory.rules import RULES, Rule, deviance, fired, floored, half_a_count, luck, luck_by_class, rmse
 from dominoes.theory.run_arrays import RunArrays, Slice
 from dominoes.theory.verdicts import Answer, Options, Verdict
 from dominoes.theory.windows import shared, windows
@@ -82,14 +83,14 @@ def doubles(data: RunArrays, options: Options) -> Answer:
         return options.unanswered("doubles", measured, len(data.runs))
     K, n = data.classes_count, measured.n
     top, bottom, both = (1 - values for values in measured.values)
-    forms = {name: (both, np.clip(rule.doubles(top, bottom, K), 0.0, 1.0)) for name, rule in RULES.items()}
+    forms = {name: (both, np.clip(rule.doubles(top, bottom, K), 0.0, 1.0)) for name, rule in options.rules.items()}
     notes = measured.notes
     classes = data.common([*wanted, ("n", "both")], per_class=True)
     reason = classes if isinstance(classes, str) else ""
     by_class: FloatArray | None = None
     if not isinstance(classes, str):
         if classes.n_seeds == measured.n_seeds and np.array_equal(classes.steps, measured.steps):
-            forms |= _per_class(classes.values, K)
+            forms |= _per_class(classes.values, K, options.rules)
             of_top, of_bottom, of_both = (1 - values for values in classes.values[:3])
             by_class = of_both - np.clip(RULES["product"].doubles(of_top, of_bottom, K), 0.0, 1.0)
         else:
@@ -125,6 +126,7 @@ def _in_window(
 ) -> list[Verdict]:
     n, spread = measured.n, options.spread(measured.n_seeds)
     shared_error = math.hypot(pairing.error(part.weights), half_a_count(n))
+    name = partial(named, rules=options.rules)
     rows, scores = [], {}
     for model, (error, predicted) in forms.items():
         above, below = floored(error @ part.weights, n), floored(predicted @ part.weights, n)
@@ -136,7 +138,7 @@ def _in_window(
             also += f", deviance per step {intervals.number(off[0])}"
         rows.append(
             options.judge(
-                "doubles", f"{named(model)} for doubles", _QUANTITY, interval, options.margins.factor(), measured.n_seeds,
+                "doubles", f"{name(model)} for doubles", _QUANTITY, interval, options.margins.factor(), measured.n_seeds,
                 also=also, model=model, window=part.window, expected=1.0, n=n, deviance=off[0], rmse=off[1],
             )
         )  # fmt: skip
@@ -148,7 +150,7 @@ def _in_window(
                 off = float(scores[model][0].mean()), float(scores[model][1].mean())
                 rows.append(
                     options.judge(
-                        "doubles score", f"{named(model)} predicts doubles better than {named(rival)}", quantity, interval,
+                        "doubles score", f"{name(model)} predicts doubles better than {name(rival)}", quantity, interval,
                         (0.0, math.inf), measured.n_seeds,
                         model=model, rival=rival, window=part.window, n=n, deviance=off[0], rmse=off[1],
                     )
@@ -166,7 +168,7 @@ def _surprise(model: tuple[FloatArray, FloatArray], rival: tuple[FloatArray, Flo
     return pairing.error(part.weights * 2 * n * (np.log(q / (1 - q)) - np.log(r / (1 - r))))
 
 
-def _per_class(values: Sequence[FloatArray], classes_count: int) -> dict[str, tuple[FloatArray, FloatArray]]:
+def _per_class(values: Sequence[FloatArray], classes_count: int, rules: Mapping[str, Rule]) -> dict[str, tuple[FloatArray, FloatArray]]:
     """Rules formed per class and then averaged: shared difficulty of classes, which breaks a product of averages, does not break this.
 
     Some rules are left out (`Rule.per_class`): the mean is the same either way, and the better side of 100 pictures is better by luck.
@@ -177,7 +179,7 @@ def _per_class(values: Sequence[FloatArray], classes_count: int) -> dict[str, tu
     return {
         # A class that is never answered has an error of 1 on each side, and a product above 1.
         f"{name} per class": (measured, (np.clip(rule.doubles(1 - top, 1 - bottom, classes_count), 0.0, 1.0) * share).sum(axis=2))
-        for name, rule in RULES.items()
+        for name, rule in rules.items()
         if rule.per_class
     }
 
@@ -189,7 +191,7 @@ def _is_rival(model: str, rival: str) -> bool:
     return rival != model and not rival.endswith("per class")
 
 
-def named(model: str) -> str:
+def named(model: str, rules: Mapping[str, Rule]) -> str:
     """A rule in words, `product per class` too."""
     rule = model.removesuffix(" per class")
-    return RULES[rule].label + model.removeprefix(rule)
+    return rules[rule].label + model.removeprefix(rule)

@@ -15,7 +15,7 @@ import numpy as np
 from dominoes.theory import verdicts
 from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS, FloatArray, Interval, number
 from dominoes.theory.questions.doubles import Known, known_windows
-from dominoes.theory.rules import RULES, fired, pairing_error
+from dominoes.theory.rules import fired, pairing_error
 from dominoes.theory.run_arrays import Slice
 from dominoes.theory.verdicts import Answer, Options, Verdict
 
@@ -72,10 +72,10 @@ def preference(measured: Slice, shares: Mapping[str, Sequence[FloatArray]], K: i
     parts = [part for part in known_windows(measured, K, least) if isinstance(part, Known)]
     margin = options.margins.preference
     for name, foreseen in shares.items():
-        if name not in RULES or name == "product":
+        if name not in options.rules or name == "product":
             continue
         predicted = foreseen[0] - alone
-        label = "margins (the softmax of both)" if name == "addition" else RULES[name].label
+        label = "margins (the softmax of both)" if name == "addition" else options.rules[name].label
         for part in parts:
             error = pictures(part.weights / float(joint @ part.weights))
             off = spread.interval(lambda w, gap=excess - predicted, part=part: level(w, gap, part.weights), error)  # type: ignore[misc]

@@ -7,6 +7,8 @@ import numpy as np
 from dominoes.reporting.chart import Chart, Line, Panel
 from dominoes.runs.engines.worker import attempt
 from dominoes.theory.fits.families import Family
+from dominoes.theory.rules import Rule
+from dominoes.theory.verdicts import Answer
 
 
 def _rise(z, _):
@@ -54,3 +56,19 @@ def ends(results):
     table = table[(table["kind"] == "both") & (table["split"] == "test")].groupby("step", as_index=False)["accuracy"].mean()
     panel = Panel("", "step", "training step", "accuracy on doubles", (Line("accuracy", "doubles", "both"),))
     return Chart("ends", "Doubles", "Mean over runs.", table, (panel,))
+
+
+#: The worse side alone: what nobody believes.
+worse = Rule("worse side", "the worse side alone", lambda top, bottom, K: np.maximum(top, bottom), None, "other", "dot")
+
+
+def chance(runs, options):
+    """Is the accuracy on empty dominoes at the first step 1/K?"""
+    measured = runs.common([("accuracy", "empty")])
+    if isinstance(measured, str):
+        return options.unanswered("chance", measured, len(runs.runs))
+    (accuracy,) = measured.values
+    interval = options.spread(measured.n_seeds).mean(accuracy[:, 0] - 1 / runs.classes_count, 0.0)
+    margin = options.margins.accuracy
+    row = options.judge("chance", "chance at the start", "accuracy − 1/K", interval, (-margin, margin), measured.n_seeds)
+    return Answer((row,))
