@@ -56,7 +56,7 @@ class Interval:
         return CANNOT_TELL
 
     def at_margin(self, at_least: float, at_most: float) -> bool:
-        """Whether a bound lies within 2 % of an end of the range (of 0: within 2 % of the interval's width): other seeds may say otherwise."""
+        """Whether a bound lies within 2 % of an end of the range (of 0: of the interval's width): other seeds may say otherwise."""
         ends = [end for end in (at_least, at_most) if math.isfinite(end)]
         return any(abs(bound - end) <= _CLOSE * (abs(end) or self.high - self.low) for bound in (self.low, self.high) for end in ends)
 
