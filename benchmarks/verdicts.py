@@ -92,7 +92,6 @@ DESIGNS = {
     "onset × 1 over the grid": Design(tuple(SQUARE), None, ONSET, {"exponent": 0}),
     "onset × 1.36 over the grid": Design(tuple(SQUARE), None, ONSET, {"exponent": 0, "competition": float(np.log(1.36) / 0.6)}),
     "exponent −1": Design(tuple(SQUARE), None, EXPONENT, {"exponent": 1.0}, replace(SWEPT, onset=(20, 60))),
-    "exponent −.85": Design(tuple(SQUARE), None, EXPONENT, {"exponent": 0.85}, replace(SWEPT, onset=(20, 60))),
     "exponent −.7": Design(tuple(SQUARE), None, EXPONENT, {"exponent": 0.7}, replace(SWEPT, onset=(20, 60))),
 }
 
@@ -118,8 +117,9 @@ def lines(name: str, large: pd.DataFrame, found: dict[int, pd.DataFrame], keys: 
         cells = []
         for each in found.values():
             mine = each[(each[keys] == list(key)).all(axis=1) & (each["verdict"] != NOT_APPLICABLE)]
-            covered = ((mine["low"] <= value) & (mine["high"] >= value)).mean()
-            cells.append(f"{(mine['verdict'] == right).mean():.2f} / {(mine['verdict'] == wrong).mean():.2f} / {covered:.2f}")
+            # A difference of deviances grows with the number of pictures, so that the large simulations' is another one.
+            covered = "–" if key[0].endswith("score") else f"{((mine['low'] <= value) & (mine['high'] >= value)).mean():.2f}"
+            cells.append(f"{(mine['verdict'] == right).mean():.2f} / {(mine['verdict'] == wrong).mean():.2f} / {covered}")
         label = ", ".join(part for part in key if part)
         out.append(f"| {name} | {label} | {value:.3g} | {right}{' (near the margin)' if near else ''} | {' | '.join(cells)} |")
     return out

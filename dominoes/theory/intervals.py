@@ -22,7 +22,7 @@ IndexArray = NDArray[np.intp]
 HOLDS, FAILS, CANNOT_TELL, NOT_APPLICABLE = "holds", "fails", "cannot tell", "not applicable"
 VERDICTS = (HOLDS, FAILS, CANNOT_TELL, NOT_APPLICABLE)
 
-# A bound that lies this close to the end of the range of agreement, as a share of the margin, is "at the margin".
+# A bound that lies this close to the end of the range of agreement, as a share of it, is "at the margin".
 _CLOSE = 0.02
 
 
@@ -56,10 +56,9 @@ class Interval:
         return CANNOT_TELL
 
     def at_margin(self, at_least: float, at_most: float) -> bool:
-        """Whether a bound lies within 2 % of the margin from an end of the range: another sample of seeds may well say otherwise."""
-        reach = (at_most - at_least) / 2 if math.isfinite(at_most - at_least) else self.high - self.low
+        """Whether a bound lies within 2 % of an end of the range (of 0: of the interval's width): other seeds may say otherwise."""
         ends = [end for end in (at_least, at_most) if math.isfinite(end)]
-        return any(abs(bound - end) <= _CLOSE * reach for bound in (self.low, self.high) for end in ends)
+        return any(abs(bound - end) <= _CLOSE * (abs(end) or self.high - self.low) for bound in (self.low, self.high) for end in ends)
 
 
 @dataclass(frozen=True)

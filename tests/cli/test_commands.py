@@ -112,13 +112,13 @@ def test_the_whole_way_works_from_the_command_line(tmp_path: Path) -> None:
     headlines = done("compare", tmp_path / "results", "--out", tmp_path / "comparison.csv").splitlines()
     assert [line.split()[0] for line in headlines[:6]] == ["learned", "doubles", "conflicts", "competition", "predictor", "verdicts"]
     verdicts = done("compare", tmp_path / "results", "--all", "--out", tmp_path / "comparison.csv").splitlines()
-    words = {"holds", "fails", "cannot tell", "not applicable", "note"}
-    assert any(line[:16].strip() in words for line in verdicts)
+    assert verdicts[:5] == headlines[:5]
+    assert {line[:15].strip() for line in verdicts[5:]} <= {"holds", "fails", "cannot tell", "not applicable", "note"}
     with open(tmp_path / "comparison.csv", encoding="utf-8") as file:
-        assert len(list(csv.DictReader(file))) == sum(not line.startswith("note") for line in verdicts.splitlines())
+        assert len(list(csv.DictReader(file))) == sum(not line.startswith("note") for line in verdicts[5:])
     values = json.loads(done("compare", run / "curves.csv", "--json", "--out", tmp_path / "one.csv"))
     assert any("seed" in note for note in values["notes"])
-    assert all(row["verdict"] == "cannot tell" for row in values["verdicts"])
+    assert {row["verdict"] for row in values["verdicts"]} <= {"cannot tell", "not applicable"}
 
 
 def test_spec_flags_train_without_a_folder(tmp_path: Path) -> None:
