@@ -120,6 +120,8 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 def on_page_content(content: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Formulas, written as GitHub takes them ($`x`$ in a line, a block ```math), become MathML, which browsers draw by themselves."""
+    # Lines that a command's help aligns by hand.
+    content = re.sub(r"<p>(\w+ +-&gt;.*?)</p>", r"<pre><code>\1</code></pre>", content, flags=re.DOTALL)
     content = _INLINE.sub(lambda match: convert(html.unescape(match.group(1))), content)
     return _BLOCK.sub(lambda match: convert(html.unescape(match.group(1)).strip(), display="block"), content)
 

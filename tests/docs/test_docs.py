@@ -77,7 +77,7 @@ def test_a_page_can_be_followed_with_real_pictures(page: str, data: Path, tmp_pa
 
 
 def _walk(page: str, folder: Path, environment: dict[str, str]) -> None:
-    for part in ("sweeps", "results/prevalence-small"):
+    for part in ("sweeps", "results/prevalence-small", "results/mnist-over-cifar"):
         shutil.copytree(ROOT / part, folder / part)
     names: dict[str, object] = {}
     with contextlib.chdir(folder), _own_modules(folder):
@@ -119,8 +119,10 @@ def _follow(page: str, call: Call, parts: list[str], environment: dict[str, str]
     for flag in ("--out", "--plot", "--figures"):
         if flag in parts:
             assert Path(parts[parts.index(flag) + 1]).exists(), call.command
-    if call.output and not cut and page not in REAL:
-        assert agrees(call.output, done.stdout, exactly=parts[0] in EXACT), (call.command, done.stdout)
+    # Behind a shortened training all numbers are others; a study that is kept is judged as it is shown.
+    kept = parts[0] == "compare" and parts[1].startswith("results/mnist")
+    if call.output and (kept or page not in REAL):
+        assert agrees(call.output, done.stdout, exactly=kept or parts[0] in EXACT), (call.command, done.stdout)
 
 
 def test_what_agrees() -> None:
