@@ -277,7 +277,7 @@ def _whole(name: str, value: float) -> float | int:
 
 def _checked(name: str, value: Any, where: str) -> Any:
     """The value in its field's own type."""
-    spec = parse(RunSpec, _nested({name: value}), where=where)
+    spec = _spec({name: value}, where)
     if name == "dataset.instance":
         return value
     found: Any = spec
@@ -289,7 +289,7 @@ def _checked(name: str, value: Any, where: str) -> Any:
     return found
 
 
-def _nested(point: Mapping[str, Any]) -> dict[str, Any]:
+def _nested(point: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Dotted names as the fields of a RunSpec; a two-valued field whose one side is named keeps its default for the other."""
     found: dict[str, Any] = {"dataset": {}, "train": {}}
     for name, value in point.items():
@@ -303,11 +303,14 @@ def _nested(point: Mapping[str, Any]) -> dict[str, Any]:
         else:
             pair = found[head].setdefault(rest[0], list(DominoSpec.model_fields[rest[0]].default))
             pair[SIDES.index(rest[1])] = value
-    return found | {"dataset": instances.expanded(found["dataset"])}
+    try:
+        return found | {"dataset": instances.expanded(found["dataset"])}
+    except SpecError as error:
+        raise SpecError(f"{where}: {error}") from error
 
 
 def _spec(point: Mapping[str, Any], where: str) -> RunSpec:
-    return parse(RunSpec, _nested(point), where=where)
+    return parse(RunSpec, _nested(point, where), where=where)
 
 
 def _grid(axes: Mapping[str, list[Any] | Range]) -> Iterator[dict[str, Any]]:

@@ -46,6 +46,10 @@ def test_every_seed_deals_anew_unless_the_file_says_otherwise() -> None:
 def test_every_field_of_a_run_spec_can_be_swept(name: str) -> None:
     """Its default, or a number where it has none, is accepted under its dotted name and arrives in the spec."""
     values = {"dataset.prevalence": [0.5, 0.4], "dataset.n": 12, "dataset.both": 0.1, "dataset.empty": 0.2, "dataset.ratio": 2}
+    if name == "dataset.instance":
+        (run,) = sweep_file.expand({"method": "grid", "parameters": {name: {"value": "shah-a"}}}).runs
+        assert run.dataset.top == "mnist[0,1]"
+        return
     value = values.get(name)
     if value is None:
         value = 0.25 if name.endswith((".top", ".bottom")) and name.count(".") == 2 else plan.field(RunSpec(dataset={}, train={}), name)
@@ -236,13 +240,20 @@ def test_any_content_is_either_a_sweep_or_one_clear_error(method: Any, cap: Any,
     ("name", "runs", "datasets"),
     [
         ("smoke", 4, 4),
-        ("prevalence", 110, 110),
-        ("prevalence-competition", 70, 70),
-        ("reliability", 90, 90),
-        ("samples", 70, 70),
         ("prevalence-small", 15, 5),
-        ("simplicity", 50, 50),
         ("simplicity-small", 15, 5),
+        ("studies/1a-prevalence", 40, 40),
+        ("studies/1b-co-occurrence", 40, 40),
+        ("studies/1c-interaction", 36, 36),
+        ("studies/2-onsets", 80, 80),
+        ("studies/3-reliability", 64, 64),
+        ("studies/4-simplicity", 70, 70),
+        ("studies/5-reuse", 25, 25),
+        ("studies/6-network-and-place", 20, 10),
+        ("studies/6b-resnet8", 4, 4),
+        ("studies/7-optimiser", 40, 5),
+        ("studies/8-variance", 48, 6),
+        ("studies/9-held-out", 96, 96),
     ],
 )
 def test_shipped_sweeps_are_feasible(name: str, runs: int, datasets: int) -> None:
@@ -250,12 +261,13 @@ def test_shipped_sweeps_are_feasible(name: str, runs: int, datasets: int) -> Non
     found = plan.make(sweep_file.read(ROOT / "sweeps" / f"{name}.yaml"))
     assert (len(found.runs), len({run.spec.dataset for run in found.runs})) == (runs, datasets)
     assert found.infeasible == ()
-    assert found.name == name
+    assert found.name == name.removeprefix("studies/")
     assert found.description
-    if name == "prevalence":
-        ratios = sorted({run.spec.dataset.ratio or 0 for run in found.runs})
-        assert ratios == pytest.approx([3 ** (step / 5) for step in range(-5, 6)], rel=1e-8)
-        assert min(run.kinds["empty"] for run in found.runs) > 0
+    shares = [(*run.spec.dataset.prevalence, run.spec.dataset.both) for run in found.runs]
+    if name.endswith("1a-prevalence"):
+        assert {(bottom, both) for _, bottom, both in shares} == {(0.5, 0.25)}
+    if name.endswith("1b-co-occurrence"):
+        assert {(top, bottom) for top, bottom, _ in shares} == {(0.5, 0.5)}
 
 
 @pytest.mark.parametrize(

@@ -363,5 +363,5 @@ def test_bad_table() -> None:
 
 def test_no_torch() -> None:
     """Fitting needs no torch: it runs on curves made elsewhere."""
-    code = "import sys, dominoes.fitting, dominoes.patterns; sys.exit('torch' in sys.modules)"
+    code = "import sys, dominoes.theory.fits.table, dominoes.theory.pattern_model; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
