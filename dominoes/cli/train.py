@@ -91,7 +91,7 @@ def train(
     setting = WorkerSetting(out.resolve(), device, place, download, None, deterministic, Path.cwd(), code, callbacks)
     how_many = {"workers": min(workers, len(specs)), "threads": _threads(threads)}
     for outcome, spec in runs(specs, setting, dealt, accept_changed=accept_changed, **how_many):
-        click.echo(summary(spec, outcome))
+        click.echo(summary(spec, outcome, out / "runs" / spec.id))
         diverged += outcome.environment["status"] == "diverged"
     output.incomplete(diverged_runs(diverged, len(specs)), accepted=partial)
 
@@ -202,7 +202,7 @@ def runs(
             yield found, known[report.run]
 
 
-def summary(spec: RunSpec, outcome: Outcome) -> str:
+def summary(spec: RunSpec, outcome: Outcome, folder: Path) -> str:
     table = outcome.curves
     last = table[(table["split"] == "test") & (table["step"] == table["step"].max())].set_index("kind")
     values = ", ".join(f"{kind} {last.accuracy[kind]:.3f} (loss {last.loss[kind]:.3f})" for kind in last.index if kind != "empty")
@@ -212,4 +212,4 @@ def summary(spec: RunSpec, outcome: Outcome) -> str:
     if environment["status"] == "diverged":
         state += f", DIVERGED at step {environment['diverged_at']}"
         at = f" at step {table['step'].max()}"
-    return f"run {spec.id} seed {spec.seed}: test accuracy{at} {values} [{state}] {outcome.folder}"
+    return f"run {spec.id} seed {spec.seed}: test accuracy{at} {values} [{state}] {folder}"

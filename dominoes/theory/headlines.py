@@ -53,7 +53,7 @@ def _tally(rows: pd.DataFrame, unit: str) -> str:
 
 def _numbers(row: pd.Series) -> str:
     if pd.isna(row["low"]):
-        return f"{number(row['estimate'])}, one seed"
+        return f"{number(row['estimate'])} (one seed)"
     return f"{number(row['estimate'])} ({number(row['low'])} to {number(row['high'])})"
 
 
