@@ -84,7 +84,6 @@ GAUSSIAN = {
     ("conflicts", "", "product", "", "late"): FAILS,
     ("conflicts score", "", "product", "gaussian", "late"): FAILS,
     ("preference", "", "gaussian", "", "late"): HOLDS,
-    ("pictures", "bottom", "only one right", "", "late"): FAILS,
 }
 LATE = {
     ("doubles", "", "product", "", "rise"): HOLDS,

@@ -5,7 +5,7 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from dominoes.reporting.charts import dealt as dealt_charts
 from dominoes.reporting.html import page as page_file
 from dominoes.reporting.results import Results
 from dominoes.runs import parameters, run_folders
+from dominoes.runs.engines.protocol import WorkerSetting
 from dominoes.solver.composition import Composition
 from dominoes.solver.solution import solve
 from dominoes.solver.stock import Stock
@@ -86,13 +87,12 @@ def test_the_command_to_reproduce_makes_the_same_run(spec: RunSpec, monkeypatch:
     assert words[:2] == ["dominoes", "train"]
     seen: list[RunSpec] = []
 
-    def instead(deals: Iterable[tuple[DominoSpec, int]], how: TrainSpec, out: Path, *_: object, **__: object) -> list[object]:
-        seen.extend(RunSpec(dataset=dealt, train=how, seed=seed) for dealt, seed in deals)
-        assert out == Path("my results")
+    def instead(specs: list[RunSpec], setting: WorkerSetting, *_: object, **__: object) -> list[object]:
+        seen.extend(specs)
+        assert setting.out == Path("my results").resolve()
         return []
 
     monkeypatch.setattr(train, "runs", instead)
-    monkeypatch.setattr("dominoes.data.dealing.make", lambda spec, **_: spec)
     done = CliRunner().invoke(commands.main, words[1:], catch_exceptions=False)
     assert done.exit_code == 0, done.stderr
     assert [each.id for each in seen] == [spec.id]
