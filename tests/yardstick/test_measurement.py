@@ -211,7 +211,7 @@ def test_a_killed_process_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
             future.set_exception(BrokenProcessPool("a child process terminated abruptly"))
             return future
 
-    monkeypatch.setattr(measurement, "_pool", lambda workers: contextlib.nullcontext(Broken()))
+    monkeypatch.setattr(measurement, "pool", lambda workers: contextlib.nullcontext(Broken()))
     with pytest.raises(RunError, match="a process of the yardstick was killed .* run it again with fewer --workers"):
         measurement.measure([YardstickTask("digits", n=320, train=HOW)], [0])
 

@@ -312,7 +312,8 @@ def test_other_pictures_and_another_package_are_noticed(swept: tuple[Path, Path]
         path.write_text(json.dumps(content), encoding="utf-8")
     printed = run(file, out, code=2)
     assert f"1 finished runs were made by dominoes 0.0.1 (this is {__version__})" in printed
-    assert "1 finished runs were made from other pictures of the top half; pass --accept-changed" in printed
+    assert "1 finished runs were made from other pictures of the top half; " in printed
+    assert "; pass --accept-changed to keep them" in printed
     assert "4 runs, 4 done before" in run(file, out, "--accept-changed")
 
 
