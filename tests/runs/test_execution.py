@@ -197,19 +197,21 @@ def test_an_unwritable_results_folder_is_named(small: Dealt, tests: dict[str, Do
 
 
 def test_runs_are_joined_with_what_sets_them_apart(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
-    """One table of all finished runs, with the fields in which their specs differ; nothing finished is an error."""
+    """One table of all finished runs, with the fields in which their specs differ and what the theory must know; nothing finished is an
+    error."""
+    known = ["reliability_top", "reliability_bottom"]
     with pytest.raises(RunError, match="holds no finished run; expected runs/<id>/DONE"):
         parameters.read_runs(tmp_path)
     for seed in (0, 1):
         execution.execute(RunSpec(dataset=small.spec, train=HOW, seed=seed), small, tests, tmp_path)
     alone = parameters.read_runs(tmp_path)
-    assert set(alone.columns) == set(tables.CURVES)
+    assert set(alone.columns) == {*tables.CURVES, *known}
     execution.execute(RunSpec(dataset=small.spec, train=HOW.model_copy(update={"lr": 0.1})), small, tests, tmp_path)
     joined = parameters.read_runs(tmp_path)
     assert joined.groupby("lr")["seed"].nunique().to_dict() == {0.01: 2, 0.1: 1}
-    assert [column for column in joined if column not in tables.CURVES] == ["lr"]
+    assert [column for column in joined if column not in tables.CURVES] == ["lr", *known]
     assert tables.problems(joined) == []
-    assert set(parameters.read_runs(tmp_path, form="classes").columns) == {*tables.CLASSES, "lr"}
+    assert set(parameters.read_runs(tmp_path, form="classes").columns) == {*tables.CLASSES, "lr", *known}
 
 
 def test_parameters_are_the_resolved_ones(tmp_path: Path) -> None:
