@@ -422,7 +422,7 @@ def test_a_pack_that_is_killed_costs_its_unfinished_runs(tmp_path: Path) -> None
         time.sleep(0.002)
     at_work = {claim.parent.name for claim in found}
     os.kill(json.loads(found[0].read_text(encoding="utf-8"))["pid"], signal.SIGKILL)
-    printed, errors = process.communicate(timeout=120)
+    printed, errors = process.communicate(timeout=400)
     assert process.returncode == 0, errors
     assert sorted(line.split()[1] for line in printed.splitlines() if line.startswith("done ")) == sorted(names(calm))
     for name in names(calm):
@@ -441,13 +441,13 @@ sys.path.insert(0, sys.argv[1])
 import torch
 from dominoes.runs.engines import worker
 from dominoes.training import loop
-plain = loop._batches
+plain = loop.row_batches
 def batches(count, how, seed, *rest):
     for rows in plain(count, how, seed, *rest):
         if seed == 1:
             raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
         yield rows
-loop._batches = batches
+loop.row_batches = batches
 worker.serve()
 """,
         encoding="utf-8",
