@@ -29,6 +29,7 @@ from dominoes.data.resident import MEAN, STD, Resident
 from dominoes.runs.engines import protocol
 from dominoes.spec import DominoSpec, RunSpec, Split, TrainSpec
 from dominoes.training import loop, scorer
+from dominoes.training.models import chosen
 from dominoes.training.scorer import Scorer
 
 Answer = dict[str, float]
@@ -115,9 +116,10 @@ def evaluation_ours(model: str, n: int, sources: tuple[str, str], probe: int) ->
     train, tests = dominoes(n, sources), probes_of(probe, sources)
     spec = RunSpec(dataset=spec_of(n, sources), train=TrainSpec(model=model, probe=probe))
     network = loop.initial(model, len(train.classes), 0)
-    last = bool(getattr(network, "channels_last", False))
+    record = chosen(model)
+    last = record.channels_last
     network = network.to(memory_format=torch.channels_last if last else torch.contiguous_format)
-    meter = Scorer(spec, Resident(train.deal, train.sources, torch.device("cpu")), train.deal, tests, channels_last=last)
+    meter = Scorer(spec, Resident(train.deal, train.sources, torch.device("cpu")), train.deal, tests, record)
     torch.set_num_threads(1)
     start = time.process_time()
     meter.measure(network, 0, 0.0, 0)

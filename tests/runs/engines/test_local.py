@@ -228,7 +228,7 @@ def test_a_sweep_killed_twenty_times_ends_with_the_same_bytes(tmp_path: Path) ->
     run(file, tmp_path / "calm", "--workers", 2)
     assert export(out, tmp_path / "a") == export(tmp_path / "calm", tmp_path / "b")
     left = {path.name for path in (out / "runs").rglob("*") if path.is_file()}
-    assert left == {"DONE", "classes.csv", "confusion.npz", "curves.csv", "environment.json", "spec.json"}
+    assert left == {"DONE", "classes.csv", "confusion.npz", "curves.csv", "environment.json", "joint.csv", "measures.csv", "spec.json"}
 
 
 def test_ctrl_c_ends_the_workers_too(tmp_path: Path) -> None:
