@@ -113,6 +113,8 @@ def test_folders_come_back_from_machines_that_share_nothing(calm: tuple[Path, tu
         "DONE",
         "classes.csv",
         "confusion.npz",
+        "joint.csv",
+        "measures.csv",
         "curves.csv",
         "environment.json",
         "spec.json",
