@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import synthetic_runs
 from click.testing import CliRunner
+from hypothesis import settings
 
 from dominoes import registry
 from dominoes.cli.commands import main
@@ -18,6 +19,10 @@ from dominoes.data.dealing import Dealt
 from dominoes.spec import DominoSpec
 
 ROOT = Path(__file__).parent.parent
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)
