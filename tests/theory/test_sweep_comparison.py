@@ -89,6 +89,19 @@ def test_a_late_loss_is_found_and_what_moved_is_named(points: list[tuple[float, 
         assert (late["verdict"] == wrong).mean() <= 0.05
 
 
+@pytest.mark.slow
+@pytest.mark.xfail(
+    strict=True, reason="five seeds reach .73 by the onset and .67 by late accuracy: docs/explanation/verdict-simulations.md"
+)
+def test_five_seeds_show_that_nothing_competes() -> None:
+    """What is asked and not reached yet: without competition, onset and late accuracy say so in at least 80 % of simulations."""
+    found = judged(40, ["no competition"], GRID)
+    onset = [found.loc[("no competition", side, "onset", ""), HOLDS] for side in ("top", "bottom")]
+    rows = designed(BY_PREVALENCE, 30, lost=0.0, by="prevalence_top")
+    late = rows[(rows["model"] == "accuracy") & (rows["window"] == "late")]
+    assert min(*onset, (late["verdict"] == HOLDS).mean()) >= 0.8
+
+
 @pytest.mark.parametrize(
     ("points", "names"),
     [
