@@ -130,6 +130,14 @@ def test_five_seeds_give_the_right_verdict(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xfail(strict=True, reason="five seeds and 1,000 pictures leave it open in .9 of the simulations")
+def test_gaussian_evidence_is_told_apart_by_single_pictures() -> None:
+    """What is asked and not reached yet: that one half alone is answered rightly rejects the model under Gaussian evidence in 80 %."""
+    found = judged(TRUTHS["Gaussian evidence"][0], 5, SELDOM)
+    assert found.loc[("pictures", "bottom", "only one right", "", "late"), FAILS] >= 0.8
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRUTHS)
 def test_two_seeds_cannot_tell_rather_than_be_wrong(name: str) -> None:
     """Two seeds are not enough for many questions; then the verdict is open, and it is wrong in at most 7 % of simulations."""
