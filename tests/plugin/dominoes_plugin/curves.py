@@ -20,16 +20,6 @@ def _rise(z, _):
 ramp = Family("linear", "linear", True, None, ("speed", "inflection", ""), _rise, lambda q, _: 4 * (q - 0.5))
 
 
-class Flat:
-    """Forecasts nothing but what it has seen last: the least that a theory can do."""
-
-    def fit(self, known):
-        self.known = known
-
-    def forecast(self, asked):
-        raise NotImplementedError
-
-
 def notes(out: Path, name: str):
     """Append the id of each finished run to a text file."""
 
