@@ -16,7 +16,7 @@ from dominoes.theory.comparison import QUESTIONS
 
 KINDS = {
     **{"models": "tiny", "optimizers": "sign", "parameter_groups": "last-faster", "schedules": "halving", "losses": "brier"},
-    **{"augmentations": "dim", "callbacks": "norms", "sources": "bars", "dials": "fade", "families": "ramp", "theories": "flat"},
+    **{"augmentations": "dim", "callbacks": "norms", "sources": "bars", "dials": "fade", "families": "ramp", "theories": "top-alone"},
     **{"loggers": "notes", "engines": "here", "figures": "ends"},
     **{"rules": "worse", "questions": "chance"},
 }
