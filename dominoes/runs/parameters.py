@@ -18,6 +18,8 @@ from dominoes.solver.shares import resolve
 from dominoes.spec import SIDES, RunSpec
 
 _IMPERFECT = tuple(f"reliability_{side}" for side in SIDES)
+# What is shown of both sides is told together: whether a side's prevalence moved alone is seen by what stayed.
+_SHOWN = (*(f"prevalence_{side}" for side in SIDES), "both")
 _NO_RUN = "{} holds no finished run; expected runs/<id>/DONE in it, as 'dominoes train --out' leaves them"
 # What a field is called in a table that has the measured loss too.
 _COLUMNS = {"loss": "loss_function"}
@@ -26,7 +28,7 @@ _ALL_DAMAGED = "{} holds no finished run that is whole ({} are damaged); train t
 
 def read_runs(out: Path, *, form: str = "curves", damaged: Callable[[Damage], None] | None = None) -> pd.DataFrame:
     """The curves (or classes) of all finished runs under `out`, with those of their parameters in which the runs differ as further
-    columns, and reliabilities below 1, which the theory needs.
+    columns, all shares that are shown if one differs, and reliabilities below 1, which the theory needs.
 
     Args:
         out: a results folder, or a single run folder.
@@ -48,7 +50,8 @@ def read_runs(out: Path, *, form: str = "curves", damaged: Callable[[Damage], No
     if not made:
         raise RunError(_ALL_DAMAGED.format(out, len(found)) if found else _NO_RUN.format(out))
     apart = differing(made)
-    names = apart + [name for name in _IMPERFECT if name not in apart and any(each[name] < 1 for each in made)]
+    names = apart + [name for name in _SHOWN if name not in apart and not set(_SHOWN).isdisjoint(apart)]
+    names += [name for name in _IMPERFECT if name not in apart and any(each[name] < 1 for each in made)]
     return pd.concat(
         [table.assign(**{name: each.get(name) for name in names}) for table, each in zip(read, made, strict=True)], ignore_index=True
     )
