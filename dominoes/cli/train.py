@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 @options.callbacks
 @options.out("Results folder; finished runs in it are kept and not run again.")
 @options.partial("Accept that runs diverge.")
+@click.option("--json", "as_json", is_flag=True, help="Print each run as one line of JSON as it ends.")
 def train(
     dataset: Path | None,
     seeds: str,
@@ -54,6 +56,7 @@ def train(
     callbacks: tuple[str, ...],
     out: Path,
     partial: bool,
+    as_json: bool,
     **given: Any,
 ) -> None:
     """Train a network on DATASET for each seed and write its learning curves.
@@ -87,11 +90,12 @@ def train(
         dealt = None
     diverged = 0
     code = tuple(sorted({(each.ref, each.sha256) for each in used(specs[0])}))
-    place = data.resolve() if data else None
-    setting = WorkerSetting(out.resolve(), device, place, download, None, deterministic, Path.cwd(), code, callbacks)
+    where = data.resolve() if data else None
+    setting = WorkerSetting(out.resolve(), device, where, download, None, deterministic, Path.cwd(), code, callbacks)
     how_many = {"workers": min(workers, len(specs)), "threads": _threads(threads)}
     for outcome, spec in runs(specs, setting, dealt, accept_changed=accept_changed, **how_many):
-        click.echo(summary(spec, outcome, out / "runs" / spec.id))
+        place = out / "runs" / spec.id
+        click.echo(json.dumps(as_record(spec, outcome, place)) if as_json else summary(spec, outcome, place))
         diverged += outcome.environment["status"] == "diverged"
     output.incomplete(diverged_runs(diverged, len(specs)), accepted=partial)
 
@@ -202,14 +206,23 @@ def runs(
             yield found, known[report.run]
 
 
-def summary(spec: RunSpec, outcome: Outcome, folder: Path) -> str:
+def as_record(spec: RunSpec, outcome: Outcome, folder: Path) -> dict[str, Any]:
+    """What is said of a run, for programs: id, seed, folder, status, seconds, last step, and each kind's accuracy and loss there."""
     table = outcome.curves
     last = table[(table["split"] == "test") & (table["step"] == table["step"].max())].set_index("kind")
-    values = ", ".join(f"{kind} {last.accuracy[kind]:.3f} (loss {last.loss[kind]:.3f})" for kind in last.index if kind != "empty")
+    kinds = {str(kind): {"accuracy": float(last.accuracy[kind]), "loss": float(last.loss[kind])} for kind in last.index}
     environment = outcome.environment
-    state = "done before" if not outcome.fresh else f"{environment['seconds']['wall']:.0f} s"
+    found = {"run": spec.id, "seed": spec.seed, "folder": str(folder)} | {name: environment[name] for name in ("status", "diverged_at")}
+    return found | {"fresh": outcome.fresh, "seconds": environment["seconds"]["wall"], "step": int(table["step"].max()), "test": kinds}
+
+
+def summary(spec: RunSpec, outcome: Outcome, folder: Path) -> str:
+    """What is said of a run, in one line."""
+    found = as_record(spec, outcome, folder)
+    values = ", ".join(f"{kind} {of['accuracy']:.3f} (loss {of['loss']:.3f})" for kind, of in found["test"].items() if kind != "empty")
+    state = f"{found['seconds']:.0f} s" if found["fresh"] else "done before"
     at = ""
-    if environment["status"] == "diverged":
-        state += f", DIVERGED at step {environment['diverged_at']}"
-        at = f" at step {table['step'].max()}"
+    if found["status"] == "diverged":
+        state += f", DIVERGED at step {found['diverged_at']}"
+        at = f" at step {found['step']}"
     return f"run {spec.id} seed {spec.seed}: test accuracy{at} {values} [{state}] {folder}"

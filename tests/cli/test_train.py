@@ -1,5 +1,6 @@
 """Training from the command line: launches that share a folder, workers, and what a log file hears."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
@@ -129,3 +131,20 @@ def test_a_terminal_has_its_bar_alone(monkeypatch: pytest.MonkeyPatch, capsys: p
     with heartbeat.heartbeat(lambda: "said", every=0.01):
         time.sleep(0.1)
     assert capsys.readouterr().err == ""
+
+
+def test_each_run_is_a_line_of_json(tmp_path: Path) -> None:
+    """--json prints a line for each run as it ends, with the last row of its curves; a second call says that they were there."""
+    out = tmp_path / "out"
+    lines = [json.loads(line) for line in call(*QUICK, "--seeds", "0-1", "--out", out, "--json").stdout.splitlines()]
+    assert [(line["seed"], line["status"], line["fresh"]) for line in lines] == [(0, "finished", True), (1, "finished", True)]
+    for line in lines:
+        table = pd.read_csv(Path(line["folder"]) / "curves.csv")
+        last = table[(table["split"] == "test") & (table["step"] == line["step"])].set_index("kind")
+        assert line["step"] == table["step"].max()
+        assert {kind: (row["accuracy"], row["loss"]) for kind, row in line["test"].items()} == {
+            kind: (last.accuracy[kind], last.loss[kind]) for kind in last.index
+        }
+    again = [json.loads(line) for line in call(*QUICK, "--seeds", "0-1", "--out", out, "--json").stdout.splitlines()]
+    assert [line["fresh"] for line in again] == [False, False]
+    assert [line["test"] for line in again] == [line["test"] for line in lines]
