@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dominoes import dials, files
+from dominoes import dials, files, folded
 from dominoes.errors import CurvesError, brief
 
 CURVES = ("run", "seed", "step", "epoch", "samples", "split", "kind", "n", "loss", "accuracy", "agree_top", "agree_bottom")
@@ -226,7 +226,7 @@ def telling(made: pd.DataFrame) -> list[str]:
 
 def read_unchecked(path: Path, *, form: str = "curves") -> pd.DataFrame:
     """A table of curves or classes from CSV or Parquet (by its suffix), as it is: `mended` says what is wrong with it, `read`
-    refuses it.
+    refuses it. A Parquet file with one row a curve and its steps in lists (`folded`) comes in long form.
 
     Raises CurvesError if there is no such file, or no table in it.
     """
@@ -234,7 +234,8 @@ def read_unchecked(path: Path, *, form: str = "curves") -> pd.DataFrame:
     if not path.is_file():
         raise CurvesError(f"{path} is not there; expected a table of learning curves (.csv or .parquet)")
     try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else _parsed(path, form)
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else _parsed(path, form)
+        return folded.unfold(table) if folded.is_folded(table) else table
     except (ValueError, OSError) as error:
         raise CurvesError(f"{path} cannot be read as a table ({brief(error)}); expected the columns {','.join(COLUMNS[form])}") from error
 

@@ -16,6 +16,7 @@ def test_a_wheel_in_an_empty_environment_runs_the_demo(tmp_path: Path) -> None:
     """Built from the tree and installed where nothing else of the project is, `dominoes demo` goes the whole way and writes its page."""
     tree = tmp_path / "tree"
     shutil.copytree(ROOT / "dominoes", tree / "dominoes", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "sweeps", tree / "sweeps")
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
@@ -29,7 +30,10 @@ def test_a_wheel_in_an_empty_environment_runs_the_demo(tmp_path: Path) -> None:
     subprocess.run([*pip, "--python", python, "install", "--no-deps", "--no-index", wheel], check=True, capture_output=True)
     where = subprocess.check_output([python, "-c", "import dominoes; print(dominoes.__file__)"], text=True, cwd=tmp_path)
     assert where.startswith(str(tmp_path))
-    command = [tmp_path / "empty" / "bin" / "dominoes", "demo", "--seeds", "0", "--out", tmp_path / "demo"]
+    dominoes = tmp_path / "empty" / "bin" / "dominoes"
+    listed = subprocess.run([dominoes, "reproduce", "list"], check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert "1a-prevalence" in listed.stdout
+    command = [dominoes, "demo", "--seeds", "0", "--out", tmp_path / "demo"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
     assert "dataset" in done.stdout
     assert (tmp_path / "demo" / "report.html").stat().st_size > 1e6

@@ -19,6 +19,7 @@ from dominoes.cli.llc import llc
 from dominoes.cli.names import check_model, list_
 from dominoes.cli.report import plot, report
 from dominoes.cli.simplicity import simplicity
+from dominoes.cli.studies import headlines, keep, reproduce
 from dominoes.cli.sweep import sweep
 from dominoes.cli.theory import compare, fit, toy
 from dominoes.cli.train import train
@@ -65,7 +66,8 @@ def main() -> None:
 
 _COMMANDS = (
     *(solve, build, verify, preview, export, train, simplicity, llc, toy, fit, compare, leaderboard),
-    *(sweep, plot, report, list_, check_model, demo),
+    *(sweep, plot, report, list_, check_model, demo, headlines, reproduce),
 )
+sweep.add_command(keep)
 for command in _COMMANDS:
     main.add_command(command)

@@ -3,7 +3,6 @@ prints and knows click."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +14,6 @@ from dominoes.errors import CurvesError, FitError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from dominoes.theory.verdicts import Comparison
 
 
 @click.command()
@@ -154,7 +151,7 @@ def compare(
     """
     from dominoes.tables import as_csv
     from dominoes.theory.comparison import QUESTIONS, compare_groups
-    from dominoes.theory.sweep_comparison import compare_sweep
+    from dominoes.theory.sweep_comparison import compare_sweep, of_points
     from dominoes.theory.verdicts import joined
 
     damaged: dict[str, str] = {}
@@ -165,7 +162,7 @@ def compare(
         raise CurvesError("--rule and --question are of the comparison of each group; leave out --sweep")
     if sweep:
         found = compare_sweep(table, classes, by=by or None, level=level, simplicity=measured)
-        found = joined([found, *_of_points(table, classes, by or None, level)])
+        found = joined([found, *of_points(table, classes, by or None, level)])
     elif yardsticks:
         raise CurvesError("--simplicity is read with --sweep; pass both, or neither")
     else:
@@ -227,19 +224,6 @@ def _runs(path: Path, form: str, damaged: dict[str, str]) -> pd.DataFrame:
     from dominoes.runs.parameters import read_runs
 
     return read_runs(path, form=form, damaged=lambda found: damaged.update({found.folder.name: found.problem}))
-
-
-def _of_points(table: pd.DataFrame, classes: pd.DataFrame | None, by: tuple[str, ...] | None, level: float) -> list[Comparison]:
-    """What a sweep's points are asked each alone, for its headlines; none where no point can be compared."""
-    from dominoes.tables import swept, telling
-    from dominoes.theory.comparison import compare_groups
-
-    try:
-        fields = by or telling(table[swept(table)].drop_duplicates())
-        found = compare_groups(table, classes, by=fields, level=level, questions=("learned first", "doubles", "conflicts"))
-    except (CurvesError, ValueError):
-        return []
-    return [dataclasses.replace(found, notes=(), bands=found.bands.iloc[:0])]
 
 
 def _joint(path: Path, given: Path | None, damaged: dict[str, str]) -> pd.DataFrame | None:

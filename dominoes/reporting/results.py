@@ -145,8 +145,7 @@ def gather(paths: Sequence[Path]) -> Results:
     notes: list[str] = []
     confusion: dict[str, NDArray[np.int64]] = {}
     for path in paths:
-        table = path if path.is_file() else path / "curves.csv"
-        folders = _folders(path)
+        table, folders = path if path.is_file() else _exported(path), _folders(path)
         if folders or (path / plan.RECORD).is_file():
             for folder in folders:
                 run, whole = _of_folder(folder)
@@ -190,7 +189,7 @@ def gather(paths: Sequence[Path]) -> Results:
     return Results(
         name=", ".join(dict.fromkeys(path.resolve().name for path in paths)),
         out=str(_out(paths[0])),
-        table=str(paths[0] if paths[0].is_file() or (paths[0] / RUNS).is_dir() else paths[0] / "curves.csv"),
+        table=str(paths[0] if paths[0].is_file() or (paths[0] / RUNS).is_dir() else _exported(paths[0])),
         beside=str(paths[0] if paths[0].is_dir() else paths[0].parent),
         runs=tuple(sorted(runs.values(), key=lambda run: (place.get(run.id, len(groups)), run.seed or 0))),
         curves=curves,
@@ -206,6 +205,11 @@ def gather(paths: Sequence[Path]) -> Results:
         classes_count=int(counts.pop()) if len(counts) == 1 else None,
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _exported(folder: Path) -> Path:
+    """The table of curves in a folder without runs: curves.csv, or the curves.parquet of a study that is kept."""
+    return next((path for path in sorted(folder.glob("curves.*")) if path.suffix in (".csv", ".parquet")), folder / "curves.csv")
 
 
 def _out(path: Path) -> Path:

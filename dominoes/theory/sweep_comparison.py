@@ -6,12 +6,15 @@ These are compared within groups of points that differ in one field only, each r
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import pandas as pd
 
 from dominoes.errors import CurvesError
+from dominoes.tables import swept, telling
 from dominoes.theory import verdicts
+from dominoes.theory.comparison import compare_groups
 from dominoes.theory.questions import simplicity as yardsticks_of
 from dominoes.theory.questions.competition import competition, reliabilities, rescaling
 from dominoes.theory.questions.laws import held_out_points, laws
@@ -73,3 +76,13 @@ def compare_sweep(
             found.append(yardsticks(measured, options, yardstick))
             notes += tuple(note for note in measured.notes if note not in notes)
     return verdicts.comparison(gathered(found), notes, group)
+
+
+def of_points(curves: pd.DataFrame, classes: pd.DataFrame | None, by: Sequence[str] | None = None, level: float = 0.95) -> list[Comparison]:
+    """What a sweep's points are asked each alone, for its headlines, without bands and notes; none where no point can be compared."""
+    try:
+        fields = by or telling(curves[swept(curves)].drop_duplicates())
+        found = compare_groups(curves, classes, by=fields, level=level, questions=("learned first", "doubles", "conflicts"))
+    except (CurvesError, ValueError):
+        return []
+    return [dataclasses.replace(found, notes=(), bands=found.bands.iloc[:0])]

@@ -1,0 +1,209 @@
+"""The commands of studies: their headline numbers, how they are kept, and their run again. Like `commands`, it prints and knows click."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dominoes.cli import options, output
+from dominoes.cli.heartbeat import heartbeat
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dominoes.runs.engines.protocol import RunReport
+    from dominoes.runs.plan import Plan
+
+
+@click.command()
+@click.argument("curves", type=options.PATH)
+@click.option(
+    "--comparison", type=options.PATH, help="Table of 'dominoes compare --sweep'.  [default: comparison.csv beside CURVES, if it is there]"
+)
+@click.option("--by", multiple=True, metavar="COLUMN", help="Columns that tell points apart; repeatable.  [default: all that differ]")
+@click.option("--classes", default=10, show_default=True, type=click.IntRange(min=2), help="K; an onset is counted from chance, 1/K.")
+@options.out("Table of numbers to write (.csv).", table=True)
+def headlines(curves: Path, comparison: Path | None, by: tuple[str, ...], classes: int, out: Path) -> None:
+    """The numbers that a study is known by, from CURVES: a table of curves, or a folder that holds one.
+
+    At every point of the sweep: late test accuracy of the top, the bottom and both, shares of conflicts answered with each half's class,
+    onsets; means with 95 % intervals over seeds. Where deals, seeds and probes are crossed, their variance components. Then what the
+    comparison estimated.
+    """
+    import pandas as pd
+
+    from dominoes import tables
+    from dominoes.studies import headline_numbers
+
+    if curves.is_dir():
+        curves = next((curves / name for name in ("curves.csv", "curves.parquet") if (curves / name).is_file()), curves / "curves.csv")
+    near = curves.with_name("comparison.csv")
+    path = comparison or (near if near.is_file() else None)
+    judged = None if path is None else pd.read_csv(path)
+    found = headline_numbers.headlines(tables.read_unchecked(curves), judged, classes=classes, by=by or None)
+    output.table(out, tables.as_csv(found))
+    counts = ", ".join(f"{count} of {part}" for part, count in found["part"].value_counts(sort=False).items())
+    output.say(out, f"{out}: {len(found)} numbers ({counts})")
+
+
+@click.command()
+@click.argument("folder", type=options.PATH)
+@options.out("Folder of the study; other files in it, such as a README, stay.")
+@options.partial("Accept that runs which are missing, damaged or not finished are left out.")
+def keep(folder: Path, out: Path, partial: bool) -> None:
+    """Keep the finished runs of results FOLDER as a study: curves (Parquet, a row a curve), runs, verdicts, headline numbers, a figure.
+
+    What it writes is small enough for a repository, and read by compare, plot, report, headlines and leaderboard.
+    """
+    from dominoes.runs import plan
+    from dominoes.studies import keeping
+
+    found = keeping.keep(plan.load(folder), folder, out)
+    for note in found.notes:
+        click.echo(f"Note: {note}", err=True)
+    size = sum(path.stat().st_size for path in found.files)
+    click.echo(f"{out}: {found.harvest.runs} runs, {', '.join(path.name for path in found.files)} ({size / 1e3:.0f} kB)")
+    missing = found.harvest.missing - len(found.harvest.damaged)
+    left = [f"left out: {missing} runs of the sweep are not finished; 'dominoes sweep status {folder}' tells of them"] if missing else []
+    output.incomplete(output.damaged(found.harvest.damaged) + left, accepted=partial)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--scale", default="1", show_default=True, metavar="SHARE", help="Share of its cost, such as 1/10; what is cut is said.")
+@click.option(
+    "--out",
+    type=options.PATH,
+    metavar="DIR",
+    help="Results folder; what is finished in it is not run again.  [default: results/reproduced/NAME]",
+)
+@click.option("--kept", type=options.PATH, metavar="DIR", help="Folder of the kept study.  [default: the one that comes with the package]")
+@click.option("--workers", type=click.IntRange(min=1), help="Runs at once.  [default: one for each core, or GPU]")
+@click.option("--engine", default="local", show_default=True, metavar="NAME", help="local: this machine; ray: a cluster; or another.")
+@click.option("--all", "everything", is_flag=True, help="Print every number, not only those that do not agree.")
+@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
+@options.device()
+@options.accept_changed
+@options.trust
+@options.data
+@options.download
+def reproduce(
+    name: str,
+    scale: str,
+    out: Path | None,
+    kept: Path | None,
+    workers: int | None,
+    engine: str,
+    everything: bool,
+    as_json: bool,
+    device: str,
+    accept_changed: bool,
+    trust: bool,
+    data: Path | None,
+    download: bool,
+) -> None:
+    """Run a study again and hold its numbers against those that are kept.
+
+    NAME is a study that comes with the package ('dominoes reproduce list' names them), or the path of a sweep file with --kept. Old and
+    new stand side by side; a number agrees where the interval of the difference lies within a stated margin, differs where it lies
+    outside, else one cannot tell. Exit code 1 if a number differs.
+    """
+    from dominoes.studies import agreement, reproduction, scaling, shipped
+    from dominoes.tables import as_csv
+
+    if name == "list":
+        click.echo("\n".join(shipped.names(shipped.STUDIES)))
+        return
+    where = out or Path("results") / "reproduced" / Path(name).stem
+    with _Progress(quiet=as_json) as shown:
+        found = reproduction.reproduce(
+            name,
+            where,
+            scale=scaling.share(scale),
+            kept=kept,
+            engine=engine,
+            workers=workers,
+            device=device,
+            data=data,
+            download=download,
+            trust=trust,
+            accept_changed=accept_changed,
+            started=shown.start,
+            progress=shown.step,
+        )
+    output.table(where / reproduction.AGREEMENT, as_csv(found.table))
+    output.table(where / reproduction.HEADLINES, as_csv(found.headlines))
+    for note in found.notes:
+        click.echo(f"Note: {note}", err=True)
+    if as_json:
+        click.echo(found.table.to_json(orient="records", indent=1))
+    else:
+        shown_rows = found.table if everything else found.table[~found.table["verdict"].isin([agreement.AGREES, agreement.NO_MARGIN])]
+        if len(shown_rows):
+            click.echo(_side_by_side(shown_rows))
+        words = (agreement.AGREES, agreement.DIFFERS, agreement.CANNOT_TELL, agreement.NO_MARGIN)
+        counts = ", ".join(f"{found.count(word)} {word}" for word in words)
+        rest = "" if everything else "; all lines: --all"
+        click.echo(f"{found.name}: {len(found.table)} numbers: {counts} ({where / reproduction.AGREEMENT}{rest})")
+    if found.count(agreement.DIFFERS):
+        sys.exit(1)
+
+
+def _side_by_side(table: pd.DataFrame) -> str:
+    from tabulate import tabulate
+
+    from dominoes.theory.intervals import number
+
+    rows = []
+    for row in table.to_dict("records"):
+        ends = [_interval(*(row[f"{head}{tail}"] for tail in ("", "_low", "_high"))) for head in ("old", "new", "difference")]
+        margin = (
+            ""
+            if row["margin"] != row["margin"]
+            else f"× {number(row['margin'])}"
+            if row["scale"] == "ratio"
+            else f"± {number(row['margin'])}"
+        )
+        rows.append((row["verdict"], row["point"], row["quantity"], *ends, margin))
+    return tabulate(rows, ("verdict", "point", "number", "old", "new", "new - old (ratio)", "margin"), disable_numparse=True)
+
+
+def _interval(estimate: float, low: float, high: float) -> str:
+    from dominoes.theory.intervals import number
+
+    return number(estimate) if low != low else f"{number(estimate)} ({number(low)} to {number(high)})"
+
+
+class _Progress:
+    """Runs as they end: a bar on a terminal, a line now and then in a log."""
+
+    def __init__(self, *, quiet: bool):
+        self._quiet = quiet
+        self._ended = self._total = 0
+        self._name = ""
+        self._bar: Any = None
+        self._beat = heartbeat(lambda: f"{self._name}: {self._ended} of {self._total} runs ended")
+
+    def __enter__(self) -> _Progress:
+        from tqdm import tqdm
+
+        self._bar = tqdm(unit="run", disable=None, file=sys.stderr)
+        self._beat.__enter__()
+        return self
+
+    def __exit__(self, *reason: Any) -> None:
+        self._beat.__exit__(*reason)
+        self._bar.close()
+
+    def start(self, planned: Plan, missing: int) -> None:
+        self._name, self._total = planned.name, missing
+        self._bar.reset(total=missing)
+        if not self._quiet:
+            click.echo(f"{planned.name}: {len(planned.runs)} runs, {len(planned.runs) - missing} done before")
+
+    def step(self, report: RunReport) -> None:
+        self._ended += 1
+        self._bar.update(1)

@@ -1,0 +1,151 @@
+"""A study from its runs to what is kept, and again: the same runs agree, others differ, and every reader takes what is kept."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import synthetic_runs
+import yaml
+from click.testing import CliRunner, Result
+from small_sweeps import write
+
+from dominoes import tables
+from dominoes.cli.commands import main
+from dominoes.data import dealing
+from dominoes.data.probe_sets import probes
+from dominoes.errors import OutputError, RunError
+from dominoes.runs import execution, plan, sweep_file
+from dominoes.studies import headline_numbers, keeping, reproduction, shipped
+
+PARAMETERS = {
+    "dataset.n": 1500, "dataset.prevalence.bottom": 0.6, "dataset.reliability": [1, 0.9], "dataset.top": "digits",
+    "dataset.bottom": "textures", "train.epochs": 200, "train.measurements": 70, "train.probe": 100,
+}  # fmt: skip
+
+
+def call(*arguments: object) -> Result:
+    """Run a command in this process."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def study(folder: Path, seeds: list[int]) -> Path:
+    """A sweep file over the top's prevalence, and its results folder with runs whose curves follow from formulas."""
+    entries = {name: {"value": value} for name, value in PARAMETERS.items()}
+    entries |= {"dataset.prevalence.top": {"values": [0.3, 0.6, 0.9]}, "seed": {"values": seeds}}
+    file = folder / "tiny.yaml"
+    file.write_text(yaml.safe_dump({"name": "tiny", "method": "grid", "same_deal": True, "parameters": entries}, sort_keys=False))
+    found = plan.make(sweep_file.read(file))
+    synthetic_runs.write([each.spec for each in found.runs], folder / "runs")
+    plan.save(found, folder / "runs", file.read_bytes())
+    return file
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with its runs and what `sweep keep` makes of them, in a folder."""
+    folder = tmp_path_factory.mktemp("study")
+    study(folder, [0, 1, 2])
+    done = call("sweep", "keep", folder / "runs", "--out", folder / "kept")
+    assert done.exit_code == 0, done.output
+    assert "9 runs, curves.parquet, runs.csv, comparison.csv, headlines.csv, headlines.png" in done.output
+    assert "Note: no joint_summary.csv: not every run crossed its answers" in done.stderr
+    return folder
+
+
+def test_what_is_kept_is_what_was_measured(made: Path) -> None:
+    """The curves of the export to the last bit; numbers, verdicts and figure beside them; headlines can be made again from them."""
+    call("sweep", "export", made / "runs", "--out", made / "curves.csv")
+    kept, exported = tables.read(made / "kept" / "curves.parquet"), tables.read(made / "curves.csv")
+    keys = ["run", "split", "kind", "step"]
+    pd.testing.assert_frame_equal(*(each.sort_values(keys, ignore_index=True) for each in (kept, exported)), check_dtype=False)
+    assert call("headlines", made / "kept", "--out", made / "again.csv").exit_code == 0
+    assert (made / "again.csv").read_bytes() == (made / "kept" / "headlines.csv").read_bytes()
+    assert (made / "kept" / "headlines.png").stat().st_size > 10_000
+
+
+def test_every_reader_takes_what_is_kept(made: Path, tmp_path: Path) -> None:
+    """compare, plot, and an edition of the leaderboard."""
+    done = call("compare", made / "kept" / "curves.parquet", "--sweep", "--out", tmp_path / "comparison.csv")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "comparison.csv").read_bytes() == (made / "kept" / "comparison.csv").read_bytes()
+    assert call("plot", made / "kept", "--out", tmp_path / "curves.png").exit_code == 0
+    done = call("leaderboard", "edition", made / "kept", "--name", "e", "--out", tmp_path / "edition")
+    assert done.exit_code == 0, done.output
+
+
+def test_crossed_answers_are_summarised(tmp_path: Path) -> None:
+    """Shares of a probe's pictures at the last step: of each point they add up to 1, and are means over its runs."""
+    file = write(tmp_path / "s.yaml", dataset__prevalence=[[0.6, 0.5], [0.3, 0.5]], seed=[0, 1])
+    found = plan.make(sweep_file.read(file))
+    for each in found.runs:
+        dealt = dealing.make(each.spec.dataset)
+        execution.execute(each.spec, dealt, probes(each.spec.dataset, each.spec.train.probe, 0), tmp_path)
+    summary = keeping.joint_summary(found, tmp_path, ["prevalence_top"])
+    assert summary is not None
+    assert summary.groupby(["point", "probe"])["share"].sum().tolist() == pytest.approx([1.0] * 4)
+    assert summary["point"].unique().tolist() == ["prevalence_top 0.6", "prevalence_top 0.3"]
+    parts = [done.table("joint") for done, _ in reproduction.finished_runs(found, tmp_path)][:2]
+    last = [
+        part[(part["step"] == part["step"].max()) & (part["probe"] == "conflict") & (part["answer"] == "top")]["n"].sum() for part in parts
+    ]
+    rows = summary[(summary["point"] == "prevalence_top 0.6") & (summary["probe"] == "conflict") & (summary["answer"] == "top")]
+    assert rows["share"].sum() == pytest.approx(sum(last) / 2 / 10)
+    assert (rows["n_runs"] == 2).all()
+
+
+def test_the_same_runs_agree(made: Path, tmp_path: Path) -> None:
+    """Nothing is left to run, all differences are 0, and every number that has a margin agrees."""
+    done = call("reproduce", made / "tiny.yaml", "--kept", made / "kept", "--out", made / "runs", "--device", "cpu")
+    assert done.exit_code == 0, done.output
+    assert "tiny: 9 runs, 9 done before" in done.stdout
+    assert "Note: the old numbers are of the same 9 runs" in done.stderr
+    table = pd.read_csv(made / "runs" / "agreement.csv")
+    assert set(table["verdict"]) <= {"agrees", "no margin"}
+    assert (table.loc[table["part"] == "points", "verdict"] == "agrees").all()
+    assert "0 differs" in done.stdout
+    rows = json.loads(call("reproduce", made / "tiny.yaml", "--kept", made / "kept", "--out", made / "runs", "--json").stdout)
+    assert len(rows) == len(table)
+
+
+def test_a_part_of_the_runs_is_held_against_the_same_part(made: Path) -> None:
+    """At a smaller scale the old numbers are those of the runs that were made again."""
+    found = reproduction.reproduce(made / "tiny.yaml", made / "runs", kept=made / "kept", scale=reproduction.Fraction(1, 2), device="cpu")
+    assert found.notes == ("scale 1/2: 4 of 9 runs; seeds 0, 1 of 3; points 1, 3 of 3", "the old numbers are of the same 4 runs")
+    assert found.table["point"].nunique() == 3  # two points, and the comparison across them
+    assert (found.table["difference"].isin([0, 1])).all()
+
+
+def test_other_numbers_differ_and_the_exit_code_says_so(made: Path, tmp_path: Path) -> None:
+    """Against numbers that lie .2 higher; without kept curves, old and new are independent."""
+    numbers = headline_numbers.read(made / "kept" / "headlines.csv")
+    moved = numbers["quantity"] == "late accuracy top"
+    numbers.loc[moved, ["estimate", "low", "high"]] += 0.2
+    (tmp_path / "kept").mkdir()
+    numbers.to_csv(tmp_path / "kept" / "headlines.csv", index=False)
+    done = call("reproduce", made / "tiny.yaml", "--kept", tmp_path / "kept", "--out", made / "runs", "--device", "cpu")
+    assert done.exit_code == 1
+    assert "intervals of differences take old and new as independent" in done.stderr
+    assert "3 differs" in done.stdout
+    assert done.stdout.count("differs    prevalence_top") == 3
+
+
+def test_what_cannot_be_reproduced_is_refused(made: Path, tmp_path: Path) -> None:
+    """A name that is none, a study of which nothing is kept, a file in the folder's place."""
+    done = call("reproduce", "none", "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "none is no study that comes with the package; expected one of 1a-prevalence, " in done.stderr
+    done = call("reproduce", made / "tiny.yaml", "--kept", tmp_path, "--out", tmp_path / "out")
+    assert f"{tmp_path} has no headlines.csv; pass --kept DIR" in done.stderr
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(RunError, match="no numbers of tiny are kept in this installation"):
+        reproduction.reproduce(made / "tiny.yaml", tmp_path / "out")
+    with pytest.raises(OutputError, match="is a file; expected a folder for the study"):
+        keeping.keep(plan.load(made / "runs"), made / "runs", made / "tiny.yaml")
+
+
+def test_the_shipped_studies_are_found() -> None:
+    """In a checkout by their files; each is a sweep that can be read."""
+    assert "1a-prevalence" in shipped.names(shipped.STUDIES)
+    assert call("reproduce", "list").stdout.split() == list(shipped.names(shipped.STUDIES))
+    assert sweep_file.read(shipped.sweep_file(shipped.STUDIES, "8-variance")).name == "8-variance"
