@@ -30,20 +30,21 @@ def headlines(curves: Path, comparison: Path | None, by: tuple[str, ...], classe
     """The numbers that a study is known by, from CURVES: a table of curves, or a folder that holds one.
 
     At every point of the sweep: late test accuracy of the top, the bottom and both, shares of conflicts answered with each half's class,
-    onsets; means with 95 % intervals over seeds. Where deals, seeds and probes are crossed, their variance components. Then what the
-    comparison estimated.
+    onsets; means with 95 % intervals over seeds. Where deals, seeds and probes are crossed, their variance components; contrasts that
+    contrasts.yaml beside CURVES states. Then what the comparison estimated.
     """
     import pandas as pd
 
     from dominoes import tables
-    from dominoes.studies import headline_numbers
+    from dominoes.studies import contrasts, headline_numbers
 
     if curves.is_dir():
         curves = next((curves / name for name in ("curves.csv", "curves.parquet") if (curves / name).is_file()), curves / "curves.csv")
     near = curves.with_name("comparison.csv")
     path = comparison or (near if near.is_file() else None)
     judged = None if path is None else pd.read_csv(path)
-    found = headline_numbers.headlines(tables.read_unchecked(curves), judged, classes=classes, by=by or None)
+    asked = contrasts.read(curves.parent)
+    found = headline_numbers.headlines(tables.read_unchecked(curves), judged, contrasts=asked, classes=classes, by=by or None)
     output.table(out, tables.as_csv(found))
     counts = ", ".join(f"{count} of {part}" for part, count in found["part"].value_counts(sort=False).items())
     output.say(out, f"{out}: {len(found)} numbers ({counts})")

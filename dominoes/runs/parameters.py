@@ -18,8 +18,8 @@ from dominoes.solver.shares import resolve
 from dominoes.spec import SIDES, RunSpec
 
 _IMPERFECT = tuple(f"reliability_{side}" for side in SIDES)
-# What is shown of both sides is told together: whether a side's prevalence moved alone is seen by what stayed.
-_SHOWN = (*(f"prevalence_{side}" for side in SIDES), "both")
+#: What is shown of both sides, which is told together: whether a side's prevalence moved alone is seen by what stayed.
+SHOWN = (*(f"prevalence_{side}" for side in SIDES), "both")
 _NO_RUN = "{} holds no finished run; expected runs/<id>/DONE in it, as 'dominoes train --out' leaves them"
 # What a field is called in a table that has the measured loss too.
 _COLUMNS = {"loss": "loss_function"}
@@ -50,7 +50,7 @@ def read_runs(out: Path, *, form: str = "curves", damaged: Callable[[Damage], No
     if not made:
         raise RunError(_ALL_DAMAGED.format(out, len(found)) if found else _NO_RUN.format(out))
     apart = differing(made)
-    names = apart + [name for name in _SHOWN if name not in apart and not set(_SHOWN).isdisjoint(apart)]
+    names = apart + [name for name in SHOWN if name not in apart and not set(SHOWN).isdisjoint(apart)]
     names += [name for name in _IMPERFECT if name not in apart and any(each[name] < 1 for each in made)]
     return pd.concat(
         [table.assign(**{name: each.get(name) for name in names}) for table, each in zip(read, made, strict=True)], ignore_index=True

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from dominoes.studies.headline_numbers import DIFFERENCE, POINTS, RATIO
+from dominoes.studies.quantities import DIFFERENCE, POINTS, RATIO
 from dominoes.theory.intervals import Interval, SeedSpread
 
 AGREES, DIFFERS, CANNOT_TELL, NO_MARGIN = "agrees", "differs", "cannot tell", "no margin"

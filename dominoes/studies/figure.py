@@ -14,7 +14,7 @@ from dominoes import files
 from dominoes.errors import CurvesError
 from dominoes.reporting import stills
 from dominoes.reporting.chart import COLOURS
-from dominoes.studies.headline_numbers import POINTS
+from dominoes.studies.quantities import POINTS
 
 # By panel, the quantities that it shows with name and colour.
 _PANELS = {

@@ -18,33 +18,13 @@ from dominoes import tables
 from dominoes.errors import CurvesError, brief
 from dominoes.spec import SIDES
 from dominoes.studies import variance_components
+from dominoes.studies.contrasts import Contrast, of_contrasts
+from dominoes.studies.quantities import COMPARISON, DIFFERENCE, HEADLINES, LATE, MARGINS, ONSETS, POINTS, RATIO, VARIANCE
 from dominoes.theory.intervals import NOT_APPLICABLE, Interval, SeedSpread
 from dominoes.theory.run_arrays import log_time_weights
 from dominoes.theory.verdicts import Margins
 from dominoes.theory.windows import onset
 
-#: Columns of headlines.csv.
-HEADLINES = ("part", "point", "quantity", "estimate", "low", "high", "scale", "margin", "n_runs")
-POINTS, VARIANCE, COMPARISON = "points", "variance", "comparison"
-DIFFERENCE, RATIO = "difference", "ratio"
-#: Of a run: by quantity, the kind of probe and the column that it is the late mean of.
-LATE = {
-    "late accuracy top": ("top", "accuracy"),
-    "late accuracy bottom": ("bottom", "accuracy"),
-    "late accuracy both": ("both", "accuracy"),
-    "conflicts as top": ("conflict", "agree_top"),
-    "conflicts as bottom": ("conflict", "agree_bottom"),
-}
-ONSETS = tuple(f"onset {side}" for side in SIDES)
-#: How far a number may be off in a study that is run again, and still agree: shares, and a factor for onsets.
-MARGINS = {
-    "late accuracy top": 0.03,
-    "late accuracy bottom": 0.03,
-    "late accuracy both": 0.03,
-    "conflicts as top": 0.05,
-    "conflicts as bottom": 0.05,
-    **dict.fromkeys(ONSETS, 1.2),
-}
 #: Share of log time, from step 1 to the last, over which late means are taken.
 LAST = 0.25
 # Not points of a sweep but repetitions, where they are crossed with seeds.
@@ -212,21 +192,27 @@ def _margin(row: Mapping[Any, Any]) -> tuple[str, float]:
 
 
 def headlines(
-    curves: pd.DataFrame, comparison: pd.DataFrame | None = None, *, classes: int = 10, by: Sequence[str] | None = None
+    curves: pd.DataFrame,
+    comparison: pd.DataFrame | None = None,
+    *,
+    contrasts: Mapping[str, Contrast] | None = None,
+    classes: int = 10,
+    by: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """The numbers that a study is known by: columns HEADLINES.
 
     `part` is `points` (mean and interval over seeds of each quantity at each point), `variance` (components, where deals, seeds and
-    probes are crossed) or `comparison` (what was estimated across points); `scale` says whether two values are compared by their
-    `difference` or their `ratio`; `margin` is what counts as none, empty where none is stated; `n_runs` the runs (of a comparison: seeds)
-    behind a number.
+    probes are crossed), `contrast` (what was asked beyond points) or `comparison` (what `compare --sweep` estimated); `scale` says
+    whether two values are compared by their `difference` or their `ratio`; `margin` is what counts as none, empty where none is stated;
+    `n_runs` the runs (of a contrast or a comparison: replicates) behind a number.
 
     Args:
-        curves: of the sweep. comparison: of `dominoes compare --sweep`, or None.
+        curves: of the sweep. comparison: of `dominoes compare --sweep`, or None. contrasts: by name (`contrasts.read`).
         classes, by: as in `of_runs`.
     """
     runs = of_runs(curves, classes=classes, by=by)
-    parts = [at_points(runs), of_variance(runs), *([of_comparison(comparison)] if comparison is not None else [])]
+    parts = [at_points(runs), of_variance(runs), of_contrasts(runs, contrasts or {})]
+    parts += [of_comparison(comparison)] if comparison is not None else []
     return pd.concat([part for part in parts if len(part)], ignore_index=True)
 
 

@@ -15,7 +15,7 @@ from dominoes.errors import CurvesError, OutputError
 from dominoes.runs import collected
 from dominoes.runs.collected import Harvest
 from dominoes.runs.plan import Plan
-from dominoes.studies import figure, headline_numbers, reproduction, shipped
+from dominoes.studies import contrasts, figure, headline_numbers, reproduction, shipped
 from dominoes.theory.intervals import SeedSpread
 from dominoes.theory.sweep_comparison import compare_sweep, of_points
 from dominoes.theory.verdicts import joined
@@ -38,8 +38,8 @@ def keep(planned: Plan, out: Path, folder: Path) -> Kept:
     """Write a sweep's finished runs to a folder that is small enough to be kept; other files in it, a README say, stay.
 
     curves.parquet has one row a curve (`folded`); runs.csv; comparison.csv as `dominoes compare --sweep` writes it, where something is
-    swept; headlines.csv and a figure of it; joint_summary.csv, shares of the probes' pictures at the last step, where every run crossed
-    its answers.
+    swept; headlines.csv, with the contrasts that contrasts.yaml of the folder states, and a figure of it; joint_summary.csv, shares of the
+    probes' pictures at the last step, where every run crossed its answers.
 
     Args:
         planned: plan of the sweep. out: its results folder. folder: where the study is kept.
@@ -64,7 +64,7 @@ def keep(planned: Plan, out: Path, folder: Path) -> Kept:
             written.append(folder / shipped.COMPARISON)
         except CurvesError as error:
             notes.append(f"no {shipped.COMPARISON}: {error}")
-    numbers = headline_numbers.headlines(curves, comparison, classes=classes, by=by)
+    numbers = headline_numbers.headlines(curves, comparison, contrasts=contrasts.read(folder), classes=classes, by=by)
     files.write(folder / shipped.HEADLINES, tables.as_csv(numbers))
     written.append(folder / shipped.HEADLINES)
     joint = joint_summary(planned, out, by)

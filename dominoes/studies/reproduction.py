@@ -18,7 +18,7 @@ from dominoes.runs.plan import Plan
 from dominoes.runs.run_folders import FinishedRun
 from dominoes.runs.state import DONE, RUNS, Damage
 from dominoes.runs.sweep_file import Sweep
-from dominoes.studies import agreement, headline_numbers, scaling, shipped
+from dominoes.studies import agreement, contrasts, headline_numbers, scaling, shipped
 from dominoes.theory.sweep_comparison import compare_sweep
 
 #: Of the results folder of a reproduction.
@@ -93,7 +93,8 @@ def reproduce(
     curves = curves_of(planned, out, by)
     classes = classes_of(planned, out)
     new_runs = headline_numbers.of_runs(curves, classes=classes, by=by)
-    new = headline_numbers.headlines(curves, sweep_comparison(curves, by, classes), classes=classes, by=by)
+    asked = contrasts.read(old)
+    new = headline_numbers.headlines(curves, sweep_comparison(curves, by, classes), contrasts=asked, classes=classes, by=by)
     notes = [f"scale {scale}: {'; '.join(smaller.notes)}"] if smaller.notes else []
     before, pairs, said = _before(old, new_runs, by, classes)
     notes += said
@@ -138,8 +139,9 @@ def fields_of(planned: Plan) -> list[str]:
 
 
 def curves_of(planned: Plan, out: Path, by: list[str]) -> pd.DataFrame:
-    """Curves of the finished runs of a plan, with the columns that tell points apart, the deal's and the probe's seed. Raises RunError."""
-    names = dict.fromkeys((*by, tables.DEAL, "probe_seed"))
+    """Curves of the finished runs of a plan, with the columns that tell points apart, what is shown of both sides, the deal's and the
+    probe's seed. Raises RunError."""
+    names = dict.fromkeys((*by, *parameters.SHOWN, tables.DEAL, "probe_seed"))
     parts = [done.table().assign(**{name: made.get(name) for name in names}) for done, made in finished_runs(planned, out)]
     if not parts:
         raise RunError(f"{out} holds no finished run of this study; run it to its end with the same command")
@@ -185,4 +187,4 @@ def _before(kept: Path, new: pd.DataFrame, by: list[str], classes: int) -> tuple
     pairs = agreement.paired(before, new)
     said = f"the old numbers are of the same {count} runs" + ("" if count == runs else f", of {runs}")
     over = sweep_comparison(same, by, classes)
-    return headline_numbers.headlines(same, over, classes=classes, by=by), pairs, [said]
+    return headline_numbers.headlines(same, over, contrasts=contrasts.read(kept), classes=classes, by=by), pairs, [said]
