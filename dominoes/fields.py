@@ -16,6 +16,9 @@ from dominoes.errors import RegistryError
 
 # More would not fit into memory, as a table of rows, let alone be trained on.
 MOST = 100_000_000
+#: What `auto` becomes: the rule by which a run's measuring is chosen (`data.measuring`), so that specs say which.
+AUTO = "auto-1"
+_MOST_MEASURED = 1_000_000
 
 
 def _number(value: object) -> object:
@@ -38,6 +41,20 @@ def _count_or_max(value: object) -> object:
         raise ValueError("expected a whole number of at least 1, or max")
     if count > MOST:
         raise ValueError(f"expected at most {MOST:,} dominoes")
+    return count
+
+
+def _count_or_auto(value: object) -> object:
+    if value in ("auto", AUTO):
+        return AUTO
+    try:
+        count = int(value) if isinstance(value, str) else value
+    except ValueError:
+        count = None
+    if isinstance(count, float) and count.is_integer():
+        count = int(count)
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MOST_MEASURED:
+        raise ValueError(f"expected a whole number from 1 to {_MOST_MEASURED}, or auto")
     return count
 
 
@@ -112,6 +129,7 @@ def _split(value: object) -> object:
 
 
 Transforms = Annotated[tuple[Annotated[str, AfterValidator(_written)], ...], BeforeValidator(_split)]
+CountOrAuto = Annotated[int | str, BeforeValidator(_count_or_auto)]
 CountOrMax = Annotated[int | str, BeforeValidator(_count_or_max)]
 ModelName = Annotated[str, _name("models")]
 OptimizerName = Annotated[str, _name("optimizers")]

@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dominoes import arguments, registry
 from dominoes.arguments import Arguments
 from dominoes.errors import SpecError
 from dominoes.fields import (
+    AUTO,
     MOST,
     Augmentations,
     Checkpoints,
+    CountOrAuto,
     CountOrMax,
     GroupingName,
     Levels,
@@ -200,8 +202,10 @@ class TrainSpec(_Spec):
         lr: learning rate, before the schedule's factor.
         momentum: of SGD and others that have one; those with two decays (Adam) take it as their first, β₁.
         weight_decay: L2 penalty, as the optimiser applies it, if it does.
-        measurements: points of the geometric grid of steps at which everything is measured (step 0 comes on top).
-        probe: dominoes of each kind in the test probes, and at most in the sample of training dominoes.
+        measurements: points of the geometric grid of steps at which everything is measured (step 0 comes on top); auto: from 20 to 60, by
+            the size of the run (`data.measuring`).
+        probe: dominoes of each kind in the test probes; auto: from 200 to 1,000, by the size of the run, and no more than the test
+            pictures allow. Where `measurements` is a number it is 1,000 unless it is given.
         probe_seed: seed of the probes; runs that share it are measured on the same dominoes.
         precision: float32; tf32, where the device is CUDA: products of float32 numbers rounded to ten bits; or bf16: forward passes of
             training in bfloat16, all else as with tf32. Weights are float32 in each.
@@ -224,13 +228,15 @@ class TrainSpec(_Spec):
         probe_permuted: measure the doubles of the probes also with one half permuted over the probe (`probe_sets`).
         probe_pairings: in how many pairings the pictures of the probes that show both halves are measured.
         decode: at which measurements the last layer is refitted for each half (`decoding`): none, the last, or all.
+        probe_train: dominoes of each kind at most in the sample of training dominoes; None: as many as in the probes, and a quarter of
+            that where `probe` is auto.
     """
 
     _later: ClassVar[frozenset[str]] = frozenset(
         {
             *("precision", "model_args", "optimizer_args", "parameter_groups", "schedule", "schedule_args", "warmup", "clip", "loss"),
             *("loss_args", "augment", "input", "checkpoints", "stop_loss", "measure_at_loss", "level_kind"),
-            *("probe_permuted", "probe_pairings", "decode"),
+            *("probe_permuted", "probe_pairings", "decode", "probe_train"),
         }
     )
 
@@ -241,8 +247,8 @@ class TrainSpec(_Spec):
     lr: Annotated[Number, Field(gt=0)] = 0.01
     momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[Number, Field(ge=0)] = 0.0
-    measurements: Annotated[Whole, Field(ge=1, le=1_000_000)] = 60
-    probe: Annotated[Whole, Field(ge=1)] = 1000
+    measurements: CountOrAuto = AUTO
+    probe: CountOrAuto = AUTO
     probe_seed: Whole = 0
     precision: Precision = Precision.FLOAT32
     model_args: Named = Arguments()
@@ -263,6 +269,15 @@ class TrainSpec(_Spec):
     probe_permuted: bool = False
     probe_pairings: Annotated[Whole, Field(ge=1, le=1000)] = 1
     decode: Decode = Decode.NONE
+    probe_train: Annotated[Whole, Field(ge=1)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_probe(cls, values: Any) -> Any:
+        """Specs that say how often to measure and not on how many are older than `auto`, and mean what they did."""
+        if isinstance(values, dict) and values.get("measurements", AUTO) not in ("auto", AUTO) and "probe" not in values:
+            return values | {"probe": 1000}
+        return values
 
     @property
     def checkpoint_steps(self) -> frozenset[int]:

@@ -104,7 +104,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_run_id_is_the_same_everywhere_and_differs_by_field() -> None:
     """The id follows from the content alone (a known value), and any change of any field changes it."""
     base = RunSpec(dataset=DominoSpec(prevalence=(0.5, 0.5)), train=TrainSpec())
-    assert base.id == "db3d3006f74f"
+    assert base.id == "e4929b9033e5"
+    assert RunSpec(dataset=base.dataset, train=TrainSpec(measurements=60)).id == "db3d3006f74f"
     others = [
         base.model_copy(update={"seed": 1}),
         base.model_copy(update={"train": TrainSpec(lr=0.02)}),

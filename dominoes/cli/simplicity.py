@@ -24,7 +24,7 @@ from dominoes.spec import SIDES, DominoSpec, TrainSpec, parse
     type=options.PATH,
     help="Instead: every look of a side that differs between this sweep's runs, and its training.",
 )
-@options.training(epochs="1, or the sweep's")
+@options.training(epochs="1, or the sweep's", measurements="60, or the sweep's", probe="1000, or the sweep's")
 @click.option("--n", type=click.IntRange(min=1), help="Training pictures to use at most, drawn by seed.  [default: all]")
 @click.option(
     "--seeds", default="0-4", show_default=True, metavar="LIST", help="Seeds of the labels' order, of initialisation and training."
@@ -75,7 +75,7 @@ def simplicity(
         how = parse(TrainSpec, how.model_dump() | chosen)
     else:
         looks = [(str(source), parse(DominoSpec, {"top_transform": transforms}, where="--transform").top_transform, side or SIDES[0])]
-        how = parse(TrainSpec, {"epochs": yardstick.EPOCHS} | chosen)
+        how = parse(TrainSpec, {"epochs": yardstick.EPOCHS, "measurements": yardstick.MEASUREMENTS} | chosen)
     settings = [yardstick.YardstickTask(*look, how, n, data, download, device) for look in looks]
     counted = [0, 0]
     with (

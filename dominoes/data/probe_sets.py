@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dominoes.data import sources
+from dominoes.data import measuring, sources
 from dominoes.data.dealing import Deal, deal
 from dominoes.data.dominoes import Dominoes
 from dominoes.errors import SourceError, SpecError
+from dominoes.fields import AUTO
 from dominoes.solver.solution import solve
 from dominoes.solver.stock import Stock, capacity
 from dominoes.spec import PROBES, SIDES, DominoSpec, Split, TrainSpec, stream
@@ -19,10 +21,26 @@ from dominoes.spec import PROBES, SIDES, DominoSpec, Split, TrainSpec, stream
 _PREVALENCE = {"top": (1.0, 0.0), "bottom": (0.0, 1.0), "both": (1.0, 1.0), "conflict": (1.0, 1.0), "empty": (0.0, 0.0)}
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What the probes of a training follow from, beside the look of its dominoes; the fields are those of `probes`."""
+
+    n: int
+    seed: int
+    permuted: bool
+    pairings: int
+    fewer: bool
+
+    @classmethod
+    def of(cls, spec: DominoSpec, how: TrainSpec) -> Wanted:
+        """Those of a training on what a spec asks for."""
+        n = measuring.probe_size(how, spec.n)
+        return cls(n, how.probe_seed, how.probe_permuted, how.probe_pairings, fewer=how.probe == AUTO)
+
+
 def for_training(spec: DominoSpec, how: TrainSpec, *, data: Path | None = None, download: bool = False) -> dict[str, Dominoes]:
     """The probes that a training is measured on. Raises as `probes`."""
-    permuted, pairings = how.probe_permuted, how.probe_pairings
-    return probes(spec, how.probe, how.probe_seed, permuted=permuted, pairings=pairings, data=data, download=download)
+    return probes(spec, **asdict(Wanted.of(spec, how)), data=data, download=download)
 
 
 def probes(
@@ -32,6 +50,7 @@ def probes(
     *,
     permuted: bool = False,
     pairings: int = 1,
+    fewer: bool = False,
     data: Path | None = None,
     download: bool = False,
 ) -> dict[str, Dominoes]:
@@ -48,6 +67,7 @@ def probes(
             it says nothing about the label, which the other half shows.
         pairings: measure the pictures of `both`, `conflict` and permuted kinds in so many pairings, each of n dominoes: every time the
             bottom pictures change places with others of their class, classes stay where they are. The first is the one without this.
+        fewer: make do with as many as the test pictures allow.
         data, download: as `sources.load` takes them.
 
     Raises SpecError if the test stock is too small for n or is what `spec` trains on, SourceError if a source's splits differ in classes.
@@ -76,6 +96,8 @@ def probes(
         if kind != "conflict" or stock.classes > 1
     }
     most = min(limit for request in requests.values() if (limit := capacity(request, stock)) is not None)
+    if fewer and n > most > 0:
+        return probes(spec, most, seed, permuted=permuted, pairings=pairings, data=data, download=download)
     if n > most:
         raise SpecError(
             f"probe {n}: the test splits of {spec.top} and {spec.bottom} have pictures for {most} dominoes of each kind; "

@@ -77,10 +77,20 @@ class Resident:
         for half, side in zip(torch.split(batch, SIZE, dim=2), self._places, strict=True):
             pictures = self._pictures[side].index_select(0, self._index[side].index_select(0, rows))
             half.copy_(pictures.mul_(self._visible[side].index_select(0, rows)))
-        if normalize:
-            batch = batch.float().sub_(255 * self._mean).div_(255 * self._std)
         # Put in another order last: a plain copy of whole pictures is faster than one that also converts or repeats.
+        batch = self._normalized(batch) if normalize else batch
         return batch.contiguous(memory_format=torch.channels_last) if channels_last else batch
+
+    def half(self, rows: Tensor, place: int, *, channels_last: bool = False) -> Tensor:
+        """The upper (`place` 0) or lower (1) halves of `compose`, normalised: N×3×32×32."""
+        side = self._places[place]
+        pictures = self._pictures[side].index_select(0, self._index[side].index_select(0, rows))
+        pictures = pictures.mul_(self._visible[side].index_select(0, rows)).expand(-1, 3, -1, -1)
+        found = self._normalized(pictures)
+        return found.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+    def _normalized(self, pictures: Tensor) -> Tensor:
+        return pictures.float().sub_(255 * self._mean).div_(255 * self._std)
 
 
 class Hung(Resident):
@@ -120,3 +130,9 @@ class Hung(Resident):
         else:
             places.copy_(stacked)
         return batch
+
+    def half(self, rows: Tensor, place: int, *, channels_last: bool = False) -> Tensor:
+        """The upper (`place` 0) or lower (1) halves of `compose`, normalised: N×3×32×32."""
+        pictures = self._hanging.index_select(0, self._rows[:, place].index_select(0, rows))
+        found = torch.add(self._zero, pictures, alpha=1 / (255 * self._std))
+        return found.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)

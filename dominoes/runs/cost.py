@@ -7,7 +7,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from dominoes.data import dealing
+from dominoes.data import dealing, measuring
 from dominoes.data.dealing import Deal
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.probe_sets import for_training
@@ -53,12 +53,12 @@ def estimate(plan: Plan, *, device: str = "auto", data: Path | None = None, down
     seconds = total = 0.0
     for run in plan.runs:
         how = run.spec.train
-        one = how.model_copy(update=_ONE)
-        key = (one, run.spec.dataset.top, run.spec.dataset.bottom)
+        one = how.model_copy(update=_ONE | {"probe_train": measuring.train_sample(how, run.n)})
+        key = (one, measuring.probe_size(how, run.spec.dataset.n), run.spec.dataset.top, run.spec.dataset.bottom)
         if key not in rates:
-            rates[key] = _rates(run, device, data, download)
+            rates[key] = _rates(run, one, device, data, download)
         steps = ceil(run.n / how.batch) * how.epochs
-        grid = set(schedule(steps, how.measurements))
+        grid = set(schedule(steps, measuring.points(how, run.n)))
         measured = len(grid | how.checkpoint_steps) + len(how.measure_at_loss)
         kept = {"none": 0, "last": 1, "measurements": measured}.get(how.checkpoints, len(how.checkpoint_steps))
         seconds += rates[key].step * steps + rates[key].measurement * measured
@@ -66,12 +66,11 @@ def estimate(plan: Plan, *, device: str = "auto", data: Path | None = None, down
     return Cost(seconds, int(total))
 
 
-def _rates(run: Planned, device: str, data: Path | None, download: bool) -> _Rates:
+def _rates(run: Planned, how: TrainSpec, device: str, data: Path | None, download: bool) -> _Rates:
     spec = run.spec
     dealt = dealing.make(spec.dataset, data=data, download=download)
     tests = for_training(spec.dataset, spec.train, data=data, download=download)
     few = replace(dealt, deal=_first(dealt.deal, _STEPS * spec.train.batch))
-    how = spec.train.model_copy(update=_ONE)
     trained = [train(RunSpec(dataset=spec.dataset, train=how), Dominoes.of(few), tests, device=device_of(device)) for _ in range(2)][1]
     measured = len(schedule(trained.steps, 1))
     text = sum(len(table.to_csv(index=False)) for table in (trained.curves, trained.classes, trained.joint, trained.measures))

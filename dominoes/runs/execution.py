@@ -247,6 +247,7 @@ def _environment(trained: Trained, dealt: Dealt, digests: Mapping[str, str], lan
         "precision": lane.precision.value,
         "deterministic": lane.deterministic,
         "steps": trained.steps,
+        "measuring": dict(trained.measuring),
         **({"levels": [asdict(level) for level in trained.levels]} if trained.levels else {}),
         "status": "finished" if trained.diverged is None else "diverged",
         "diverged_at": trained.diverged,

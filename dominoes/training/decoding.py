@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dominoes.data import measuring
 from dominoes.data import resident as residents
 from dominoes.data.dealing import deal
 from dominoes.data.dominoes import Dominoes
@@ -61,8 +62,9 @@ class Decoder:
         Raises SpecError: a source is too small.
         """
         self._channels_last, self._classes = channels_last, len(dominoes.classes)
+        probe = measuring.probe_size(how, len(dominoes))
         self._sets: list[tuple[Resident, Tensor, dict[str, NDArray[np.int64]]]] = []
-        for like, split, most in ((dominoes, Split.TRAIN, _TIMES * how.probe), (tests, Split.TEST, how.probe)):
+        for like, split, most in ((dominoes, Split.TRAIN, _TIMES * probe), (tests, Split.TEST, probe)):
             chosen = balanced(like, split, most, how.probe_seed)
             resident = residents.resident(chosen.deal, chosen.sources, device, swap=chosen.swap, scale=how.input)
             shown = {side: chosen.deal.shown[side] for side in SIDES}

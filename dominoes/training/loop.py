@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dominoes import registry, tables
+from dominoes.data import measuring
 from dominoes.data import resident as residents
 from dominoes.data.dominoes import Dominoes
 from dominoes.errors import RunError
@@ -59,6 +60,8 @@ class Trained:
         levels: of the train loss that were asked for and met.
         joint: table of `tables.JOINT`.
         measures: table of `tables.MEASURES`.
+        measuring: how it was measured: `version` of the numbers (`data.measuring`), `points` asked for, `train_sample`, the most training
+            dominoes of a kind, and `halves`, whether each half was computed once.
     """
 
     curves: pd.DataFrame
@@ -71,6 +74,7 @@ class Trained:
     levels: tuple[Level, ...] = ()
     joint: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(tables.JOINT)))
     measures: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(tables.MEASURES)))
+    measuring: Mapping[str, int | bool] = field(default_factory=dict)
 
 
 def schedule(steps: int, points: int) -> list[int]:
@@ -141,9 +145,10 @@ def turns(
     count = len(dominoes)
     per_epoch = -(-count // how.batch)
     steps = per_epoch * how.epochs
-    due = set(schedule(steps, how.measurements)) | {step for step in how.checkpoint_steps if step <= steps}
+    points = measuring.points(how, count)
+    due = set(schedule(steps, points)) | {step for step in how.checkpoint_steps if step <= steps}
     levels = Levels(how, kinds_of(dominoes.deal))
-    looks = set(schedule(steps, LOOKS * how.measurements)) if levels.asked else set()
+    looks = set(schedule(steps, LOOKS * points)) if levels.asked else set()
     seconds = {"training": 0.0, "measuring": 0.0}
     record = chosen(how.model)
     noise = None if record.static else Noise(stream(spec.seed, "noise"), lane.device)
@@ -248,6 +253,12 @@ def turns(
         tuple(levels.met),
         meter.joint(),
         meter.measures(),
+        {
+            "version": measuring.VERSION,
+            "points": points,
+            "train_sample": measuring.train_sample(how, count),
+            "halves": record.halves,
+        },
     )
 
 

@@ -10,7 +10,7 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from dominoes import registry
 from dominoes.errors import RegistryError, SpecError
 from dominoes.spec import stream
+from dominoes.training import halves
+from dominoes.training.halves import UPPER
 from dominoes.training.layers import conv_pool, norm
 
 
@@ -33,12 +35,15 @@ class Network:
             two may be measured as one (`folded`).
         static: each step is the same work: every weight gets a gradient, nothing is drawn at random, nothing depends on the values. It
             may be recorded as a CUDA graph, and the optimisers' short forms do for it.
+        halves: in evaluation mode it says apart what its first layers make of each half (`halves.ByHalves`), so that a half that several
+            measured dominoes show is computed once.
     """
 
     build: Callable[..., nn.Module]
     channels_last: bool = False
     folds: bool = False
     static: bool = False
+    halves: bool = False
 
 
 class Detector(nn.Module):
@@ -53,12 +58,26 @@ class Detector(nn.Module):
         self.out = nn.Linear(128, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.hidden.weight
-        last = weight.is_contiguous(memory_format=torch.channels_last)
-        x = conv_pool(x, self.conv)
-        if last:
+        return self.out(torch.relu(self._hidden(conv_pool(x, self.conv), slice(None), self.hidden.bias)))  # type: ignore[no-any-return]
+
+    def _hidden(self, x: Tensor, rows: slice, bias: Tensor | None = None) -> Tensor:
+        """The share of the hidden layer that some rows of the pooled map have: N×32×rows×15 to N×128."""
+        weight = self.hidden.weight[:, :, rows]
+        if self.hidden.weight.is_contiguous(memory_format=torch.channels_last):
             x, weight = x.permute(0, 2, 3, 1), weight.permute(0, 2, 3, 1)
-        return self.out(torch.relu(nn.functional.linear(x.flatten(1), weight.flatten(1), self.hidden.bias)))  # type: ignore[no-any-return]
+        return nn.functional.linear(x.flatten(1), weight.flatten(1), bias)
+
+    def of_half(self, pictures: Tensor, place: int) -> tuple[Tensor, Tensor]:
+        """Of a half 15 of the 31 pooled rows see nothing else: their share of the hidden layer; and the two rows at the seam."""
+        rows, seam = (slice(0, 15), slice(30, 32)) if place == UPPER else (slice(16, 31), slice(0, 2))
+        return self._hidden(conv_pool(pictures, self.conv), rows), pictures[:, :, seam]
+
+    def of_halves(self, upper: tuple[Tensor, ...], lower: tuple[Tensor, ...]) -> Tensor:
+        """The pooled row of the seam, which sees two rows of either half, and all that comes after the sum."""
+        order = torch.channels_last if self.conv.weight.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+        seam = torch.cat([upper[1], lower[1]], 2).contiguous(memory_format=order)
+        at_seam = self._hidden(conv_pool(seam, self.conv), slice(15, 16), self.hidden.bias)
+        return self.out(torch.relu(at_seam + upper[0] + lower[0]))  # type: ignore[no-any-return]
 
 
 class MLP(nn.Module):
@@ -72,6 +91,16 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)  # type: ignore[no-any-return]
+
+    def of_half(self, pictures: Tensor, place: int) -> tuple[Tensor]:
+        """Its share of the first layer, without the bias."""
+        weight = cast(nn.Linear, self.layers[1]).weight.view(-1, 3, 2, 32 * 32)[:, :, place].flatten(1)
+        return (nn.functional.linear(pictures.flatten(1), weight),)
+
+    def of_halves(self, upper: tuple[Tensor, ...], lower: tuple[Tensor, ...]) -> Tensor:
+        """The layers after the sum of both shares."""
+        x = upper[0] + lower[0] + cast(nn.Linear, self.layers[1]).bias
+        return self.layers[2:](x)  # type: ignore[no-any-return]
 
 
 class _Shortcut(nn.Sequential):
@@ -148,8 +177,8 @@ def resnet18(classes: int) -> nn.Module:
 
 
 MODELS: dict[str, Network] = {
-    "detector": Network(Detector, channels_last=True, static=True),
-    "mlp": Network(MLP, static=True),
+    "detector": Network(Detector, channels_last=True, static=True, halves=True),
+    "mlp": Network(MLP, static=True, halves=True),
     "resnet8": Network(ResNet8, channels_last=True, folds=True, static=True),
     "resnet18": Network(resnet18, folds=True, static=True),
 }
@@ -196,4 +225,6 @@ def _tried(network: Network, said: str, classes: int, arguments: Mapping[str, An
         raise SpecError(
             f"{said} with ({classes}{given}) answers {got} to 2 pictures; expected one of shape (2, {classes}), before the softmax"
         )
+    if network.halves:
+        halves.check(made, said)
     return made.train()

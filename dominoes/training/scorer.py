@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dominoes import tables
+from dominoes.data import measuring
 from dominoes.data import resident as residents
 from dominoes.data.dealing import Deal
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.resident import Resident
 from dominoes.spec import KINDS, SIDES, RunSpec, TrainSpec, stream
+from dominoes.training import halves
 from dominoes.training.crossed import crossings
 from dominoes.training.further import further
+from dominoes.training.halves import ByHalves, Halves
 from dominoes.training.models import Network, chosen, folded
 
 # What lies between layers should stay near a processor's cache, but a weight matrix should be read for many pictures. A GPU has nothing
@@ -36,6 +39,25 @@ class _Group:
     kind: str
     label: NDArray[np.int64]
     shown: Mapping[str, NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is measured of one split.
+
+    Attributes:
+        resident: where its pictures are.
+        rows: its distinct dominoes (empty ones are all alike), on the device.
+        inverse: for each domino of the groups, one after the other, its number among them.
+        groups: which of them are scored as one.
+        halves: of the distinct dominoes, where the network is asked by halves.
+    """
+
+    resident: Resident
+    rows: Tensor
+    inverse: Tensor
+    groups: list[_Group]
+    halves: Halves | None
 
 
 class Scorer:
@@ -55,16 +77,19 @@ class Scorer:
         self._curves: list[tuple[Any, ...]] = []
         self._by_class: list[tuple[Any, ...]] = []
         self._answers: list[tuple[_Group, NDArray[np.int64]]] = []
-        # For each split: where its pictures are, its distinct dominoes, and the groups as runs of numbers of distinct dominoes.
-        self._parts = [
-            (resident, *_distinct(table, rows, resident.device), groups)
-            for rows, groups in [_sample(table, spec.train.probe, spec.train.probe_seed)]
-        ]
-        joined = _join([probe.deal for probe in probes.values()])
         any_probe = next(iter(probes.values()))
+
+        def part(table: Deal, rows: NDArray[np.int64], where: Resident, groups: list[_Group]) -> _Part:
+            first, inverse = _distinct(table, rows)
+            known = Halves.of(table, first, where.device, swap=any_probe.swap) if record.halves else None
+            return _Part(where, torch.from_numpy(first).to(where.device), torch.from_numpy(inverse), groups, known)
+
+        rows, groups = _sample(table, measuring.train_sample(spec.train, len(table)), spec.train.probe_seed)
+        self._parts = [part(table, rows, resident, groups)]
+        joined = _join([probe.deal for probe in probes.values()])
         test = residents.resident(joined, any_probe.sources, resident.device, swap=any_probe.swap, scale=spec.train.input)
         groups = [_Group("test", kind, probe.deal.label, probe.deal.shown) for kind, probe in probes.items()]
-        self._parts.append((test, *_distinct(joined, np.arange(len(joined)), resident.device), groups))
+        self._parts.append(part(joined, np.arange(len(joined)), test, groups))
         self._crossings = crossings({kind: probe.deal for kind, probe in probes.items()}, joined)
         self._joint: list[tuple[Any, ...]] = []
         self._measures: list[tuple[Any, ...]] = []
@@ -72,7 +97,7 @@ class Scorer:
         if len(alone):
             # Measured apart, in batches of their own: what is measured for the curves keeps its last digits.
             shown = residents.resident(alone, any_probe.sources, resident.device, swap=any_probe.swap, scale=spec.train.input)
-            self._parts.append((shown, *_distinct(alone, np.arange(len(alone)), resident.device), []))
+            self._parts.append(part(alone, np.arange(len(alone)), shown, []))
 
     def measure(self, network: nn.Module, step: int, epoch: float, samples: int) -> bool:
         """Add a row for each group and return True; or, if a loss is not finite, add none and return False."""
@@ -88,16 +113,16 @@ class Scorer:
 
     def train_losses(self, answers: Tensor) -> dict[str, float]:
         """Mean cross-entropy of the sample of each kind in training, of `train_answers` that have come to the CPU."""
-        _, _, inverse, groups = self._parts[0]
+        part = self._parts[0]
         found, start = {}, 0
-        for group in groups:
-            mine = answers.double()[inverse[start : start + len(group.label)]]
+        for group in part.groups:
+            mine = answers.double()[part.inverse[start : start + len(group.label)]]
             start += len(group.label)
             found[group.kind] = float(nn.functional.cross_entropy(mine, torch.from_numpy(group.label)))
         return found
 
-    def _ask(self, network: nn.Module, part: tuple[Resident, Tensor, Tensor, list[_Group]]) -> Tensor:
-        return _logits(network, part[0], part[1], self._record)
+    def _ask(self, network: nn.Module, part: _Part) -> Tensor:
+        return _logits(network, part.resident, part.rows, self._record, part.halves)
 
     def score(self, answers: list[Tensor], step: int, epoch: float, samples: int) -> bool:
         """What `measure` does, of `answers` that have come to the CPU."""
@@ -107,12 +132,12 @@ class Scorer:
         measured: list[tuple[Any, ...]] = []
         answered: list[NDArray[np.int64]] = []
         head = (self._run, self._seed, step, epoch, samples)
-        for found, (_, _, inverse, groups) in zip(answers, self._parts, strict=True):
-            logits = found.double()[inverse]
-            if not groups:
+        for found, part in zip(answers, self._parts, strict=True):
+            logits = found.double()[part.inverse]
+            if not part.groups:
                 answered.append(logits.argmax(1).numpy())
             start = 0
-            for group in groups:
+            for group in part.groups:
                 mine = logits[start : start + len(group.label)]
                 start += len(group.label)
                 loss = -torch.log_softmax(mine, 1).gather(1, torch.from_numpy(group.label)[:, None])[:, 0].numpy()
@@ -197,20 +222,22 @@ def _join(tables: list[Deal]) -> Deal:
     )
 
 
-def _distinct(table: Deal, rows: NDArray[np.int64], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Of some rows those that differ in pictures (empty dominoes are all alike), on the device, and for each row its number among them."""
+def _distinct(table: Deal, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of some rows those that differ in pictures (empty dominoes are all alike), and for each row its number among them."""
     pairs = np.stack([table.index[side][rows] for side in SIDES], axis=1)
     _, first, inverse = np.unique(pairs, axis=0, return_index=True, return_inverse=True)
-    return torch.from_numpy(rows[first]).to(device), torch.from_numpy(inverse.ravel())
+    return rows[first], inverse.ravel()
 
 
-def _logits(network: nn.Module, resident: Resident, rows: Tensor, record: Network) -> Tensor:
-    """Answers of the network in evaluation mode, rows × classes."""
+def _logits(network: nn.Module, resident: Resident, rows: Tensor, record: Network, known: Halves | None = None) -> Tensor:
+    """Answers of the network in evaluation mode, rows × classes; by halves if those of the rows are given."""
     # Of a network from outside nothing is known: what it keeps of a pass may meet the next step's gradients.
     with torch.inference_mode() if record.static else torch.no_grad():
         network = folded(network) if record.folds else network.eval()
         channels_last = record.channels_last and resident.device.type == "cpu"
         size = _CUDA_BATCH if resident.device.type == "cuda" else _EVALUATION_BATCH
+        if known is not None:
+            return halves.answers(cast(ByHalves, network), resident, known, size, channels_last=channels_last)
         answers: Tensor | None = None
         for start, part in zip(range(0, len(rows), size), torch.split(rows, size), strict=True):
             found = network(resident.compose(part, channels_last=channels_last))

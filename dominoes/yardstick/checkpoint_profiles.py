@@ -283,7 +283,8 @@ def _dealt(spec: DominoSpec, data: Path | None, download: bool) -> Dealt:
 
 @lru_cache(maxsize=2)
 def _probes(spec: RunSpec, data: Path | None, download: bool) -> dict[str, Dominoes]:
-    return probe_sets.probes(spec.dataset, spec.train.probe, spec.train.probe_seed, data=data, download=download)
+    usual = spec.train.model_copy(update={"probe_permuted": False, "probe_pairings": 1})
+    return probe_sets.for_training(spec.dataset, usual, data=data, download=download)
 
 
 def _head(task: ProfileTask) -> dict[str, Any]:

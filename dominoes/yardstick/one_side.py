@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from dominoes.data import measuring
 from dominoes.data.dealing import Deal, deal
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.sources import Source
@@ -32,11 +33,12 @@ _ITERATIONS = 300
 
 def probe(source: Source, side: str, how: TrainSpec) -> Dominoes:
     """The probe that shows this side alone, of the pictures that a run is measured on. Raises SpecError if there are too few."""
-    request = DominoSpec(n=how.probe, prevalence=(1, 0), top=source.name, bottom=source.name, split=Split.TEST, seed=how.probe_seed)
+    n = measuring.probe_size(how, "max")
+    request = DominoSpec(n=n, prevalence=(1, 0), top=source.name, bottom=source.name, split=Split.TEST, seed=how.probe_seed)
     stock = Stock(source.stock, source.stock)
     most = capacity(request, stock)
-    if most is not None and how.probe > most:
-        raise SpecError(f"probe {how.probe}: the test split of {source.name} has pictures for {most}; use --probe {most} at most")
+    if most is not None and n > most:
+        raise SpecError(f"probe {n}: the test split of {source.name} has pictures for {most}; use --probe {most} at most")
     # Always dealt as a top half: the same pictures on either side.
     return one_sided(source, side, deal(solve(request, stock), source, source).index["top"])
 

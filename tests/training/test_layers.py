@@ -53,7 +53,7 @@ def test_convolution_and_pooling_by_parts(count: int) -> None:
 
 
 def test_what_only_a_gradient_needs_is_not_made_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which of four won, eight bytes a value, is kept for the whole batch in training only; elsewhere there is room for a part."""
+    """Which of four won, eight bytes a value, is kept for the whole batch in training only."""
     conv, x = nn.Conv2d(3, 32, 3), random(64, 3, 64, 32)
     plain, made = torch.empty_like, []
 
@@ -65,7 +65,7 @@ def test_what_only_a_gradient_needs_is_not_made_without(monkeypatch: pytest.Monk
     conv_pool(x, conv)
     with torch.inference_mode():
         conv_pool(x, conv)
-    assert made[0] == 64 > made[1] > 0
+    assert made == [64, 0]
 
 
 def test_a_mean_over_all_batches_is_pytorchs() -> None:

@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from functools import lru_cache
 
 import torch
@@ -23,11 +24,12 @@ from dominoes import registry
 from dominoes.data import dealing, folder, probe_sets
 from dominoes.data.dealing import Dealt
 from dominoes.data.dominoes import Dominoes
+from dominoes.data.probe_sets import Wanted
 from dominoes.errors import DatasetError, RunError
 from dominoes.runs import claims, execution
 from dominoes.runs.code import used
 from dominoes.runs.engines.protocol import BY_ANOTHER, MOST_TOGETHER, RunReport, WorkerSetting, dataset_folder, failed
-from dominoes.spec import DominoSpec, RunSpec, TrainSpec, recorded
+from dominoes.spec import DominoSpec, RunSpec, recorded
 from dominoes.training import trial
 from dominoes.training.device import Device, broken, device_of
 from dominoes.training.loop import Callback, callback
@@ -40,8 +42,8 @@ def check(specs: Iterable[RunSpec], setting: WorkerSetting) -> None:
     Raises SpecError, RegistryError, SourceError, DeviceError.
     """
     device_of(setting.device)
-    for look, how in {(spec.dataset.look, spec.train) for spec in specs}:
-        tests = _probes(look, _of_probes(how), setting)
+    for look, wanted, how in {(spec.dataset.look, Wanted.of(spec.dataset, spec.train), spec.train) for spec in specs}:
+        tests = _probes(look, wanted, setting)
         trial.attempt(RunSpec(dataset=look, train=how), tests["both"])
     for name in setting.callbacks:
         callback(name)
@@ -93,7 +95,7 @@ def _turns(spec: RunSpec, setting: WorkerSetting, packing: Callable[[], int]) ->
     began = time.perf_counter()
     try:
         dealt = _dealt(spec.dataset, setting)
-        tests = _probes(spec.dataset.look, _of_probes(spec.train), setting)
+        tests = _probes(spec.dataset.look, Wanted.of(spec.dataset, spec.train), setting)
         callbacks = _brought(spec, setting)
         lane = Device(device_of(setting.device), spec.train.precision, deterministic=setting.deterministic)
     except Exception as error:
@@ -136,14 +138,10 @@ def _dealt(spec: DominoSpec, setting: WorkerSetting) -> Dealt:
         return dealing.make(spec, data=setting.data, download=setting.download)
 
 
-def _of_probes(how: TrainSpec) -> TrainSpec:
-    """What the probes follow from, all else at its default, so that different trainings share them."""
-    return TrainSpec(**{field: getattr(how, field) for field in ("probe", "probe_seed", "probe_permuted", "probe_pairings")})
-
-
 @lru_cache(maxsize=4)
-def _probes(look: DominoSpec, how: TrainSpec, setting: WorkerSetting) -> Mapping[str, Dominoes]:
-    return probe_sets.for_training(look, how, data=setting.data, download=setting.download)
+def _probes(look: DominoSpec, wanted: Wanted, setting: WorkerSetting) -> Mapping[str, Dominoes]:
+    """Trainings that differ in other things share them."""
+    return probe_sets.probes(look, **asdict(wanted), data=setting.data, download=setting.download)
 
 
 def serve() -> None:
