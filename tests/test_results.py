@@ -1,7 +1,7 @@
 """The READMEs of results/ say what the tables beside them say: every number that was found is recomputed.
 
 A number, or the last few before it, is followed by a comment that names its row:
-`−.4 (−.9 to .1)<!-- headlines.csv | quantity == "onset top" | estimate, low, high -->`. The query is pandas', the expression is of the
+`−.4 (−.9 to .1)<!-- headlines.csv; quantity == "onset top"; estimate, low, high -->`. The query is pandas', the expression is of the
 row's columns.
 """
 
@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 RESULTS = Path(__file__).parent.parent / "results"
-SOURCE = re.compile(r"<!--\s*([\w./-]+\.csv)\s*\|([^|]*)\|([^|]*?)-->", re.DOTALL)
+SOURCE = re.compile(r"<!--\s*([\w./-]+\.csv)\s*;([^;]*);([^;]*?)-->", re.DOTALL)
 NUMBER = re.compile(r"(?<![\w.])[−-]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?![\w])")
 READMES = sorted(path for path in RESULTS.rglob("README.md") if SOURCE.search(path.read_text(encoding="utf-8")))
-# Not numbers that were found: code, addresses of links, and comments themselves.
-APART = re.compile(r"```.*?```|`[^`\n]*`|\]\([^)]*\)|<!--.*?-->", re.DOTALL)
+# Not numbers that were found: what was set (in code), margins, addresses of links, and comments themselves.
+APART = re.compile(r"```.*?```|`[^`\n]*`|± ?[\d.]+|\]\([^)]*\)|<!--.*?-->", re.DOTALL)
 
 
 def numbers(text: str) -> list[str]:
