@@ -146,7 +146,10 @@ def make(tables: Mapping[str, pd.DataFrame], name: str, *, held_out: Iterable[st
         held_out: studies that nothing is fitted to; they are asked in the task `transfer` alone.
         classes: K.
 
-    Raises LeaderboardError: no test curves, two runs of one name, or curves that break an identity (see `identities.of_curves`).
+    A run that several studies have in common is kept once, and stands in each of them.
+
+    Raises LeaderboardError: no test curves, a run that has other curves in another study, a spec that is held out in one study and fitted
+    to in another, or curves that break an identity (see `identities.of_curves`).
     """
     held = set(held_out)
     if unknown := sorted(held - set(tables)):
@@ -161,13 +164,32 @@ def make(tables: Mapping[str, pd.DataFrame], name: str, *, held_out: Iterable[st
     dials = [column for column in table.columns if column not in OF_RUNS]
     table.insert(1, "spec", [_spec_id({str(name): row[name] for name in row}) for row in table[dials].to_dict("records")])
     table = table[[*OF_RUNS, *sorted(dials)]].sort_values(["study", "spec", "seed", "deal", "run"], kind="stable").reset_index(drop=True)
-    if (again := table["run"].duplicated()).any():
-        raise LeaderboardError(f"run {table.loc[again, 'run'].iloc[0]} is there twice; expected every run in one study alone")
-    edition = Edition(name, classes, table, pd.concat(curves, ignore_index=True).sort_values(["run", "kind"]).reset_index(drop=True),
-                      __version__, tuple(notes))  # fmt: skip
+    edition = Edition(name, classes, _unseen(table), _once(curves), __version__, tuple(notes))
     if found := identities.of_curves(edition.tables, classes):
         raise LeaderboardError(f"{found[0]}{f' (and {len(found) - 1} more)' if len(found) > 1 else ''}")
     return edition
+
+
+def _unseen(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs, if no spec is held out in one study and fitted to in another: it would be its own answer. Raises LeaderboardError."""
+    where = runs.groupby("spec").agg({"held_out": ["any", "all"], "study": lambda names: ", ".join(sorted(set(names))), "run": "first"})
+    if (known := where["held_out", "any"] & ~where["held_out", "all"]).any():
+        _, _, studies, run = where[known].iloc[0]
+        raise LeaderboardError(f"the spec of run {run} is held out in one of {studies} and not in the others; expected it held out in all")
+    return runs
+
+
+def _once(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Curves of several studies, those of a run that several have once. Raises LeaderboardError where they differ."""
+    curves = pd.concat(tables, ignore_index=True).sort_values(["run", "kind"], kind="stable").reset_index(drop=True)
+    again = curves.duplicated(["run", "kind"])
+    for place in np.flatnonzero(again):
+        one, other = curves.iloc[place - 1], curves.iloc[place]
+        if any(not np.array_equal(one[name], other[name], equal_nan=True) for name in ("step", "n", *_VALUES)):
+            raise LeaderboardError(
+                f"run {other['run']} is there twice with different curves ({other['kind']}); expected one run of one name"
+            )
+    return curves[~again].reset_index(drop=True)
 
 
 def _study(study: str, table: pd.DataFrame, held_out: bool) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
@@ -265,10 +287,11 @@ def read(folder: Path) -> Edition:
 
 
 def joined(editions: Sequence[Edition], name: str) -> Edition:
-    """Several editions as one; the studies of the last stand as held out if it is marked so. Raises LeaderboardError on a run twice."""
+    """Several editions as one; the studies of the last stand as held out if it is marked so. Raises LeaderboardError on a run in two."""
     runs = _filled(pd.concat([each.runs for each in editions], ignore_index=True))
-    if runs["run"].duplicated().any():
-        raise LeaderboardError(f"run {runs.loc[runs['run'].duplicated(), 'run'].iloc[0]} is in two editions; expected each in one")
+    among = pd.concat([each.runs["run"].drop_duplicates() for each in editions])
+    if (again := among.duplicated()).any():
+        raise LeaderboardError(f"run {among[again].iloc[0]} is in two editions; expected each in one")
     if len({each.classes for each in editions}) > 1:
         raise LeaderboardError("the editions differ in their number of classes; expected one number for all")
     runs = runs.sort_values(["study", "spec", "seed", "deal", "run"], kind="stable").reset_index(drop=True)

@@ -162,6 +162,8 @@ def fit_tables(edition: Edition, fold: Fold) -> tuple[pd.DataFrame, pd.DataFrame
     tables = [edition.tables[key] for key in fold.fit]
     # Two studies may share a spec; their runs are the runs of one spec to a theory.
     curves = pd.concat(tables, ignore_index=True) if tables else _nothing().assign(spec=pd.Series(dtype=str))
+    if len({spec for _, spec in fold.fit}) < len(fold.fit):
+        curves = curves.drop_duplicates(["run", "kind", "step"], ignore_index=True)
     keys = pd.MultiIndex.from_frame(edition.specs[["study", "spec"]])
     specs = edition.specs[keys.isin(list(fold.fit))].drop(columns=["study", "held_out"]).drop_duplicates("spec")
     return curves[["spec", *GIVEN]].copy(), specs.reset_index(drop=True).copy()

@@ -11,6 +11,7 @@ import simulated_curves
 
 from dominoes.errors import LeaderboardError
 from dominoes.leaderboard import edition as editions
+from dominoes.leaderboard import tasks
 
 SPECS = [simulated_curves.dials(share) for share in (0.1, 0.4, 0.8)]
 
@@ -22,7 +23,8 @@ def table() -> pd.DataFrame:
 
 def test_an_edition_comes_back_from_disk(table: pd.DataFrame, tmp_path: Path) -> None:
     """Written and read: the same digest, runs, curves; one row a curve, small files, and a manifest that says what is in it."""
-    made = editions.make({"s": table, "t": simulated_curves.table(SPECS, 2, seed=5)}, "2026.11", held_out=["t"])
+    others = [simulated_curves.dials(share) for share in (0.2, 0.5, 0.7)]
+    made = editions.make({"s": table, "t": simulated_curves.table(others, 2, seed=5)}, "2026.11", held_out=["t"])
     editions.write(made, tmp_path / "e")
     back = editions.read(tmp_path / "e")
     assert (back.name, back.digest, back.classes, back.package) == (made.name, made.digest, made.classes, made.package)
@@ -83,10 +85,24 @@ def test_broken_curves_are_refused(table: pd.DataFrame, change: object, sentence
         editions.make({"s": change(table)}, "e")
 
 
-def test_one_run_in_two_studies_is_refused(table: pd.DataFrame) -> None:
+def test_a_run_that_two_studies_share_is_kept_once(table: pd.DataFrame) -> None:
+    """It stands in both studies, with one set of curves, and is fitted to once; other curves under its name are refused."""
+    edition = editions.make({"s": table, "t": table}, "e")
+    alone = editions.make({"s": table}, "e")
+    assert len(edition.curves) == len(alone.curves)
+    assert len(edition.runs) == 2 * len(alone.runs)
+    fit = tuple(edition.arrays)
+    curves, specs = tasks.fit_tables(edition, tasks.Fold("all", fit, ()))
+    assert len(curves) == len(tasks.fit_tables(alone, tasks.Fold("all", tuple(alone.arrays), ()))[0])
+    assert len(specs) == len(alone.specs)
+    with pytest.raises(LeaderboardError, match="is there twice, with other curves"):
+        editions.make({"s": table, "t": table.assign(loss=table["loss"] + 0.5)}, "e")
+
+
+def test_a_spec_that_is_held_out_is_in_no_other_study(table: pd.DataFrame) -> None:
     """Held out in one and fitted to in the other, it would be its own answer."""
-    with pytest.raises(LeaderboardError, match="is there twice"):
-        editions.make({"s": table, "t": table}, "e")
+    with pytest.raises(LeaderboardError, match="is held out in one of s, t and not in the others"):
+        editions.make({"s": table, "t": table}, "e", held_out=["t"])
     with pytest.raises(LeaderboardError, match="held-out study x is not among"):
         editions.make({"s": table}, "e", held_out=["x"])
 
