@@ -44,7 +44,9 @@ from dominoes.errors import OutputError, SpecError
 @click.option("--share", default=0.8, show_default=True, help="c of the step size ε = c / (nβ λ_max + γ).")
 @click.option("--seed", default=0, show_default=True, help="Seed of the chains.")
 @click.option("--plan", is_flag=True, help="Say what it would cost and stop.")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes at once.  [default: one for each core, or GPU]")
+@click.option("--workers", type=click.IntRange(min=1), help="Tasks at once.  [default: one for each core, or GPU]")
+@click.option("--engine", default="local", show_default=True, metavar="NAME", help="local: this machine; ray: a cluster; or another.")
+@click.option("--address", metavar="HOST:PORT", help="Of ray: the cluster to join; auto: this machine's.  [default: a new one]")
 @click.option("--trust", is_flag=True, help="Run the code of networks that a spec names by an unpinned reference.")
 @options.device("cpu")
 @options.data
@@ -66,6 +68,8 @@ def llc(
     seed: int,
     plan: bool,
     workers: int | None,
+    engine: str,
+    address: str | None,
     trust: bool,
     device: str,
     data: Path | None,
@@ -80,7 +84,8 @@ def llc(
     from tqdm import tqdm
 
     from dominoes import files
-    from dominoes.runs.engines import local
+    from dominoes.runs import sweeping
+    from dominoes.runs.engines.protocol import Engine, RunReport, WorkerSetting
     from dominoes.training.device import device_of
     from dominoes.yardstick import checkpoint_profiles as profiles
     from dominoes.yardstick.learning_coefficient import Sampling
@@ -89,6 +94,8 @@ def llc(
         raise SpecError("--out is missing; expected the name of a table to write (.csv), or --plan")
     if out is not None and out.is_dir():
         raise OutputError(f"--out {out} is a folder; expected the name of a table to write (.csv)")
+    if engine != "ray" and address:
+        raise SpecError("--address belongs to ray; add --engine ray, or leave it out")
     batched = device_of(device).type == "cuda"
     how = Sampling(sampler, chains, draws, batch, share, seed=seed, batched=batched)
     kinds = tuple(dict.fromkeys(part.strip() for part in on.split(",") if part.strip()))
@@ -98,11 +105,18 @@ def llc(
     if plan or out is None:
         click.echo(profiles.cost(wanted))
         return
+
+    def start(setting: WorkerSetting) -> Engine:
+        return sweeping.engine(engine, setting, workers, **{"address": address} if address else {})
+
     with tqdm(total=len(wanted), unit="task", disable=None, leave=False, file=sys.stderr) as bar:
 
         def step(done: int, of: int) -> None:
             bar.update(done - bar.n)
 
-        table = profiles.measure(wanted, workers=workers or local.workers_here(device), progress=step)
+        def waits(report: RunReport) -> None:
+            click.echo(f"Note: {report.reason.partition(';')[0]}; it is waited for, and taken over if that one dies", err=True)
+
+        table = profiles.measure(wanted, engine=start, progress=step, waits=waits)
     files.write(out, table.to_csv(index=False, lineterminator="\n"))
     click.echo("\n".join([*profiles.sentences(table), str(out)]))

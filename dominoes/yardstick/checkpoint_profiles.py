@@ -1,6 +1,7 @@
 """Local learning coefficients of the networks that runs keep: tasks, one a checkpoint and localisation, and the table that they fill.
 
-A task's rows lie in the results folder under `llc/` once it has ended: a second call does only what is missing.
+A task's rows lie in its folder under `llc/` of the results folder, marked DONE, once it has ended: a second call does only what is missing.
+Tasks are executed by the engines that runs are, and claimed as runs are: calls on one folder share them.
 """
 
 from __future__ import annotations
@@ -10,9 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,23 +26,24 @@ from dominoes.data.dominoes import Dominoes
 from dominoes.data.folder import metadata
 from dominoes.data.resident import Resident
 from dominoes.errors import DominoesError, RunError, SpecError
-from dominoes.runs import checkpoints, parameters, run_folders, state
-from dominoes.runs.state import RUNS
+from dominoes.runs import checkpoints, parameters, run_folders, state, sweeping
+from dominoes.runs.engines import protocol
+from dominoes.runs.engines.protocol import Engine, RunReport, Task, WorkerSetting
+from dominoes.runs.state import DONE, RUNS
 from dominoes.spec import KINDS, PROBES, SIDES, DominoSpec, RunSpec, recorded
 from dominoes.tables import LLC
 from dominoes.training.device import device_of
 from dominoes.yardstick import curvature, learning_coefficient
 from dominoes.yardstick.chains import Landscape, Walk, walk
 from dominoes.yardstick.learning_coefficient import Estimate, Sampling, ordering
-from dominoes.yardstick.processes import pool
 from dominoes.yardstick.restricted_loss import ALL, Weights
 
 #: The name, among kinds, of all training dominoes together.
 MIX = "mix"
 #: Localisations unless asked otherwise: two decades.
 GAMMAS = (100.0, 300.0, 1000.0, 3000.0, 10000.0)
-# Of the results folder: where the rows of tasks are kept.
-_KEPT = "llc"
+# Of the results folder: where the folders of tasks are; and what is in each.
+_SHELF, _ROWS = "llc", "rows.json"
 # Steps that a cost is measured on.
 _TRIAL = 5
 
@@ -107,10 +107,32 @@ class ProfileTask:
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
-    def kept(self) -> Path:
-        """Where its rows are kept."""
-        home = self.folder.parent.parent if self.folder.parent.name == RUNS else self.folder
-        return home / _KEPT / f"{self.id}.json"
+    def home(self) -> Path:
+        """The results folder, or the run's where that lies in none."""
+        return self.folder.parent.parent if self.folder.parent.name == RUNS else self.folder
+
+    @property
+    def kept(self) -> Path | None:
+        """The file that has its rows; None until it has ended."""
+        folder = self.home / _SHELF / self.id
+        # Early versions kept a file a task, and claimed nothing.
+        early = folder.with_name(f"{self.id}.json")
+        return folder / _ROWS if (folder / DONE).exists() else early if early.exists() else None
+
+    def job(self) -> Task:
+        """What an engine executes: it can be read where this process's current folder is not."""
+        data = self.request.data and self.request.data.resolve()
+        said = asdict(replace(self, folder=self.folder.resolve(), request=replace(self.request, data=data)))
+        return Task(self.id, json.dumps(said, default=str))
+
+    @classmethod
+    def of_job(cls, arguments: str) -> ProfileTask:
+        """From a job's arguments."""
+        said = json.loads(arguments)
+        asked = said["request"]
+        asked |= {name: tuple(asked[name]) for name in ("on", "gammas", "kappas")}
+        asked |= {"sampling": Sampling(**asked["sampling"]), "data": asked["data"] and Path(asked["data"])}
+        return cls(**said | {"folder": Path(said["folder"]), "request": ProfileRequest(**asked)})
 
 
 def tasks(out: Path, request: ProfileRequest, steps: Sequence[int] | None = None) -> list[ProfileTask]:
@@ -138,59 +160,67 @@ def tasks(out: Path, request: ProfileRequest, steps: Sequence[int] | None = None
 
 
 def measure(
-    wanted: Sequence[ProfileTask], *, workers: int = 1, progress: Callable[[int, int], None] = lambda done, of: None
+    wanted: Sequence[ProfileTask],
+    *,
+    workers: int | None = 1,
+    engine: Callable[[WorkerSetting], Engine] | None = None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+    waits: Callable[[RunReport], None] = lambda report: None,
 ) -> pd.DataFrame:
     """Do the tasks that are not done yet; the table LLC of all of them, followed by the parameters in which their runs differ.
 
+    Tasks that another call is at are waited for, and taken over if that one dies.
+
     Args:
         wanted: `tasks`.
-        workers: processes at once, of one thread each; the numbers do not depend on how many.
+        workers: processes at once, of one thread each, on this machine; None: one for each core, or GPU. The numbers do not depend on it.
+        engine: makes another one, such as `sweeping.on_a_cluster`; `workers` is then not looked at.
         progress: called after each task with (tasks done, tasks in all).
+        waits: called with the report of each task that is in other hands.
 
     A checkpoint that cannot be sampled has rows whose status is `not sampled: ` and why. Raises DeviceError, OutputError, RunError (a
-    process was killed; what is done is kept), Damage.
+    task failed; no further one is started, those at work end and are kept), Damage.
     """
-    for device in {task.request.device for task in wanted}:
+    missing = [task for task in wanted if task.kept is None]
+    done = len(wanted) - len(missing)
+    progress(done, len(wanted))
+    for home, device in dict.fromkeys((task.home.resolve(), task.request.device) for task in missing):
         device_of(device)
-    missing = [task for task in wanted if not task.kept.exists()]
-    progress(len(wanted) - len(missing), len(wanted))
-    if missing:
-        with pool(min(workers, len(missing))) as processes:
-            running = [processes.submit(perform, task) for task in missing]
-            try:
-                for count, done in enumerate(as_completed(running), len(wanted) - len(missing) + 1):
-                    done.result()
-                    progress(count, len(wanted))
-            except BrokenProcessPool as error:
-                raise RunError("a process was killed (was there enough memory?); run it again with fewer --workers") from error
-            except BaseException:
-                processes.shutdown(wait=False, cancel_futures=True)
-                raise
+        name = f"{execute.__module__}:{execute.__name__}"
+        setting = WorkerSetting(home, device, pack=1, modules=Path.cwd(), work=name, shelf=_SHELF)
+        start = sweeping.on_this_machine(setting, workers) if engine is None else engine(setting)
+        jobs = [task.job() for task in missing if (task.home.resolve(), task.request.device) == (home, device)]
+        failed = []
+        for report in protocol.launch(jobs, start, home, shelf=_SHELF, waits=waits):
+            failed += [report] if report.state == "failed" else []
+            done += report.state == "done"
+            progress(done, len(wanted))
+        if failed:
+            raise RunError(
+                f"{home / _SHELF / failed[0].run} failed: {failed[0].reason}; {done} of {len(wanted)} tasks are done and kept: put it "
+                "right and run the same command again"
+            )
     runs = [run_folders.read(folder) for folder in {task.folder for task in wanted}]
     made = {run.folder: parameters.of_spec(run.spec, run.n) for run in runs}
     names = [name for name in parameters.differing(list(made.values())) if name not in LLC]
-    rows = [
-        row | {name: made[task.folder][name] for name in names}
-        for task in wanted
-        for row in json.loads(task.kept.read_text(encoding="utf-8"))
-    ]
+    rows = [row | {name: made[task.folder][name] for name in names} for task in wanted for row in _rows(task)]
     return pd.DataFrame(rows, columns=[*LLC, *names]).astype({"step": "Int64", "n": "Int64"})
 
 
-def perform(task: ProfileTask) -> None:
-    """Sample, and keep the rows."""
+def execute(arguments: str, folder: Path) -> None:
+    """What an engine calls (`WorkerSetting.work`): sample, and keep the rows."""
+    task = ProfileTask.of_job(arguments)
     try:
         rows = [_row(task, found, estimate) for found, estimate in _estimates(task)]
     except DominoesError as error:
         kinds = (task.request.restrict or MIX, *(kind for kind in task.request.on if kind != task.request.restrict))
         rows = [_head(task) | {"kind": kind, "status": f"not sampled: {error}"} for kind in kinds]
-    task.kept.parent.mkdir(parents=True, exist_ok=True)
-    files.write(task.kept, json.dumps(rows, indent=1) + "\n")
+    files.write(folder / _ROWS, json.dumps(rows, indent=1) + "\n")
 
 
 def cost(wanted: Sequence[ProfileTask]) -> str:
     """What the tasks will take, in a sentence, from a few steps of the first that can be sampled."""
-    missing = [task for task in wanted if not task.kept.exists()]
+    missing = [task for task in wanted if task.kept is None]
     how = wanted[0].request.sampling
     steps = len(missing) * how.chains * how.draws
     said = f"{len(wanted)} checkpoints × localisations, {len(wanted) - len(missing)} done; {how.chains} chains × {how.draws} steps each"
@@ -215,6 +245,19 @@ def sentences(table: pd.DataFrame) -> list[str]:
         profiles = [_profile(rows[rows["kind"] == side]) for side in SIDES]
         found.append(f"{run}, step {step}: {ordering(profiles[0], profiles[1], SIDES)}")
     return found
+
+
+def _rows(task: ProfileTask) -> list[dict[str, Any]]:
+    """What was kept of a task that has ended. Raises RunError."""
+    kept = task.kept
+    try:
+        assert kept is not None
+        rows: list[dict[str, Any]] = json.loads(kept.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{kept} cannot be read; expected the rows of a task that has ended: remove it and run the same command again"
+        ) from error
+    return rows
 
 
 def _profile(rows: pd.DataFrame) -> dict[float, float]:

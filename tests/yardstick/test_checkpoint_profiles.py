@@ -2,6 +2,10 @@
 
 import json
 import math
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,13 +20,16 @@ from dominoes.data.dealing import Dealt
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.resident import Resident
 from dominoes.errors import RunError, SpecError
-from dominoes.runs import checkpoints, execution
+from dominoes.runs import checkpoints, claims, execution
+from dominoes.runs.engines import protocol, worker
+from dominoes.runs.engines.protocol import BY_ANOTHER, Engine, Job, RunReport, WorkerSetting
 from dominoes.spec import RunSpec, TrainSpec
 from dominoes.tables import LLC
 from dominoes.training.models import initial
 from dominoes.training.scorer import logits
+from dominoes.yardstick import checkpoint_profiles
 from dominoes.yardstick.chains import Walk, walk
-from dominoes.yardstick.checkpoint_profiles import ProfileRequest, ProfileTask, cost, measure, perform, sentences, tasks
+from dominoes.yardstick.checkpoint_profiles import ProfileRequest, ProfileTask, cost, measure, sentences, tasks
 from dominoes.yardstick.curvature import largest
 from dominoes.yardstick.learning_coefficient import Sampling
 from dominoes.yardstick.restricted_loss import Weights
@@ -41,11 +48,14 @@ def results(small: Dealt, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def here(setting: WorkerSetting) -> Engine:
+    """An engine that does tasks in this process."""
+    return lambda jobs: worker.attempt(jobs, setting)
+
+
 def sampled(wanted: list[ProfileTask]) -> pd.DataFrame:
     """The table of some tasks, done in this process."""
-    for task in wanted:
-        perform(task)
-    return measure(wanted)
+    return measure(wanted, engine=here)
 
 
 def folder_of(results: Path) -> Path:
@@ -136,17 +146,79 @@ def test_finished_tasks_are_not_done_again(results: Path) -> None:
     """A second call reads what is kept; another seed or localisation is another task; the numbers repeat themselves bit for bit."""
     (task,) = tasks(folder_of(results), REQUEST, [10])
     measure([task])
-    before = task.kept.read_bytes()
-    task.kept.write_bytes(before.replace(b"not converged", b"kept"))
+    kept = task.kept
+    assert kept == results / "llc" / task.id / "rows.json"
+    assert {path.name for path in kept.parent.iterdir()} == {"rows.json", "DONE"}
+    before = kept.read_bytes()
+    kept.write_bytes(before.replace(b"not converged", b"kept"))
     assert measure([task])["status"].str.startswith("kept").all()
-    task.kept.unlink()
-    perform(task)
-    assert task.kept.read_bytes() == before
+    kept.write_bytes(before[:40])
+    with pytest.raises(RunError, match="rows.json cannot be read; expected the rows of a task that has ended: remove it"):
+        measure([task])
+    (kept.parent / "DONE").unlink()
+    sampled([task])
+    assert kept.read_bytes() == before
+    # As early versions kept them: a file a task.
+    shutil.rmtree(kept.parent)
+    (results / "llc" / f"{task.id}.json").write_bytes(before.replace(b"not converged", b"early"))
+    assert measure([task])["status"].str.startswith("early").all()
+    assert cost([task]).endswith("nothing is left that can be sampled")
+    (results / "llc" / f"{task.id}.json").unlink()
     others = [replace(REQUEST, gammas=(1.0,)), replace(REQUEST, sampling=replace(FEW, seed=1)), replace(REQUEST, restrict="top")]
     assert len({task.id, *(tasks(results, other, [10])[0].id for other in others)}) == 4
     assert "0 done" in cost(tasks(results, others[0], [10]))
     assert "CPU-minutes" in cost(tasks(results, others[0], [10]))
-    assert cost([task]).endswith("nothing is left that can be sampled")
+
+
+def test_calls_at_once_share_the_tasks(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each task is sampled by one of two calls on a folder, and both have the whole table; what is in living hands is waited for."""
+    monkeypatch.setattr(protocol, "POLL_SECONDS", 0.01)
+    wanted = tasks(results, replace(REQUEST, gammas=(2e4, 3e4, 4e4)))
+    ended: list[RunReport] = []
+
+    def watched(setting: WorkerSetting) -> Engine:
+        def engine(jobs: Iterator[Job]) -> Iterator[RunReport]:
+            for job in jobs:
+                for report in worker.attempt([job], setting):
+                    ended.append(report)
+                    yield report
+
+        return engine
+
+    waited: list[RunReport] = []
+    with ThreadPoolExecutor(1) as other, claims.claimed(results / "llc" / wanted[0].id):
+        first = other.submit(measure, wanted, engine=watched, waits=waited.append)
+        while not waited:
+            time.sleep(0.01)
+        assert waited[0].run == wanted[0].id
+        second = measure(wanted[1:], engine=watched)
+    pd.testing.assert_frame_equal(first.result().iloc[5:].reset_index(drop=True), second)
+    mine = [report.run for report in ended if report.state == "done" and report.reason != BY_ANOTHER]
+    assert sorted(mine) == sorted(task.id for task in wanted)
+
+
+def test_a_task_that_fails_says_where_and_why(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no finding about a checkpoint ends the call with a sentence; the reason is in the task's folder; the next call tries it."""
+    (task,) = tasks(results, replace(REQUEST, gammas=(5e4,)), [10])
+    with monkeypatch.context() as broken:
+        broken.setattr(checkpoint_profiles, "_estimates", lambda task: 1 / 0)
+        with pytest.raises(
+            RunError, match=f"{task.id} failed: ZeroDivisionError: division by zero; 0 of 1 tasks are done and kept: put it"
+        ):
+            measure([task], engine=here)
+    folder = results / "llc" / task.id
+    assert "ZeroDivisionError" in (folder / "FAILED").read_text(encoding="utf-8")
+    assert len(sampled([task])) == 5
+    assert {path.name for path in folder.iterdir()} == {"rows.json", "DONE"}
+
+
+def test_a_task_is_read_as_it_was_said(results: Path) -> None:
+    """What an engine is handed gives the same task, with the same id, in a process whose current folder is another."""
+    request = replace(REQUEST, kappas=(2.0,), restrict="top", data=Path("data"))
+    for task in tasks(results, request):
+        again = ProfileTask.of_job(task.job().arguments)
+        assert again == replace(task, folder=task.folder.resolve(), request=replace(request, data=Path("data").resolve()))
+        assert again.id == task.id == task.job().id
 
 
 def test_a_localisation_of_the_checkpoints_own(results: Path) -> None:

@@ -12,8 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from dominoes.runs.engines.protocol import ENVIRONMENT, MOST_TOGETHER, RunReport, WorkerSetting, composed, failed
-from dominoes.spec import RunSpec
+from dominoes.runs.engines.protocol import ENVIRONMENT, MOST_TOGETHER, Job, RunReport, WorkerSetting, composed, failed
 
 # A run that ends its process so often is at fault itself.
 _ATTEMPTS = 2
@@ -44,7 +43,7 @@ class _Process:
         if gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = gpu
         self.gpu = gpu
-        self.jobs: dict[str, RunSpec] = {}
+        self.jobs: dict[str, Job] = {}
         # Of runs that it said are lost: why.
         self.lost: dict[str, RunReport] = {}
         # Whether it has a run that is to be tried by itself.
@@ -75,7 +74,7 @@ class _Process:
             # It is dead; its listener says so.
             return
 
-    def start(self, spec: RunSpec, *, alone: bool = False) -> None:
+    def start(self, spec: Job, *, alone: bool = False) -> None:
         self.jobs[spec.id] = spec
         self.alone = alone
         self._send(spec.canonical())
@@ -93,7 +92,7 @@ class _Process:
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def local(specs: Iterator[RunSpec], setting: WorkerSetting, *, workers: int) -> Iterator[RunReport]:
+def local(specs: Iterator[Job], setting: WorkerSetting, *, workers: int) -> Iterator[RunReport]:
     """Execute runs in processes of one thread each; yield a report of each as it ends.
 
     A process that dies costs the runs that it was at. Each is tried once more, by itself, so that if a process dies again it is clear at
@@ -112,7 +111,7 @@ def local(specs: Iterator[RunSpec], setting: WorkerSetting, *, workers: int) -> 
         os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if os.environ.get("CUDA_VISIBLE_DEVICES") else list(map(str, range(count)))
     )
     deaths: dict[str, int] = {}
-    suspects: deque[RunSpec] = deque()
+    suspects: deque[Job] = deque()
     processes: list[_Process] = []
 
     def take(process: _Process) -> bool:
@@ -125,7 +124,7 @@ def local(specs: Iterator[RunSpec], setting: WorkerSetting, *, workers: int) -> 
             process.start(spec, alone=alone)
         return spec is not None
 
-    def add(spec: RunSpec, gpu: str | None, *, alone: bool = False) -> None:
+    def add(spec: Job, gpu: str | None, *, alone: bool = False) -> None:
         processes.append(_Process(setting, gpu, replies))
         processes[-1].start(spec, alone=alone)
 
@@ -163,7 +162,7 @@ def local(specs: Iterator[RunSpec], setting: WorkerSetting, *, workers: int) -> 
                     continue
                 sentence = f"the worker process ended ({how}) at this run, {_ATTEMPTS} times; signal 9 often means too little memory"
                 lost = process.lost.get(spec.id, RunReport(spec.id, "lost", sentence))
-                yield failed(spec, setting.out, lost.reason, lost.trace)
+                yield failed(spec, setting, lost.reason, lost.trace)
             alone = bool(suspects)
             again = suspects.popleft() if suspects else next(source, None)
             if again is not None:

@@ -15,8 +15,7 @@ from typing import Any
 from dominoes import files
 from dominoes.errors import DominoesError, RunError
 from dominoes.runs import claims, state
-from dominoes.runs.engines.protocol import ENVIRONMENT, MOST_TOGETHER, RunReport, WorkerSetting, composed, failed
-from dominoes.spec import RunSpec, recorded
+from dominoes.runs.engines.protocol import ENVIRONMENT, MOST_TOGETHER, Job, RunReport, WorkerSetting, composed, failed
 
 # How often ray starts a run again whose process or machine died.
 _RETRIES = 3
@@ -25,7 +24,7 @@ Folder = dict[str, bytes]
 
 
 def on_ray(
-    specs: Iterator[RunSpec], *, setting: WorkerSetting, workers: int | None = None, address: str | None = None, collect: bool = False
+    specs: Iterator[Job], *, setting: WorkerSetting, workers: int | None = None, address: str | None = None, collect: bool = False
 ) -> Iterator[RunReport]:
     """Execute runs as ray tasks, one CPU core or one GPU each, on a GPU several runs a task; yield a report of each as it ends.
 
@@ -65,7 +64,7 @@ def _join(ray: Any, workers: int | None, address: str | None, modules: Path | No
         raise RunError(f"the ray cluster at {address or 'this machine'} cannot be used ({' '.join(str(error).split())[:200]})") from error
 
 
-def _execute(ray: Any, specs: Iterator[RunSpec], setting: WorkerSetting, workers: int | None, collect: bool) -> Iterator[RunReport]:
+def _execute(ray: Any, specs: Iterator[Job], setting: WorkerSetting, workers: int | None, collect: bool) -> Iterator[RunReport]:
     graphics = setting.device in ("auto", "cuda") and ray.cluster_resources().get("GPU", 0) > 0
     unit = "GPU" if graphics else "CPU"
     where = replace(setting, device=setting.device if setting.device != "auto" else "cuda" if graphics else "cpu")
@@ -73,15 +72,15 @@ def _execute(ray: Any, specs: Iterator[RunSpec], setting: WorkerSetting, workers
     # max_calls=0: a process serves many runs, also on GPUs, and imports torch once.
     remote = ray.remote(num_cpus=0 if graphics else 1, num_gpus=int(graphics), max_retries=_RETRIES, max_calls=0, num_returns="streaming")
     task = remote(_task)
-    at_work: dict[Any, dict[str, RunSpec]] = {}
+    at_work: dict[Any, dict[str, Job]] = {}
     # Runs of packs that ray gave up: each by itself, so that the one at fault is found.
-    suspects: deque[RunSpec] = deque()
+    suspects: deque[Job] = deque()
     with ExitStack() as everything:
         held: dict[str, tuple[ExitStack, claims.Claim]] = {}
         while True:
             room = min(workers or 10**9, max(1, int(ray.cluster_resources().get(unit, 0)))) - len(at_work)
             packs = [[suspects.popleft()] for _ in range(min(room, len(suspects)))]
-            fresh: list[list[RunSpec]] = [[] for _ in range(room - len(packs))]
+            fresh: list[list[Job]] = [[] for _ in range(room - len(packs))]
             # One after the other, so that a few runs are spread over all places.
             for pack in fresh * most:
                 if (spec := next(specs, None)) is None:
@@ -118,7 +117,7 @@ def _execute(ray: Any, specs: Iterator[RunSpec], setting: WorkerSetting, workers
                     report = _install(claim, report, content)
                     hold.close()
                 elif given_up:
-                    report = failed(spec, setting.out, report.reason, report.trace)
+                    report = failed(spec, setting, report.reason, report.trace)
                 yield report
 
 
@@ -126,7 +125,8 @@ def _task(specs: list[str], setting: str, collect: bool) -> Iterator[tuple[str, 
     """What a ray process does with some runs: of each the report, and the folder's files if they are to be brought back."""
     from dominoes.runs.engines import worker
 
-    runs, where = [recorded(spec) for spec in specs], WorkerSetting.loads(setting)
+    where = WorkerSetting.loads(setting)
+    runs = [worker.read(spec, where) for spec in specs]
     with tempfile.TemporaryDirectory(prefix="dominoes-") as folder:
         for report in worker.attempt(runs, replace(where, out=Path(folder)) if collect else where):
             if report.state == "lost":

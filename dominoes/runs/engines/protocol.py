@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from dominoes.data import dealing, folder
 from dominoes.data.dealing import Dealt
@@ -31,6 +32,42 @@ MOST_TOGETHER = 32
 BY_ANOTHER = "by another launch"
 
 
+class Job(Protocol):
+    """What engines execute: a run (`spec.RunSpec`), or a task."""
+
+    @property
+    def id(self) -> str:
+        """12 hex digits of all that its result depends on; its folder's name."""
+
+    def canonical(self) -> str:
+        """As a line of text."""
+
+
+J = TypeVar("J", bound=Job)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something else than a run that engines execute: `WorkerSetting.work` is called with it, and fills its folder.
+
+    Attributes:
+        id: its folder's name.
+        arguments: what the function is told, in words of its own.
+    """
+
+    id: str
+    arguments: str
+
+    def canonical(self) -> str:
+        """As a line of JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def loads(cls, line: str) -> Task:
+        """From a line of JSON."""
+        return cls(**json.loads(line))
+
+
 @dataclass(frozen=True)
 class WorkerSetting:
     """Where a worker works.
@@ -45,6 +82,9 @@ class WorkerSetting:
         modules: the folder whose modules specs may name.
         code: (name, SHA-256) of all code from outside that the runs are made with; elsewhere it must be the same.
         callbacks: names of what is called at each measurement.
+        work: `module:attr` of what is called with each task's arguments and its folder, where jobs are tasks; empty where they are runs.
+            A name, since it belongs to rooms above this one.
+        shelf: the folder in `out` that holds the folders of jobs.
     """
 
     out: Path
@@ -56,6 +96,8 @@ class WorkerSetting:
     modules: Path | None = None
     code: tuple[tuple[str, str], ...] = ()
     callbacks: tuple[str, ...] = ()
+    work: str = ""
+    shelf: str = state.RUNS
 
     def dumps(self) -> str:
         """As a line of JSON."""
@@ -105,10 +147,10 @@ def dataset_folder(spec: DominoSpec, out: Path) -> Path:
     return Path(out) / "datasets" / spec.id
 
 
-def failed(spec: RunSpec, out: Path, reason: str, trace: str, seconds: float = 0.0) -> RunReport:
-    """Mark a run FAILED that came to no end of its own."""
+def failed(spec: Job, setting: WorkerSetting, reason: str, trace: str, seconds: float = 0.0) -> RunReport:
+    """Mark a job FAILED that came to no end of its own."""
     try:
-        with claims.claimed(Path(out) / state.RUNS / spec.id) as claim:
+        with claims.claimed(Path(setting.out) / setting.shelf / spec.id) as claim:
             claim.fail(reason, trace)
     except claims.Busy as error:
         return RunReport(spec.id, "running", str(error), seconds=seconds)
@@ -146,47 +188,50 @@ def _readable(place: Path, setting: WorkerSetting) -> bool:
     return True
 
 
-def composed(specs: Iterator[RunSpec], setting: WorkerSetting) -> Iterator[RunSpec]:
-    """The specs, each once its dataset is there."""
+def composed(specs: Iterator[J], setting: WorkerSetting) -> Iterator[J]:
+    """The jobs; a run once its dataset is there."""
     done: set[DominoSpec] = set()
     for spec in specs:
-        if spec.dataset not in done:
+        if isinstance(spec, RunSpec) and spec.dataset not in done:
             compose(spec.dataset, setting)
             done.add(spec.dataset)
         yield spec
 
 
-Engine = Callable[[Iterator[RunSpec]], Iterator[RunReport]]
+#: Takes jobs, all runs or all tasks, as its setting says.
+Engine = Callable[[Iterator[Any]], Iterator[RunReport]]
 
 
 POLL_SECONDS = 0.5
 
 
 def launch(
-    runs: Iterable[RunSpec],
+    runs: Iterable[J],
     engine: Engine,
     out: Path,
     *,
+    shelf: str = state.RUNS,
     keep_going: bool = False,
     waits: Callable[[RunReport], None] = lambda report: None,
 ) -> Iterator[RunReport]:
-    """Execute runs; yield a report of each as it ends.
+    """Execute runs, or tasks; yield a report of each as it ends.
 
-    Runs that another launch is at are waited for, and taken over if that one dies.
+    Those that another launch is at are waited for, and taken over if that one dies.
 
     Args:
         runs: to execute, in this order.
         engine: takes specs when it can start one, gives reports as they come.
         out: results folder.
+        shelf: the folder in it that holds the jobs' own.
         keep_going: after a failure start further runs; else those at work end and no new one starts.
         waits: called with the report of each run that is in other hands.
     """
     stopped = False
-    elsewhere: list[RunSpec] = []
+    elsewhere: list[J] = []
     todo = list(runs)
     watch = claims.Watch()
 
-    def feed(specs: list[RunSpec]) -> Iterator[RunSpec]:
+    def feed(specs: list[J]) -> Iterator[J]:
         for spec in specs:
             if stopped:
                 return
@@ -204,7 +249,7 @@ def launch(
         todo = []
         while elsewhere and not todo and not stopped:
             for spec in elsewhere:
-                place = out / state.RUNS / spec.id
+                place = out / shelf / spec.id
                 if (place / state.DONE).exists():
                     yield RunReport(spec.id, "done", BY_ANOTHER)
                 elif watch.holder(place) is None:

@@ -1,4 +1,4 @@
-"""What a worker process does: run specs in, run folders out, one after the other or several at once.
+"""What a worker process does: run specs (or tasks) in, their folders out, one after the other or several at once.
 
 Started as `python -m dominoes.runs.engines.worker` it reads one JSON object a line: first the setting, then specs, of which it may get
 more while it is at work. It answers each spec with a report, and ends at once when its input does, for then nobody waits for its runs any
@@ -17,18 +17,20 @@ import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
 
 import torch
 
-from dominoes import registry
+from dominoes import files, registry
 from dominoes.data import dealing, folder, probe_sets
 from dominoes.data.dealing import Dealt
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.probe_sets import Wanted
-from dominoes.errors import DatasetError, RunError
-from dominoes.runs import claims, execution
+from dominoes.errors import DatasetError, OutputError, RunError
+from dominoes.runs import claims, execution, state
 from dominoes.runs.code import used
-from dominoes.runs.engines.protocol import BY_ANOTHER, MOST_TOGETHER, RunReport, WorkerSetting, dataset_folder, failed
+from dominoes.runs.engines.protocol import BY_ANOTHER, MOST_TOGETHER, Job, RunReport, Task, WorkerSetting, dataset_folder, failed
 from dominoes.spec import DominoSpec, RunSpec, recorded
 from dominoes.training import trial
 from dominoes.training.device import Device, broken, device_of
@@ -49,15 +51,24 @@ def check(specs: Iterable[RunSpec], setting: WorkerSetting) -> None:
         callback(name)
 
 
-def together(setting: WorkerSetting) -> Pack[RunSpec, RunReport]:
+def together(setting: WorkerSetting) -> Pack[Job, RunReport]:
     """An empty pack for the runs of a worker."""
     cuda = setting.device in ("auto", "cuda") and torch.cuda.is_available()
     limit = setting.pack or (MOST_TOGETHER if cuda else 1)
     memory = CardMemory(torch.device("cuda")) if cuda and setting.pack is None else None
-    return Pack(lambda spec, count: _turns(spec, setting, count), limit, memory)
+
+    def start(job: Job, count: Callable[[], int]) -> Generator[None, None, RunReport]:
+        return _turns(job, setting, count) if isinstance(job, RunSpec) else _task(job, setting)
+
+    return Pack(start, limit, memory)
 
 
-def reports(pack: Pack[RunSpec, RunReport], setting: WorkerSetting) -> Iterator[RunReport]:
+def read(line: str, setting: WorkerSetting) -> Job:
+    """The job of a line of text."""
+    return Task.loads(line) if setting.work else recorded(line)
+
+
+def reports(pack: Pack[Job, RunReport], setting: WorkerSetting) -> Iterator[RunReport]:
     """Give every run of the pack a turn; yield the reports of those that end.
 
     Where the device broke down all are reported lost, each with the reason; this process can do nothing more for them, and ends.
@@ -69,13 +80,13 @@ def reports(pack: Pack[RunSpec, RunReport], setting: WorkerSetting) -> Iterator[
         assert ended.error is not None
         reason = execution.failure(ended.error)
         if not broken(ended.error):
-            yield failed(ended.key, setting.out, reason, ended.trace, ended.seconds)
+            yield failed(ended.key, setting, reason, ended.trace, ended.seconds)
             continue
         for spec in (ended.key, *pack.keys):
             yield RunReport(spec.id, "lost", reason, ended.trace, ended.seconds)
 
 
-def attempt(specs: Iterable[RunSpec], setting: WorkerSetting) -> Iterator[RunReport]:
+def attempt(specs: Iterable[Job], setting: WorkerSetting) -> Iterator[RunReport]:
     """Execute runs in one pack; yield a report of each as it ends, whatever goes wrong. After one that is lost all are (`reports`)."""
     pack = together(setting)
     for spec in specs:
@@ -101,7 +112,7 @@ def _turns(spec: RunSpec, setting: WorkerSetting, packing: Callable[[], int]) ->
     except Exception as error:
         if execution.of_device(error):
             raise
-        return failed(spec, setting.out, execution.failure(error), traceback.format_exc(), time.perf_counter() - began)
+        return failed(spec, setting, execution.failure(error), traceback.format_exc(), time.perf_counter() - began)
     try:
         outcome = yield from execution.turns(spec, dealt, tests, setting.out, lane, packing=packing, repair=True, callbacks=callbacks)
     except claims.Busy as error:
@@ -112,6 +123,52 @@ def _turns(spec: RunSpec, setting: WorkerSetting, packing: Callable[[], int]) ->
         return RunReport(spec.id, "failed", execution.failure(error), traceback.format_exc(), time.perf_counter() - began)
     result = "diverged" if outcome.environment["status"] == "diverged" else "done"
     return RunReport(spec.id, result, "" if outcome.fresh else BY_ANOTHER, seconds=time.perf_counter() - began)
+
+
+def _task(task: Job, setting: WorkerSetting) -> Generator[None, None, RunReport]:
+    """A task in one turn; whatever goes wrong is in the report, and in the task's folder if that can be written.
+
+    Raises what is wrong with the device.
+    """
+    assert isinstance(task, Task)
+    yield from ()
+    began = time.perf_counter()
+
+    def report(result: str, reason: str = "", trace: str = "") -> RunReport:
+        return RunReport(task.id, result, reason, trace, time.perf_counter() - began)
+
+    folder = setting.out / setting.shelf / task.id
+    if (folder / state.DONE).exists():
+        return report("done", BY_ANOTHER)
+    try:
+        with claims.claimed(folder) as claim:
+            if (folder / state.DONE).exists():
+                # Another process was at it until just now.
+                return report("done", BY_ANOTHER)
+            (folder / claims.FAILED).unlink(missing_ok=True)
+            try:
+                _work(setting)(task.arguments, folder)
+                claim.check(now=True)
+                files.write(folder / state.DONE, "")
+            except Exception as error:
+                if execution.of_device(error):
+                    raise
+                trace = traceback.format_exc()
+                claim.fail(execution.failure(error), trace)
+                return report("failed", execution.failure(error), trace)
+    except claims.Busy as error:
+        return report("running", str(error))
+    except OutputError as error:
+        return report("failed", execution.failure(error), traceback.format_exc())
+    return report("done")
+
+
+def _work(setting: WorkerSetting) -> Callable[[str, Path], None]:
+    if setting.modules is not None:
+        registry.importable(setting.modules)
+    module, _, attribute = setting.work.partition(":")
+    found: Callable[[str, Path], None] = getattr(import_module(module), attribute)
+    return found
 
 
 def _brought(spec: RunSpec, setting: WorkerSetting) -> list[Callback]:
@@ -159,7 +216,7 @@ def serve() -> None:
     while not lost:
         # It waits for work only where there is none.
         while not len(pack) or not lines.empty():
-            pack.add(recorded(lines.get()))
+            pack.add(read(lines.get(), setting))
         for report in reports(pack, setting):
             replies.write(report.dumps() + "\n")
             replies.flush()
