@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -24,10 +25,20 @@ from dominoes.cli.sweep import sweep
 from dominoes.cli.theory import compare, fit, toy
 from dominoes.cli.train import train
 from dominoes.errors import DominoesError
+from dominoes.runs.engines.allocator import keep_memory
+
+# Commands that train in this process, which is then to be as fast as a worker.
+_TRAINING = ("train", "demo", "check-model")
 
 
 class _Commands(click.Group):
     """Turns the errors that users can cause into one line and exit code 2, and Ctrl-C into 130."""
+
+    def main(self, args: Sequence[str] | None = None, *further: Any, **more: Any) -> Any:
+        # Called from Python with arguments of its own, the process is somebody else's.
+        if args is None and sys.argv[1:2] and sys.argv[1] in _TRAINING:
+            keep_memory()
+        return super().main(args, *further, **more)
 
     def invoke(self, ctx: click.Context) -> Any:
         # As workers have it (`engines.protocol.ENVIRONMENT`); it is read when CUDA starts, which is later than this.

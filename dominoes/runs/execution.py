@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ import torch
 from torch import nn
 
 from dominoes import __version__, files, tables
-from dominoes.data.dealing import Dealt
+from dominoes.data.dealing import Deal, Dealt
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.folder import metadata
 from dominoes.errors import DominoesError, RunError
@@ -31,6 +32,9 @@ from dominoes.spec import SIDES, RunSpec
 from dominoes.training import loop, trial
 from dominoes.training.device import Device, broken, out_of_memory
 from dominoes.training.loop import Callback, Trained, finish
+
+# Written as CSV, the rows of 50,000 dominoes take longer than three steps of training on them.
+_rows_known: dict[int, tuple[weakref.ref[Deal], str]] = {}
 
 
 @dataclass(frozen=True)
@@ -216,7 +220,17 @@ def _run(
 def _digests(dealt: Dealt, probes: Mapping[str, Dominoes]) -> dict[str, str]:
     tests = next(iter(probes.values())).sources
     found = {side: dealt.source(side).digest for side in SIDES} | {f"test {side}": tests[side].digest for side in SIDES}
-    return found | {"deal": hashlib.sha256(metadata(dealt.deal).encode()).hexdigest()}
+    return found | {"deal": _of_rows(dealt.deal)}
+
+
+def _of_rows(table: Deal) -> str:
+    """SHA-256 of the rows of a deal as CSV, made once for all runs on it."""
+    known = _rows_known.get(id(table))
+    if known is None or known[0]() is not table:
+        known = weakref.ref(table), hashlib.sha256(metadata(table).encode()).hexdigest()
+        _rows_known[id(table)] = known
+        weakref.finalize(table, _rows_known.pop, id(table), None)
+    return known[1]
 
 
 def _finished(spec: RunSpec, folder: Path, digests: Mapping[str, str], accept_changed: bool) -> Outcome:

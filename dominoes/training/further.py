@@ -10,7 +10,18 @@ from numpy.typing import NDArray
 _QUARTILES = {"margin lower quartile": 0.25, "margin median": 0.5, "margin upper quartile": 0.75}
 
 
-def further(logits: NDArray[np.float64], label: NDArray[np.int64]) -> Iterator[tuple[str, float]]:
+def margins(logits: NDArray[np.float64], label: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The logit of each of N labels less the highest other one, of N×K with K > 1."""
+    rows = np.arange(len(label))
+    others = logits.copy()
+    others[rows, label] = -np.inf
+    found: NDArray[np.float64] = logits[rows, label] - others.max(axis=1)
+    return found
+
+
+def further(
+    logits: NDArray[np.float64], label: NDArray[np.int64], margin: NDArray[np.float64] | None = None
+) -> Iterator[tuple[str, float]]:
     """Name and value of each measure of one kind's dominoes.
 
     `margin` is the logit of the label less the highest other logit: its mean, and its quartiles (interpolated linearly). `auc`, where there
@@ -20,12 +31,10 @@ def further(logits: NDArray[np.float64], label: NDArray[np.int64]) -> Iterator[t
     Args:
         logits: N×K, finite.
         label: N classes.
+        margin: their `margins`, where these are known.
     """
-    rows = np.arange(len(label))
     if logits.shape[1] > 1:
-        others = logits.copy()
-        others[rows, label] = -np.inf
-        margin = logits[rows, label] - others.max(axis=1)
+        margin = margins(logits, label) if margin is None else margin
         yield "margin mean", float(margin.mean())
         for name, value in zip(_QUARTILES, np.quantile(margin, list(_QUARTILES.values())), strict=True):
             yield name, float(value)

@@ -21,7 +21,7 @@ from dominoes.data.resident import Resident
 from dominoes.spec import KINDS, SIDES, RunSpec, TrainSpec, stream
 from dominoes.training import halves
 from dominoes.training.crossed import crossings
-from dominoes.training.further import further
+from dominoes.training.further import further, margins
 from dominoes.training.halves import ByHalves, Halves
 from dominoes.training.models import Network, chosen, folded
 
@@ -50,6 +50,7 @@ class _Part:
         rows: its distinct dominoes (empty ones are all alike), on the device.
         inverse: for each domino of the groups, one after the other, its number among them.
         groups: which of them are scored as one.
+        label: of the dominoes of all groups; None without any.
         halves: of the distinct dominoes, where the network is asked by halves.
     """
 
@@ -57,6 +58,7 @@ class _Part:
     rows: Tensor
     inverse: Tensor
     groups: list[_Group]
+    label: NDArray[np.int64] | None
     halves: Halves | None
 
 
@@ -81,8 +83,9 @@ class Scorer:
 
         def part(table: Deal, rows: NDArray[np.int64], where: Resident, groups: list[_Group]) -> _Part:
             first, inverse = _distinct(table, rows)
+            label = np.concatenate([group.label for group in groups]) if groups else None
             known = Halves.of(table, first, where.device, swap=any_probe.swap) if record.halves else None
-            return _Part(where, torch.from_numpy(first).to(where.device), torch.from_numpy(inverse), groups, known)
+            return _Part(where, torch.from_numpy(first).to(where.device), torch.from_numpy(inverse), groups, label, known)
 
         rows, groups = _sample(table, measuring.train_sample(spec.train, len(table)), spec.train.probe_seed)
         self._parts = [part(table, rows, resident, groups)]
@@ -134,22 +137,30 @@ class Scorer:
         head = (self._run, self._seed, step, epoch, samples)
         for found, part in zip(answers, self._parts, strict=True):
             logits = found.double()[part.inverse]
-            if not part.groups:
-                answered.append(logits.argmax(1).numpy())
+            answer = logits.argmax(1).numpy()
+            if part.label is None:
+                answered.append(answer)
+                continue
+            loss = -torch.log_softmax(logits, 1).gather(1, torch.from_numpy(part.label)[:, None])[:, 0].numpy()
+            correct = answer == part.label
+            tested = part.groups[0].split == "test"
+            margin = margins(logits.numpy(), part.label) if tested and logits.shape[1] > 1 else None
+            if tested:
+                answered.append(answer)
             start = 0
             for group in part.groups:
-                mine = logits[start : start + len(group.label)]
-                start += len(group.label)
-                loss = -torch.log_softmax(mine, 1).gather(1, torch.from_numpy(group.label)[:, None])[:, 0].numpy()
-                answer = mine.argmax(1).numpy()
-                correct = answer == group.label
-                agree = [float(np.mean(answer == group.shown[side])) if group.shown[side][0] >= 0 else np.nan for side in SIDES]
-                curve_rows.append((*head, group.split, group.kind, len(loss), float(loss.mean()), float(correct.mean()), *agree))
-                if group.split == "test":
-                    given.append((group, answer))
-                    answered.append(answer)
-                    measured += ((self._run, step, group.kind, *one) for one in further(mine.numpy(), group.label))
-                    class_rows += _class_rows((self._run, step, group.kind), group.label, loss, correct, self._classes)
+                mine = slice(start, start + len(group.label))
+                start = mine.stop
+                shown = [group.shown[side] for side in SIDES]
+                agree = [float(np.mean(answer[mine] == side)) if side[0] >= 0 else np.nan for side in shown]
+                sizes = len(group.label), float(loss[mine].mean()), float(correct[mine].mean())
+                curve_rows.append((*head, group.split, group.kind, *sizes, *agree))
+                if tested:
+                    of_kind = (self._run, step, group.kind)
+                    given.append((group, answer[mine]))
+                    told = further(logits[mine].numpy(), group.label, None if margin is None else margin[mine])
+                    measured += ((*of_kind, *one) for one in told)
+                    class_rows += _class_rows(of_kind, group.label, loss[mine], correct[mine], self._classes)
         if not all(np.isfinite(row[8]) for row in curve_rows):
             return False
         self._curves += curve_rows
@@ -196,9 +207,11 @@ def _class_rows(
     head: tuple[Any, ...], label: NDArray[np.int64], loss: NDArray[np.float64], correct: NDArray[np.bool_], classes: int
 ) -> Iterator[tuple[Any, ...]]:
     counts = np.bincount(label, minlength=classes)
-    losses, right = np.bincount(label, loss, classes), np.bincount(label, correct, classes)
-    for number in np.flatnonzero(counts):
-        yield (*head, int(number), int(counts[number]), losses[number] / counts[number], right[number] / counts[number])
+    there = np.flatnonzero(counts)
+    n = counts[there]
+    losses, right = (np.bincount(label, values, classes)[there] / n for values in (loss, correct))
+    for row in zip(there.tolist(), n.tolist(), losses, right, strict=True):
+        yield (*head, *row)
 
 
 def _sample(table: Deal, most: int, seed: int) -> tuple[NDArray[np.int64], list[_Group]]:

@@ -1,5 +1,6 @@
 """Run folders: whole, claimed, finished once, and honest about what they were made from."""
 
+import hashlib
 import json
 import os
 import signal
@@ -32,6 +33,20 @@ def tests(small: Dealt) -> dict[str, Dominoes]:
     return probes(small.spec, 50, 0)
 
 
+def test_the_rows_of_a_deal_are_digested_once(small: Dealt, tests: dict[str, Dominoes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """All runs on a deal share its digest, which is that of its rows; another deal has its own."""
+    made: list[int] = []
+    plain = execution.metadata
+    monkeypatch.setattr(execution, "metadata", lambda table: made.append(len(table)) or plain(table))
+    dealt = make(small.spec)
+    first, again = (execution._digests(dealt, tests)["deal"] for _ in range(2))
+    assert first == again == hashlib.sha256(plain(dealt.deal).encode()).hexdigest()
+    assert len(made) == 1
+    other = make(small.spec.model_copy(update={"seed": 9}))
+    assert execution._digests(other, tests)["deal"] != first
+    assert len(made) == 2
+
+
 def test_a_run_leaves_the_agreed_files(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
     """spec.json, environment.json, four tables, confusion.npz and DONE, under runs/ID; the id follows from spec.json."""
     spec = RunSpec(dataset=small.spec, train=HOW, seed=2)
@@ -50,6 +65,7 @@ def test_a_run_leaves_the_agreed_files(small: Dealt, tests: dict[str, Dominoes],
         "packing",
         "precision",
         "deterministic",
+        "measuring",
         "status",
         "digests",
         "seconds",
