@@ -219,7 +219,7 @@ def execute(arguments: str, folder: Path) -> None:
 
 
 def cost(wanted: Sequence[ProfileTask]) -> str:
-    """What the tasks will take, in a sentence, from a few steps of the first that can be sampled."""
+    """What the tasks will take, in a sentence, from a few steps and one search for λ_max at the first that can be sampled."""
     missing = [task for task in wanted if task.kept is None]
     how = wanted[0].request.sampling
     steps = len(missing) * how.chains * how.draws
@@ -229,12 +229,27 @@ def cost(wanted: Sequence[ProfileTask]) -> str:
             weights, sampled, _, observed, _ = _prepared(task)
         except DominoesError:
             continue
-        few = Walk(1.0, 1.0, 1e-9, _TRIAL * how.every, how.batch, how.every, batched=how.batched)
+        # What a walk takes beside its steps is the losses of all examples at w*.
+        short, long = (_walked(sampled, weights, observed, how, count * how.every) for count in (1, 1 + _TRIAL))
+        seconds = (long - short) / (_TRIAL * how.every)
+        around = len(missing) * learning_coefficient.WALKS * max(short - how.every * seconds, 0)
         start = time.process_time()
-        walk(sampled, weights.vector, few, starts=weights.vector[None], observed=observed)
-        seconds = (time.process_time() - start) / (_TRIAL * how.every)
-        return f"{said}: {steps:,} steps of {1000 * seconds:.0f} ms, {steps * seconds / 60:.0f} CPU-minutes"
+        curvature.largest(sampled, weights.vector, seed=how.seed)
+        search = time.process_time() - start
+        searches = sum(learning_coefficient.SEARCHES + (each.kappa is not None) for each in missing)
+        return (
+            f"{said}: {steps:,} steps of {1000 * seconds:.0f} ms and {searches} searches for λ_max of {search:.1f} s, "
+            f"{(steps * seconds + searches * search + around) / 60:.0f} CPU-minutes"
+        )
     return f"{said}: nothing is left that can be sampled"
+
+
+def _walked(sampled: Landscape, weights: Weights, observed: dict[str, Landscape], how: Sampling, steps: int) -> float:
+    """Processor seconds of a walk of one chain."""
+    few = Walk(1.0, 1.0, 1e-9, steps, how.batch, how.every, batched=how.batched)
+    start = time.process_time()
+    walk(sampled, weights.vector, few, starts=weights.vector[None], observed=observed)
+    return time.process_time() - start
 
 
 def sentences(table: pd.DataFrame) -> list[str]:

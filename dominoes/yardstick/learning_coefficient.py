@@ -23,6 +23,10 @@ SAMPLERS = ("sgld", "rmsprop")
 # Of a chain's steps: burn-in; those that the estimate is the mean of; those with a quarter of the step, of which a third is left out.
 _BURN_IN, _KEPT, _FINE, _FINE_LEFT_OUT = 0.2, 0.4, 0.4, 1 / 3
 _QUARTER = 1 / 4
+#: How often λ_max is looked for at each γ: at w*, in the middle of the burn-in and after it.
+SEARCHES = 3
+#: Walks at each γ, of all chains: two of burn-in, the draws, and those with a quarter of the step.
+WALKS = 4
 
 
 @dataclass(frozen=True)
