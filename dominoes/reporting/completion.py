@@ -16,9 +16,9 @@ from dominoes.theory.sweep_comparison import compare_sweep
 from dominoes.theory.verdicts import Comparison, joined
 
 
-def _groups_alone(results: Results) -> pd.DataFrame:
-    further = [name for name in ("reliability_top", "reliability_bottom", DEAL) if name in results.curves.columns]
-    return results.curves[[*CURVES, *further, "group"]]
+def _groups_alone(curves: pd.DataFrame) -> pd.DataFrame:
+    further = [name for name in ("reliability_top", "reliability_bottom", DEAL) if name in curves.columns]
+    return curves[[*CURVES, *further, "group"]]
 
 
 def with_bands(results: Results) -> tuple[Results, str]:
@@ -27,9 +27,12 @@ def with_bands(results: Results) -> tuple[Results, str]:
         return results, "no curves"
     if results.classes_count is None:
         return results, "the number of classes is not known"
+    # What the two questions are answered from, and no more: this is asked of every group that is drawn.
+    table = results.drawn_curves
+    table = table[(table["split"] == "test") & table["kind"].isin(["top", "bottom", "both", "conflict"])]
     try:
         found = compare_groups(
-            _groups_alone(results), by=["group"], classes_count=results.classes_count, questions=("doubles", "conflicts")
+            _groups_alone(table), by=["group"], classes_count=results.classes_count, questions=("doubles", "conflicts")
         )
     except CurvesError as error:
         return results, str(error)
@@ -52,7 +55,7 @@ def complete(results: Results) -> Results:
         try:
             shown = set(results.curves["run"])
             crossed = read_joint([run.folder for run in results.runs if run.folder is not None and run.id in shown])
-            parts.append(compare_groups(_groups_alone(results), results.classes, joint=crossed, by=["group"], classes_count=K))
+            parts.append(compare_groups(_groups_alone(results.curves), results.classes, joint=crossed, by=["group"], classes_count=K))
             if results.fields:
                 parts.append(_across(results, K, notes))
         except CurvesError as error:

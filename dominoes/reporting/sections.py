@@ -16,7 +16,7 @@ from dominoes.reporting import completion
 from dominoes.reporting.chart import Chart
 from dominoes.reporting.charts import complexity, dealt, learning, preview, sweep
 from dominoes.reporting.charts import theory as theory_charts
-from dominoes.reporting.results import COMPARISON, FITS, Results
+from dominoes.reporting.results import COMPARISON, FITS, Results, spread
 from dominoes.reporting.tables import Table, asked, runs_table, verdict_table
 from dominoes.solver.composition import Composition
 from dominoes.solver.solution import solve
@@ -77,16 +77,19 @@ def compositions(results: Results, *, data: Path | None = None) -> tuple[dict[st
     its runs were trained on."""
     found: dict[str, Composition] = {}
     notes = []
-    for title, spec in results.datasets().items():
+    datasets = results.datasets()
+    shown = spread(list(datasets))
+    if len(shown) < len(datasets):
+        notes.append(f"{len(shown)} of {len(datasets)} datasets are shown, evenly spread over the sweep")
+    trained_on = {run.spec.dataset: run.environment["dominoes"]["kinds"] for run in reversed(results.runs) if run.spec and run.environment}
+    for title in shown:
+        spec = datasets[title]
         try:
             solved = solve(spec, sources.stock(spec, data=data))
         except DominoesError as error:
             notes.append(f"{title}: {error}")
             continue
-        trained = next(
-            (run.environment["dominoes"]["kinds"] for run in results.runs if run.spec and run.spec.dataset == spec and run.environment),
-            None,
-        )
+        trained = trained_on.get(spec)
         if trained is not None and trained != solved.kinds:
             notes.append(f"{title}: its runs were trained on other counts ({trained}) than the solver now gives; it is left out")
         else:
@@ -138,6 +141,11 @@ _COUNTS = ("n", "prevalence", "both", "empty", "ratio", "reliability", "labels",
 
 def _learning(results: Results) -> Section:
     charts, notes = [], []
+    if len(results.drawn) < len(results.groups):
+        notes.append(
+            f"the curves of {len(results.drawn)} of {len(results.groups)} specs are drawn, here and in the other figures of single specs, "
+            "evenly spread over the sweep; the figures across the sweep are of all, and so is the runs' own table"
+        )
     try:
         charts.append(learning.curves(results))
     except CurvesError as error:
@@ -146,7 +154,7 @@ def _learning(results: Results) -> Section:
     charts += [chart for chart in (answers, complexity.over_training(results)) if chart is not None]
     if len(results.curves) and results.fits is None:
         notes.append(f"no {FITS}, so no onset is marked")
-    if len(results.curves) and (results.curves.groupby("run")["step"].nunique() < 3).any():
+    if len(results.curves) and (results.curves.drop_duplicates(["run", "step"])["run"].value_counts() < 3).any():
         notes.append("some runs were measured at fewer than three steps: that is hardly a curve")
     return Section("learning", "Learning", "What was learned when", charts=tuple(charts), notes=tuple(notes))
 

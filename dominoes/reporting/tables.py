@@ -12,7 +12,8 @@ import pandas as pd
 from dominoes.reporting.chart import Chart
 from dominoes.reporting.charts import dealt, learning
 from dominoes.reporting.charts import theory as theory_charts
-from dominoes.reporting.results import Results, Run
+from dominoes.reporting.reading import Run
+from dominoes.reporting.results import Results
 from dominoes.solver.composition import Composition
 from dominoes.spec import DominoSpec, RunSpec, TrainSpec
 from dominoes.tables import as_csv
@@ -96,24 +97,26 @@ def runs_table(results: Results) -> Table:
     last = table[(table["split"] == "test") & (table["step"] == table.groupby("run")["step"].transform("max"))]
     final = {(str(run), str(kind)): value for run, kind, value in zip(last["run"], last["kind"], last["accuracy"], strict=True)}
     kinds = [kind for kind in ("top", "bottom", "both", "conflict") if (last["kind"] == kind).any()]
-    values = table.drop_duplicates("run").set_index("run")
-    steps = table.groupby("run")["step"].max()
+    values = table.drop_duplicates("run").astype({"run": str}).set_index("run")
+    made_with = {name: values[name].to_dict() for name in results.fields}
+    steps = {str(run): int(step) for run, step in table.groupby("run")["step"].max().items()}
     columns = {"run": False, "status": False, "seed": True}
     columns |= {name: bool(pd.api.types.is_numeric_dtype(table[name])) for name in results.fields}
     columns |= {f"accuracy {kind}": True for kind in kinds} | {"steps": True, "seconds": True, "device": False, "why": False}
-    shown, lines = [], []
+    shown: list[list[Cell]] = []
+    lines: list[list[Any]] = []
     for run in results.runs:
-        known = run.id in values.index
-        fields = [values.loc[run.id, name] if known else None for name in results.fields]
+        fields = [made_with[name].get(run.id) for name in results.fields]
         numbers = [final.get((run.id, kind)) for kind in kinds]
         seconds = run.environment.get("seconds", {}).get("wall")
         device = str(run.environment.get("device_name") or run.environment.get("device") or "")
-        plain = [run.seed, *fields, *numbers, int(steps[run.id]) if known else None, seconds]
-        details = _details(run, results)
-        row = [Cell(run.id, run.id, details=details), Cell(run.status, mark=_STATUS.get(run.status, "bad"))]
-        row += [_number(value) for value in plain]
-        row += [Cell(device), Cell(run.reason, style="reason")]
-        shown.append(row)
+        plain = [run.seed, *fields, *numbers, steps.get(run.id), seconds]
+        if len(shown) < MOST_ROWS:
+            details = _details(run, results)
+            row = [Cell(run.id, run.id, details=details), Cell(run.status, mark=_STATUS.get(run.status, "bad"))]
+            row += [_number(value) for value in plain]
+            row += [Cell(device), Cell(run.reason, style="reason")]
+            shown.append(row)
         lines.append([run.id, run.status, *plain, device, run.reason, command(run.spec, results.out) if run.spec else ""])
     csv = as_csv(pd.DataFrame(lines, columns=[*columns, "again"]))
     counts: dict[str, int] = {}
@@ -125,7 +128,7 @@ def runs_table(results: Results) -> Table:
         "command to make it again. "
         f"Accuracies are the last measured, {learning.probes_text(results.curves)}; one run a row, so no band."
     )
-    return Table("runs-table", "All runs", caption, columns, shown[:MOST_ROWS], csv)
+    return Table("runs-table", "All runs", caption, columns, shown, csv)
 
 
 def _number(value: Any) -> Cell:

@@ -18,9 +18,11 @@ from dominoes.spec import SIDES
 from dominoes.tables import CURVES
 from dominoes.theory.intervals import FAILS, HOLDS, FloatArray, number
 from dominoes.theory.questions import simplicity
+from dominoes.theory.questions.competition import competition as competition_of
 from dominoes.theory.questions.laws import QUANTITIES
-from dominoes.theory.sweep_comparison import compare_sweep
+from dominoes.theory.questions.laws import laws as laws_of
 from dominoes.theory.sweep_curves import Curve, SweepCurves, arranged
+from dominoes.theory.verdicts import Margins, Options, comparison, gathered
 
 _FORMS = {"power law": (True, True), "exponential": (False, True), "linear": (False, False)}
 _LEVEL = 0.95
@@ -35,12 +37,12 @@ def charts(results: Results) -> tuple[list[Chart], list[str]]:
     """All charts across the sweep, and notes on what is missing."""
     if not results.fields:
         return [], ["the runs differ in nothing but the seed: nothing is swept"] if len(results.curves) else []
-    table = results.curves[[*CURVES, *results.fields]]
+    table = results.curves
+    table = table.loc[(table["split"] == "test") & table["kind"].isin(SIDES), [*CURVES, *results.fields]]
     try:
         data = arranged(table, by=results.fields, classes_count=results.classes_count or 10)
-        laws = compare_sweep(
-            table, by=results.fields, classes_count=results.classes_count or 10, questions=("laws", "no competition")
-        ).table
+        options = Options(Margins(), _LEVEL, data.deals)
+        laws = comparison(gathered([laws_of(data, options), competition_of(data, options)]), data.notes, "").table
     except CurvesError as error:
         return [], [f"across the sweep: {error}"]
     n = probes_text(results.curves)
