@@ -24,6 +24,12 @@ DAMAGED = "damaged"
 # Columns that repeat few texts over many rows; as codes they take a tenth of the memory and group ten times as fast.
 CODED = ("run", "split", "kind")
 _BLOCK = 200
+_HALF = 2**31
+# What is kept of environment.json.
+_TOLD = (
+    "package", "python", "torch", "numpy", "platform", "device", "device_name", "threads", "packing", "status", "diverged_at", "seconds",
+    "digests", "dominoes",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Run:
         reason: of a status that is not a good one.
         folder: its folder, None if it stands in a table only.
         spec: None where that is not known.
-        environment: content of environment.json, empty if there is none.
+        environment: content of environment.json that is shown, and the names of its `files`; empty if there is none.
     """
 
     id: str
@@ -72,6 +78,46 @@ class Confusion(Mapping[str, NDArray[np.int64]]):
             raise Damage(folder, f"{state.CONFUSION} cannot be read") from error
 
 
+class Columns:
+    """Tables of the same columns put one below the other into arrays that grow where they lie, so that all of it is there twice at no time.
+    CODED columns become categories, whole numbers take half as much where they can."""
+
+    def __init__(self) -> None:
+        self.length = 0
+        self._arrays: dict[str, NDArray[Any]] = {}
+        self._names: dict[str, dict[str, int]] = {name: {} for name in CODED}
+
+    def add(self, table: pd.DataFrame) -> None:
+        """Append the rows of a table."""
+        end = self.length + len(table)
+        for name in map(str, table.columns):
+            if name in CODED:
+                codes, texts = pd.factorize(table[name])
+                known = self._names[name]
+                values = np.array([known.setdefault(str(text), len(known)) for text in texts], dtype=np.int32)[codes]
+            else:
+                values = table[name].to_numpy()
+                if values.dtype.kind == "i" and len(values) and values.min() > -_HALF and values.max() < _HALF:
+                    values = values.astype(np.int32)
+            array = self._arrays.setdefault(name, np.empty(0, dtype=values.dtype))
+            if array.dtype != values.dtype:
+                # A number that one table lacks is a number of floats in all.
+                array = self._arrays[name] = array.astype(np.result_type(array, values))
+            if end > len(array):
+                # What is not written to takes no memory yet. Nothing else holds the array.
+                array.resize(max(end, len(array) * 3 // 2), refcheck=False)
+            array[self.length : end] = values
+        self.length = end
+
+    def table(self) -> pd.DataFrame:
+        """All of it."""
+        columns: dict[str, Any] = {}
+        for name, array in self._arrays.items():
+            array.resize(self.length, refcheck=False)
+            columns[name] = pd.Categorical.from_codes(array, categories=list(self._names[name])) if name in CODED else array  # type: ignore[call-overload]
+        return pd.DataFrame(columns, copy=False)
+
+
 def of_folders(folders: Sequence[Path]) -> tuple[list[Run], pd.DataFrame | None]:
     """Runs of folders in any state, in the folders' order, and the curves of those that are finished and whole (None if none is).
 
@@ -79,20 +125,20 @@ def of_folders(folders: Sequence[Path]) -> tuple[list[Run], pd.DataFrame | None]
     they may have been changed (`state.damage`); a table that breaks the contract is a damaged run too.
     """
     runs: list[Run] = []
-    blocks: list[pd.DataFrame] = []
+    columns = Columns()
     waiting: dict[int, bytes] = {}
 
     def parsed() -> None:
         if not waiting:
             return
         try:
-            blocks.append(_coded(_parsed(list(waiting.values()))))
+            columns.add(tables.parse(_one(list(waiting.values()))))
         except CurvesError:
             # One of them breaks its contract; alone, each is named.
             for place, content in waiting.items():
                 folder = folders[place]
                 try:
-                    blocks.append(_coded(tables.parse(content, name=str(folder / "curves.csv"))))
+                    columns.add(tables.parse(content, name=str(folder / "curves.csv")))
                 except CurvesError as error:
                     runs[place] = _damaged(folder, f"its table is none ({error})")
         waiting.clear()
@@ -105,7 +151,7 @@ def of_folders(folders: Sequence[Path]) -> tuple[list[Run], pd.DataFrame | None]
         if len(waiting) == _BLOCK:
             parsed()
     parsed()
-    return runs, joined(blocks) if blocks else None
+    return runs, columns.table() if columns.length else None
 
 
 def classes(folders: Sequence[Path]) -> pd.DataFrame | None:
@@ -134,6 +180,8 @@ def _read(folder: Path) -> tuple[Run, bytes | None]:
         return _damaged(folder, "its spec.json is none that this version of the package knows"), None
     except OSError as error:
         return _damaged(folder, f"its files cannot be read ({error.strerror})"), None
+    # Of ten thousand runs all that they tell of themselves would be as much as their curves.
+    environment = {name: environment[name] for name in _TOLD if name in environment} | {"files": dict.fromkeys(environment["files"])}
     status = str(environment["status"])
     reason = f"a loss was not finite at step {environment.get('diverged_at')}" if status == "diverged" else ""
     return Run(spec.id, spec.seed, status, reason, folder, spec, environment), content
@@ -159,25 +207,3 @@ def _one(contents: Sequence[bytes]) -> bytes:
     if len(heads) > 1 or not all(content.endswith(b"\n") for content in contents):
         raise CurvesError("the tables have different columns")
     return b"".join([*heads, b"\n", *(content.partition(b"\n")[2] for content in contents)])
-
-
-def _parsed(contents: Sequence[bytes]) -> pd.DataFrame:
-    return tables.parse(_one(contents))
-
-
-def _coded(table: pd.DataFrame) -> pd.DataFrame:
-    return table.assign(**{name: pd.Categorical(table[name]) for name in CODED})
-
-
-def joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """Tables one below the other, column by column, so that all of it is there twice at no time; categories are united. Empties `parts`."""
-    columns: dict[str, Any] = {}
-    for name in list(dict.fromkeys(str(column) for part in parts for column in part.columns)):
-        values = [part.pop(name) if name in part.columns else pd.Series(np.nan, index=part.index) for part in parts]
-        if name in CODED:
-            columns[name] = pd.api.types.union_categoricals([pd.Categorical(each) for each in values])
-        else:
-            columns[name] = pd.concat(values, ignore_index=True)
-        values.clear()
-    parts.clear()
-    return pd.DataFrame(columns, copy=False)

@@ -23,7 +23,7 @@ from dominoes.spec import DominoSpec
 FITS, COMPARISON, SIMPLICITY, LLC = "fits.csv", "comparison.csv", "simplicity.csv", "llc.csv"
 # Groups whose curves a page draws and keeps, each at most once: more cannot be told apart, and would not fit in a mail.
 MOST_GROUPS = 128
-# What is kept of a run beside the fields, where it is known: the theory and the charts read it.
+# What the theory reads of a run beside the fields, where it is known.
 _KNOWN = (
     "source_top", "source_bottom", "prevalence_top", "prevalence_bottom", "both", "reliability_top", "reliability_bottom", tables.DEAL
 )  # fmt: skip
@@ -39,10 +39,10 @@ class Results:
         table: what `fit` and `compare` read of them.
         beside: the folder in which tables made of them are found again.
         runs: every run that is known of, whatever became of it.
-        curves: rows of `tables.CURVES` of the finished and diverged runs, then `group`, the fields that are swept, and of the sources, the
-            shares shown, the reliabilities and the deal's seed what is known. `run`, `split`, `kind`, `group` and the sources are
-            categories.
+        curves: rows of `tables.CURVES` of the finished and diverged runs, then `group` and the fields that are swept. `run`, `split`,
+            `kind` and `group` are categories. `with_known` adds what else the theory reads.
         by_class: folders of runs and tables in which rows of `tables.CLASSES` of the same runs lie; `classes` reads them.
+        made: what each run was made with, as far as it is known: a row a run (index its id), columns as `parameters.of_spec` names them.
         fields: names of what sets the groups of runs apart; a group is one spec with all its seeds.
         groups: names of the groups, in the order of the fields' values.
         confusion: by run id, counts (K + 1) × (K + 1) × K, see `scorer.Scorer.confusion`.
@@ -50,6 +50,7 @@ class Results:
         simplicity: content of simplicity.csv, the yardstick; None if there is none.
         llc: content of llc.csv, local learning coefficients; None if there is none.
         bands: of a comparison that was made from these curves; None if none was.
+        judged: rows of that comparison; None if none was made.
         classes_count: K, None where the runs differ in it or nothing tells it.
         notes: everything that is missing or left out, a sentence each.
     """
@@ -61,6 +62,7 @@ class Results:
     runs: tuple[Run, ...]
     curves: pd.DataFrame
     by_class: tuple[Path | pd.DataFrame, ...]
+    made: pd.DataFrame
     fields: tuple[str, ...]
     groups: tuple[str, ...]
     confusion: Mapping[str, NDArray[np.int64]]
@@ -69,6 +71,7 @@ class Results:
     simplicity: pd.DataFrame | None
     llc: pd.DataFrame | None
     bands: pd.DataFrame | None
+    judged: pd.DataFrame | None
     classes_count: int | None
     notes: tuple[str, ...]
 
@@ -85,6 +88,10 @@ class Results:
         parts = [reading.classes(folders), *(each for each in self.by_class if not isinstance(each, Path))]
         found = [part for part in parts if part is not None]
         return pd.concat(found, ignore_index=True) if found else None
+
+    def with_known(self, curves: pd.DataFrame) -> pd.DataFrame:
+        """Rows of `curves` with the sources, the shares shown, the reliabilities and the deal's seed of their runs, where known."""
+        return _taken(curves, self.made, [name for name in _KNOWN if name in self.made.columns and name not in curves.columns])
 
     @cached_property
     def _groups(self) -> dict[str, str]:
@@ -182,7 +189,7 @@ def gather(paths: Sequence[Path]) -> Results:
         beside = table.with_name("classes.csv")
         if beside.is_file():
             by_class.append(tables.mended(tables.read_unchecked(beside), form="classes")[0])
-    curves, fields, groups = _grouped(parts, runs, notes)
+    curves, made, fields, groups = _grouped(parts, runs, notes)
     kept = {run.id: run.folder for run in runs.values() if state.CONFUSION in run.environment.get("files", {}) and run.folder is not None}
     notes += _missing(runs, curves, kept)
     first = curves.drop_duplicates("run")
@@ -206,6 +213,7 @@ def gather(paths: Sequence[Path]) -> Results:
         runs=tuple(sorted(runs.values(), key=lambda run: (place.get(run.id, len(groups)), run.seed or 0))),
         curves=curves,
         by_class=tuple(by_class),
+        made=made,
         fields=fields,
         groups=groups,
         confusion=reading.Confusion(kept),
@@ -214,6 +222,7 @@ def gather(paths: Sequence[Path]) -> Results:
         simplicity=_measured(paths, SIMPLICITY, tables.read_simplicity, notes),
         llc=_measured(paths, LLC, tables.read_llc, notes),
         bands=None,
+        judged=None,
         classes_count=int(counts.pop()) if len(counts) == 1 else None,
         notes=tuple(dict.fromkeys(notes)),
     )
@@ -266,11 +275,13 @@ def _of_table(table: pd.DataFrame, beside: Path) -> list[Run]:
     return found
 
 
-def _grouped(parts: list[pd.DataFrame], runs: Mapping[str, Run], notes: list[str]) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
-    """All curves in one table with what sets the groups apart."""
+def _grouped(
+    parts: list[pd.DataFrame], runs: Mapping[str, Run], notes: list[str]
+) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
+    """All curves in one table, what their runs were made with, and what sets the groups apart."""
     parts = [part for part in parts if len(part)]
     if not parts:
-        return pd.DataFrame(columns=[*tables.CURVES, "group"]).astype(dict.fromkeys(CODED, "category")), (), ()
+        return pd.DataFrame(columns=[*tables.CURVES, "group"]).astype(dict.fromkeys(CODED, "category")), pd.DataFrame(), (), ()
     made: dict[str, dict[str, Any]] = {}
     for part in parts:
         further = [str(column) for column in part.columns if column not in tables.CURVES]
@@ -293,21 +304,22 @@ def _grouped(parts: list[pd.DataFrame], runs: Mapping[str, Run], notes: list[str
     first = made_with.assign(group=keys).drop_duplicates("group")
     order = first.assign(**{name: pd.to_numeric(first[name], errors="coerce").fillna(np.inf) for name in fields})
     groups = tuple(str(name) for name in order.sort_values([*fields, "group"], kind="stable")["group"])
-    kept = [part[[column for column in part.columns if column in tables.CURVES]].copy(deep=False) for part in parts]
-    parts.clear()
-    curves = reading.joined(kept)
-    known = [name for name in _KNOWN if name in made_with.columns and name not in fields]
-    # Each run's values once, taken by the runs' codes.
-    each = made_with.assign(group=keys).reindex(curves["run"].cat.categories)
-    place = curves["run"].cat.codes.to_numpy()
-    for name in ("group", *fields, *known):
-        values = each[name].array
-        if name in fields or pd.api.types.is_numeric_dtype(values.dtype):
-            curves[name] = values.take(place)
-        else:
-            coded = pd.Categorical(values)
-            curves[name] = pd.Categorical.from_codes(coded.codes[place], dtype=coded.dtype)
-    return curves, tuple(fields), groups
+    wanted = [[column for column in part.columns if column in tables.CURVES] for part in parts]
+    if len(parts) == 1 and all(isinstance(parts[0][name].dtype, pd.CategoricalDtype) for name in CODED):
+        curves = parts[0][wanted[0]].copy(deep=False)
+    else:
+        columns = reading.Columns()
+        for part, names in zip(parts, wanted, strict=True):
+            columns.add(part[names])
+        curves = columns.table()
+    curves = _taken(curves, made_with.assign(group=pd.Categorical(keys)), ["group", *fields])
+    return curves, made_with, tuple(fields), groups
+
+
+def _taken(curves: pd.DataFrame, made: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The curves with some columns of their runs: each run's values once, taken by the runs' codes."""
+    each, place = made.reindex(curves["run"].cat.categories), curves["run"].cat.codes.to_numpy()
+    return curves.assign(**{name: each[name].array.take(place) for name in names})
 
 
 def _keys(parameters: pd.DataFrame, fields: Sequence[str]) -> pd.Series:

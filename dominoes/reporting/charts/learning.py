@@ -56,8 +56,8 @@ def _prevalences(results: Results, table: pd.DataFrame) -> pd.Series:
             column = f"prevalence_{side}"
             if counts:
                 known[group, side] = (counts[side] + counts["both"]) / max(1, sum(counts.values()))
-            elif column in first.columns:
-                known[group, side] = float(first[column][group])
+            elif column in results.made.columns:
+                known[group, side] = float(results.made[column][str(first["run"][group])])
     return pd.Series([known.get(key, math.nan) for key in zip(table["group"], table["kind"], strict=True)], index=table.index, dtype=float)
 
 
@@ -237,7 +237,7 @@ def confusion(results: Results) -> list[Chart]:
         "Colours: from pale, a share of 0, to full, 1.",
         table,
         tuple(
-            Grid(title, "bottom", "top", "shown on the bottom half", "shown on the top half", (column,), colour, 1.0)
+            Grid(title, "bottom", "top", "shown on the bottom half", "shown on the top half", column, colour, 1.0)
             for title, column, colour in (
                 ("the class on the top half", "answers_top", "top"),
                 ("the class on the bottom half", "answers_bottom", "bottom"),
@@ -248,19 +248,49 @@ def confusion(results: Results) -> list[Chart]:
     )
     if len(classes) != 1 or max(classes) > _MOST_CLASSES:
         return [shares]
-    K = max(classes)
-    strips = Grid(
-        "", "bottom", "top", "shown on the bottom half", "shown on the top half", tuple(f"answers_{k}" for k in range(K)), "both", 1.0
-    )
+    answered = pd.concat([_answered(group, total[group]) for group in results.drawn if group in total], ignore_index=True)
     whole = Chart(
         "answers",
-        "Confusion: the whole distribution of answers",
-        f"{caption} Each cell is a strip of {K}: the shares of answers 0 to {K - 1}, from left to right.",
-        table,
-        (strips,),
+        "Confusion: what is answered to which class",
+        f"{caption} A row is what was answered to one class shown, and adds up to 1. Colours: from pale, a share of 0, to full, 1.",
+        answered,
+        tuple(
+            Grid(title, "answer", "class", "answered", "class shown", "share", colour, 1.0, where={"shown": title})
+            for title, colour in _SHOWN.items()
+            if (answered["shown"] == title).any()
+        ),
         choice="group",
     )
     return [shares, whole]
+
+
+# What the matrices of answers are of, and their colours.
+_SHOWN = {
+    "top alone": "top",
+    "bottom alone": "bottom",
+    "both, of one class": "both",
+    "conflict, by the top's class": "top",
+    "conflict, by the bottom's class": "bottom",
+}
+
+
+def _answered(group: str, counts: np.ndarray) -> pd.DataFrame:
+    """Shares of answers by class shown: a row for each matrix of _SHOWN, class and answer, where the class was shown at all."""
+    K = counts.shape[2]
+    both = counts[:K, :K]
+    diagonal = both[np.arange(K), np.arange(K)]
+    matrices = np.stack([counts[:K, K], counts[K, :K], diagonal, both.sum(1) - diagonal, both.sum(0) - diagonal])
+    n = matrices.sum(2)
+    matrix, shown = np.nonzero(n)
+    columns = {
+        "group": group,
+        "shown": np.repeat(np.array(list(_SHOWN), dtype=object)[matrix], K),
+        "class": np.repeat(shown.astype(str), K),
+        "answer": np.tile(np.arange(K).astype(str), len(shown)),
+        "n": np.repeat(n[matrix, shown], K),
+        "share": (matrices[matrix, shown] / n[matrix, shown][:, None]).ravel(),
+    }
+    return pd.DataFrame(columns)
 
 
 def _confused(group: str, counts: np.ndarray, seeds: int) -> pd.DataFrame:
