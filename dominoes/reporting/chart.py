@@ -21,7 +21,15 @@ COLOURS = {
     "empty": "#7F7F7F",
     "rival": "#E69F00",
     "other": "#56B4E9",
+    # Tol's bright palette, for values that have no order and theories that have no colour of their own.
+    "hue 1": "#4477AA",
+    "hue 2": "#EE6677",
+    "hue 3": "#228833",
+    "hue 4": "#AA3377",
+    "hue 5": "#CCBB44",
+    "hue 6": "#66CCEE",
 }
+HUES = tuple(name for name in COLOURS if name.startswith("hue"))
 # Significant digits of a chart's numbers, in its CSV and under the mouse. The runs' own tables keep them all.
 DIGITS = 6
 
@@ -85,10 +93,13 @@ class Grid:
     Attributes:
         title: above it.
         x, y: columns of the cells' places; x_label, y_label: of the axes.
-        values: columns of the cells' colours. Several columns make strips, side by side in every cell.
+        value: column of the cells' colours.
         colour: a key of COLOURS, that of the highest value.
         most: the value that has it; NaN: the highest there is.
         log: colours go by the logarithm.
+        where: values that rows must have in other columns.
+        text: column of words that are written into the cells; empty: none.
+        below: a key of COLOURS, that of −most: colours part at 0. Empty: colours begin at 0, or at the lowest value where `log`.
     """
 
     title: str
@@ -96,10 +107,13 @@ class Grid:
     y: str
     x_label: str
     y_label: str
-    values: tuple[str, ...]
+    value: str
     colour: str
     most: float = float("nan")
     log: bool = False
+    where: Mapping[str, Any] = field(default_factory=dict)
+    text: str = ""
+    below: str = ""
 
 
 @dataclass(frozen=True)

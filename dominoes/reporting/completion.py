@@ -16,25 +16,32 @@ from dominoes.theory.sweep_comparison import compare_sweep
 from dominoes.theory.verdicts import Comparison, joined
 
 
-def _groups_alone(results: Results) -> pd.DataFrame:
-    further = [name for name in ("reliability_top", "reliability_bottom", DEAL) if name in results.curves.columns]
-    return results.curves[[*CURVES, *further, "group"]]
+def _groups_alone(curves: pd.DataFrame) -> pd.DataFrame:
+    further = [name for name in ("reliability_top", "reliability_bottom", DEAL) if name in curves.columns]
+    return curves[[*CURVES, *further, "group"]]
 
 
 def with_bands(results: Results) -> tuple[Results, str]:
-    """The results with the comparator's ratios over time (`verdicts.BANDS`), and why there are none, if so."""
+    """The results with the comparator's ratios over time (`verdicts.BANDS`) and its rows on the specs that are drawn, and why there are
+    none, if so."""
     if not len(results.curves):
         return results, "no curves"
     if results.classes_count is None:
         return results, "the number of classes is not known"
+    # What the two questions are answered from, and no more: this is asked of every group that is drawn.
+    table = results.drawn_curves
+    table = table[(table["split"] == "test") & table["kind"].isin(["top", "bottom", "both", "conflict"])]
     try:
         found = compare_groups(
-            _groups_alone(results), by=["group"], classes_count=results.classes_count, questions=("doubles", "conflicts")
+            _groups_alone(results.with_known(table)),
+            by=["group"],
+            classes_count=results.classes_count,
+            questions=("learned first", "doubles", "conflicts"),
         )
     except CurvesError as error:
         return results, str(error)
-    bands = found.bands.assign(group=found.bands["group"].astype(str).str.removeprefix("group="))
-    return dataclasses.replace(results, bands=bands), ""
+    bands, judged = (table.assign(group=table["group"].astype(str).str.removeprefix("group=")) for table in (found.bands, found.table))
+    return dataclasses.replace(results, bands=bands, judged=judged), ""
 
 
 def complete(results: Results) -> Results:
@@ -52,7 +59,11 @@ def complete(results: Results) -> Results:
         try:
             shown = set(results.curves["run"])
             crossed = read_joint([run.folder for run in results.runs if run.folder is not None and run.id in shown])
-            parts.append(compare_groups(_groups_alone(results), results.classes, joint=crossed, by=["group"], classes_count=K))
+            parts.append(
+                compare_groups(
+                    _groups_alone(results.with_known(results.curves)), results.classes, joint=crossed, by=["group"], classes_count=K
+                )
+            )
             if results.fields:
                 parts.append(_across(results, K, notes))
         except CurvesError as error:
@@ -67,7 +78,7 @@ def _across(results: Results, K: int, notes: list[str]) -> Comparison:
     """The comparison across the sweep, with the yardstick where it covers the sweep."""
 
     def compared(yardstick: pd.DataFrame | None) -> Comparison:
-        return compare_sweep(results.curves, by=results.fields, classes_count=K, simplicity=yardstick, group="sweep")
+        return compare_sweep(results.with_known(results.curves), by=results.fields, classes_count=K, simplicity=yardstick, group="sweep")
 
     if results.simplicity is None:
         return compared(None)

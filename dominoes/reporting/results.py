@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,39 +13,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dominoes import tables
-from dominoes.errors import CurvesError, DominoesError, RunError, SpecError, brief
-from dominoes.runs import parameters, plan, run_folders, state
-from dominoes.runs.state import RUNS, Damage, State
-from dominoes.spec import DominoSpec, RunSpec, parse
+from dominoes.errors import CurvesError, DominoesError, RunError, brief
+from dominoes.reporting import reading
+from dominoes.reporting.reading import CODED, DAMAGED, Run
+from dominoes.runs import parameters, plan, state
+from dominoes.runs.state import RUNS
+from dominoes.spec import DominoSpec
 
 FITS, COMPARISON, SIMPLICITY, LLC = "fits.csv", "comparison.csv", "simplicity.csv", "llc.csv"
-DAMAGED = "damaged"
-# What is kept of a run beside the fields, where it is known: the theory and the charts read it.
+# Groups whose curves a page draws and keeps, each at most once: more cannot be told apart, and would not fit in a mail.
+MOST_GROUPS = 128
+# What the theory reads of a run beside the fields, where it is known.
 _KNOWN = (
     "source_top", "source_bottom", "prevalence_top", "prevalence_bottom", "both", "reliability_top", "reliability_bottom", tables.DEAL
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run as it was found.
-
-    Attributes:
-        id, seed: of it; the seed is None where nothing tells it.
-        status: finished, diverged, failed, running, unfinished, damaged, not run or infeasible.
-        reason: of a status that is not a good one.
-        folder: its folder, None if it stands in a table only.
-        spec: None where that is not known.
-        environment: content of environment.json, empty if there is none.
-    """
-
-    id: str
-    seed: int | None
-    status: str
-    reason: str = ""
-    folder: Path | None = None
-    spec: RunSpec | None = None
-    environment: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,9 +39,10 @@ class Results:
         table: what `fit` and `compare` read of them.
         beside: the folder in which tables made of them are found again.
         runs: every run that is known of, whatever became of it.
-        curves: rows of `tables.CURVES` of the finished and diverged runs, then `group`, the fields that are swept, and of the sources, the
-            shares shown, the reliabilities and the deal's seed what is known.
-        classes: rows of `tables.CLASSES` of the same runs; None if no run has them.
+        curves: rows of `tables.CURVES` of the finished and diverged runs, then `group` and the fields that are swept. `run`, `split`,
+            `kind` and `group` are categories. `with_known` adds what else the theory reads.
+        by_class: folders of runs and tables in which rows of `tables.CLASSES` of the same runs lie; `classes` reads them.
+        made: what each run was made with, as far as it is known: a row a run (index its id), columns as `parameters.of_spec` names them.
         fields: names of what sets the groups of runs apart; a group is one spec with all its seeds.
         groups: names of the groups, in the order of the fields' values.
         confusion: by run id, counts (K + 1) × (K + 1) × K, see `scorer.Scorer.confusion`.
@@ -68,6 +50,7 @@ class Results:
         simplicity: content of simplicity.csv, the yardstick; None if there is none.
         llc: content of llc.csv, local learning coefficients; None if there is none.
         bands: of a comparison that was made from these curves; None if none was.
+        judged: rows of that comparison; None if none was made.
         classes_count: K, None where the runs differ in it or nothing tells it.
         notes: everything that is missing or left out, a sentence each.
     """
@@ -78,7 +61,8 @@ class Results:
     beside: str
     runs: tuple[Run, ...]
     curves: pd.DataFrame
-    classes: pd.DataFrame | None
+    by_class: tuple[Path | pd.DataFrame, ...]
+    made: pd.DataFrame
     fields: tuple[str, ...]
     groups: tuple[str, ...]
     confusion: Mapping[str, NDArray[np.int64]]
@@ -87,6 +71,7 @@ class Results:
     simplicity: pd.DataFrame | None
     llc: pd.DataFrame | None
     bands: pd.DataFrame | None
+    judged: pd.DataFrame | None
     classes_count: int | None
     notes: tuple[str, ...]
 
@@ -95,14 +80,45 @@ class Results:
         """By run id, what is wrong with finished runs that are left out of all tables."""
         return {run.id: run.reason for run in self.runs if run.status == DAMAGED}
 
+    @cached_property
+    def classes(self) -> pd.DataFrame | None:
+        """Rows of `tables.CLASSES` of the runs; None if no run has them. They are ten times as many as the curves, so they are read when
+        they are asked for. Raises CurvesError if a run's table breaks the contract."""
+        folders = [each for each in self.by_class if isinstance(each, Path)]
+        parts = [reading.classes(folders), *(each for each in self.by_class if not isinstance(each, Path))]
+        found = [part for part in parts if part is not None]
+        return pd.concat(found, ignore_index=True) if found else None
+
+    def with_known(self, curves: pd.DataFrame) -> pd.DataFrame:
+        """Rows of `curves` with the sources, the shares shown, the reliabilities and the deal's seed of their runs, where known."""
+        return _taken(curves, self.made, [name for name in _KNOWN if name in self.made.columns and name not in curves.columns])
+
+    @cached_property
+    def _groups(self) -> dict[str, str]:
+        first = self.curves.drop_duplicates("run")
+        return dict(zip(first["run"].astype(str), first["group"].astype(str), strict=True))
+
+    @cached_property
+    def _seeds(self) -> dict[str, int]:
+        return {str(group): int(count) for group, count in pd.Series(self._groups, dtype=str).value_counts().items()}
+
     def seeds(self, group: str) -> int:
         """Runs of a group."""
-        return int(self.curves.loc[self.curves["group"] == group, "run"].nunique())
+        return self._seeds.get(group, 0)
 
     def group_of(self, run: str) -> str:
         """The group of a run, empty if it has no curves."""
-        found = self.curves.loc[self.curves["run"] == run, "group"]
-        return str(found.iloc[0]) if len(found) else ""
+        return self._groups.get(run, "")
+
+    @cached_property
+    def drawn(self) -> tuple[str, ...]:
+        """The groups whose curves are drawn: all, or MOST_GROUPS of them, evenly spread over their order with the first and the last."""
+        return spread(self.groups)
+
+    @cached_property
+    def drawn_curves(self) -> pd.DataFrame:
+        """The rows of `curves` of the groups that are drawn."""
+        return self.curves if self.drawn == self.groups else self.curves[self.curves["group"].isin(self.drawn)]
 
     def datasets(self) -> dict[str, DominoSpec]:
         """The different datasets of all runs with a spec, by what sets them apart; of deals that differ by seed alone the first."""
@@ -120,6 +136,13 @@ class Results:
         order = sorted(values, key=lambda spec: [_rank(values[spec].get(name)) for name in names])
         titled = {spec: ", ".join(f"{name} {plan.plain(values[spec].get(name))}" for name in names) for spec in order}
         return {title or f"{spec.top} over {spec.bottom}": spec for spec, title in titled.items()}
+
+
+def spread(names: Sequence[str], most: int = MOST_GROUPS) -> tuple[str, ...]:
+    """All of some names, or `most` of them evenly spread over their order, the first and the last among them."""
+    if len(names) <= most:
+        return tuple(names)
+    return tuple(names[place] for place in np.unique(np.linspace(0, len(names) - 1, most).round().astype(int)))
 
 
 def _rank(value: Any) -> tuple[float, str]:
@@ -141,22 +164,16 @@ def gather(paths: Sequence[Path]) -> Results:
             raise RunError(f"{path} is not there; expected a folder of results, as 'dominoes train --out' leaves it, or a table of curves")
     runs: dict[str, Run] = {}
     parts: list[pd.DataFrame] = []
-    by_class: list[pd.DataFrame] = []
+    by_class: list[Path | pd.DataFrame] = []
     notes: list[str] = []
-    confusion: dict[str, NDArray[np.int64]] = {}
     for path in paths:
         table, folders = path if path.is_file() else _exported(path), _folders(path)
         if folders or (path / plan.RECORD).is_file():
-            for folder in folders:
-                run, whole = _of_folder(folder)
-                if run.id in runs:
-                    continue
-                runs[run.id] = run
-                if whole is not None:
-                    parts.append(whole.curves)
-                    by_class.append(whole.classes)
-                    confusion |= {} if whole.confusion is None else {run.id: whole.confusion}
-            for run in _of_plan(path, notes):
+            found_runs, found = reading.of_folders(folders)
+            if found is not None:
+                parts.append(found[~found["run"].isin(list(runs))] if runs else found)
+                by_class += [run.folder for run in found_runs if run.environment and run.folder is not None and run.id not in runs]
+            for run in [*found_runs, *_of_plan(path, notes)]:
                 runs.setdefault(run.id, run)
             continue
         if path.is_dir() and not table.is_file():
@@ -171,13 +188,14 @@ def gather(paths: Sequence[Path]) -> Results:
         beside = table.with_name("classes.csv")
         if beside.is_file():
             by_class.append(tables.mended(tables.read_unchecked(beside), form="classes")[0])
-    curves, fields, groups = _grouped(parts, runs, notes)
-    notes += _missing(runs, curves, confusion)
+    curves, made, fields, groups = _grouped(parts, runs, notes)
+    kept = {run.id: run.folder for run in runs.values() if state.CONFUSION in run.environment.get("files", {}) and run.folder is not None}
+    notes += _missing(runs, curves, kept)
     first = curves.drop_duplicates("run")
     place = {str(run): groups.index(group) for run, group in zip(first["run"], first["group"], strict=True)}
     counts = {run.environment["dominoes"]["classes"] for run in runs.values() if run.environment}
     if not counts and by_class:
-        counts = {int(table["label"].nunique()) for table in by_class}
+        counts = {int(table["label"].nunique()) for table in by_class if isinstance(table, pd.DataFrame)}
     if not counts and len(curves):
         counts = {10}
         notes.append("the number of classes is not known (no table of classes): 10 was taken")
@@ -193,15 +211,17 @@ def gather(paths: Sequence[Path]) -> Results:
         beside=str(paths[0] if paths[0].is_dir() else paths[0].parent),
         runs=tuple(sorted(runs.values(), key=lambda run: (place.get(run.id, len(groups)), run.seed or 0))),
         curves=curves,
-        classes=pd.concat(by_class, ignore_index=True) if by_class else None,
+        by_class=tuple(by_class),
+        made=made,
         fields=fields,
         groups=groups,
-        confusion=confusion,
+        confusion=reading.Confusion(kept),
         fits=fits if fits is not None and len(fits) else None,
         comparison=comparison,
         simplicity=_measured(paths, SIMPLICITY, tables.read_simplicity, notes),
         llc=_measured(paths, LLC, tables.read_llc, notes),
         bands=None,
+        judged=None,
         classes_count=int(counts.pop()) if len(counts) == 1 else None,
         notes=tuple(dict.fromkeys(notes)),
     )
@@ -225,40 +245,6 @@ def _folders(path: Path) -> list[Path]:
     if (path / state.DONE).exists() or (path / "spec.json").exists():
         return [path]
     return sorted(each for each in (path / RUNS).glob("*") if each.is_dir()) if (path / RUNS).is_dir() else []
-
-
-@dataclass(frozen=True)
-class _Tables:
-    curves: pd.DataFrame
-    classes: pd.DataFrame
-    confusion: NDArray[np.int64] | None
-
-
-def _of_folder(folder: Path) -> tuple[Run, _Tables | None]:
-    """A run folder in any state; with the tables of a finished one that is whole."""
-    which = state.of(folder)
-    if which is State.DONE:
-        try:
-            done = run_folders.read(folder)
-            whole = _Tables(done.table(), done.table("classes"), done.confusion)
-        except Damage as damage:
-            spec = _spec(folder)
-            return Run(folder.name if spec is None else spec.id, spec.seed if spec else None, DAMAGED, damage.problem, folder, spec), None
-        status = str(done.environment["status"])
-        reason = f"a loss was not finite at step {done.environment.get('diverged_at')}" if status == "diverged" else ""
-        return Run(done.id, done.spec.seed, status, reason, folder, done.spec, done.environment), whole
-    spec = _spec(folder)
-    reason = state.reason(folder) if which is State.FAILED else "" if spec else "spec.json is missing or damaged"
-    return Run(folder.name if spec is None else spec.id, spec.seed if spec else None, which.value, reason, folder, spec), None
-
-
-def _spec(folder: Path) -> RunSpec | None:
-    """What a run that is not finished, or damaged, was to be made from; None where that cannot be read, or is another run's."""
-    try:
-        spec = parse(RunSpec, json.loads((folder / "spec.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, SpecError):
-        return None
-    return spec if folder.resolve().name == spec.id or folder.resolve().parent.name != RUNS else None
 
 
 def _of_plan(path: Path, notes: list[str]) -> list[Run]:
@@ -293,11 +279,13 @@ def _of_table(table: pd.DataFrame, beside: Path) -> list[Run]:
     return found
 
 
-def _grouped(parts: list[pd.DataFrame], runs: Mapping[str, Run], notes: list[str]) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
-    """All curves in one table with what sets the groups apart."""
+def _grouped(
+    parts: list[pd.DataFrame], runs: Mapping[str, Run], notes: list[str]
+) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
+    """All curves in one table, what their runs were made with, and what sets the groups apart."""
     parts = [part for part in parts if len(part)]
     if not parts:
-        return pd.DataFrame(columns=[*tables.CURVES, "group"]), (), ()
+        return pd.DataFrame(columns=[*tables.CURVES, "group"]).astype(dict.fromkeys(CODED, "category")), pd.DataFrame(), (), ()
     made: dict[str, dict[str, Any]] = {}
     for part in parts:
         further = [str(column) for column in part.columns if column not in tables.CURVES]
@@ -320,11 +308,22 @@ def _grouped(parts: list[pd.DataFrame], runs: Mapping[str, Run], notes: list[str
     first = made_with.assign(group=keys).drop_duplicates("group")
     order = first.assign(**{name: pd.to_numeric(first[name], errors="coerce").fillna(np.inf) for name in fields})
     groups = tuple(str(name) for name in order.sort_values([*fields, "group"], kind="stable")["group"])
-    kept = [part[[column for column in part.columns if column in tables.CURVES]] for part in parts]
-    curves = pd.concat(kept, ignore_index=True)
-    known = [name for name in _KNOWN if name in made_with.columns and name not in fields]
-    curves = curves.join(made_with.assign(group=keys)[["group", *fields, *known]], on="run")
-    return curves, tuple(fields), groups
+    wanted = [[column for column in part.columns if column in tables.CURVES] for part in parts]
+    if len(parts) == 1 and all(isinstance(parts[0][name].dtype, pd.CategoricalDtype) for name in CODED):
+        curves = parts[0][wanted[0]].copy(deep=False)
+    else:
+        columns = reading.Columns()
+        for part, names in zip(parts, wanted, strict=True):
+            columns.add(part[names])
+        curves = columns.table()
+    curves = _taken(curves, made_with.assign(group=pd.Categorical(keys)), ["group", *fields])
+    return curves, made_with, tuple(fields), groups
+
+
+def _taken(curves: pd.DataFrame, made: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The curves with some columns of their runs: each run's values once, taken by the runs' codes."""
+    each, place = made.reindex(curves["run"].cat.categories), curves["run"].cat.codes.to_numpy()
+    return curves.assign(**{name: each[name].array.take(place) for name in names})
 
 
 def _keys(parameters: pd.DataFrame, fields: Sequence[str]) -> pd.Series:

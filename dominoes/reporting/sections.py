@@ -5,24 +5,28 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from dominoes.data import dealing, sources
 from dominoes.data.dominoes import Dominoes
 from dominoes.errors import CurvesError, DominoesError
 from dominoes.reporting import completion
 from dominoes.reporting.chart import Chart
+from dominoes.reporting.charts import board as board_charts
 from dominoes.reporting.charts import complexity, dealt, learning, preview, sweep
 from dominoes.reporting.charts import theory as theory_charts
-from dominoes.reporting.results import COMPARISON, FITS, Results
+from dominoes.reporting.charts.board import Board
+from dominoes.reporting.findings import findings
+from dominoes.reporting.results import COMPARISON, FITS, Results, spread
 from dominoes.reporting.tables import Table, asked, runs_table, verdict_table
 from dominoes.solver.composition import Composition
 from dominoes.solver.solution import solve
 from dominoes.spec import DominoSpec
 from dominoes.tables import as_csv
-from dominoes.theory.headlines import headlines
 
 _MOST_PREVIEWS = 3
 
@@ -49,22 +53,31 @@ class Section:
     charts: tuple[Chart, ...] = ()
     tables: tuple[Table, ...] = ()
     images: tuple[Image, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    findings: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is anything to show but notes."""
+        return bool(self.charts or self.tables or self.images or self.findings)
 
 
-def sections(results: Results, *, data: Path | None = None) -> list[Section]:
-    """Everything that the results show, in the order of the page; what is missing is a note of its section.
+def sections(results: Results, *, data: Path | None = None, board: Board | None = None) -> list[Section]:
+    """Everything that the results show, in the order of the page: findings and curves first. What is missing is a note of its section.
 
     Args:
         results: with or without fits and a comparison.
         data: folder with the sources, for the preview.
+        board: scores of a leaderboard (`charts.board.find`), which get a section of their own.
     """
     results, why = completion.with_bands(results)
-    learned, swept = _learning(results), _sweep(results)
-    elsewhere = charts_of([learned, swept])
-    theory = _theory(results, why, elsewhere)
+    found, notes, laws = sweep.judged(results)
+    swept = Section("sweep", "Sweep", "Across the sweep", charts=tuple(found), notes=tuple(notes))
+    learned = _learning(results, laws)
+    theory = _theory(results, why, charts_of([learned, swept]))
     runs = Section("runs", "Runs", "Runs", "Every run that is known of, whatever became of it.", tables=(runs_table(results),))
-    return [_dealt(results, data), _preview(results, data), learned, theory, swept, _confusion(results), runs]
+    parts = [learned, _dealt(results, data), _preview(results, data), theory, swept, _confusion(results)]
+    return [*parts, *([] if board is None else [board_section(board)]), runs]
 
 
 def charts_of(parts: Iterable[Section]) -> dict[str, Chart]:
@@ -77,16 +90,19 @@ def compositions(results: Results, *, data: Path | None = None) -> tuple[dict[st
     its runs were trained on."""
     found: dict[str, Composition] = {}
     notes = []
-    for title, spec in results.datasets().items():
+    datasets = results.datasets()
+    shown = spread(list(datasets))
+    if len(shown) < len(datasets):
+        notes.append(f"{len(shown)} of {len(datasets)} datasets are shown, evenly spread over the sweep")
+    trained_on = {run.spec.dataset: run.environment["dominoes"]["kinds"] for run in reversed(results.runs) if run.spec and run.environment}
+    for title in shown:
+        spec = datasets[title]
         try:
             solved = solve(spec, sources.stock(spec, data=data))
         except DominoesError as error:
             notes.append(f"{title}: {error}")
             continue
-        trained = next(
-            (run.environment["dominoes"]["kinds"] for run in results.runs if run.spec and run.spec.dataset == spec and run.environment),
-            None,
-        )
+        trained = trained_on.get(spec)
         if trained is not None and trained != solved.kinds:
             notes.append(f"{title}: its runs were trained on other counts ({trained}) than the solver now gives; it is left out")
         else:
@@ -136,8 +152,20 @@ def _preview(results: Results, data: Path | None) -> Section:
 _COUNTS = ("n", "prevalence", "both", "empty", "ratio", "reliability", "labels", "reuse", "seed", "split")
 
 
-def _learning(results: Results) -> Section:
+def board_section(board: Board) -> Section:
+    """A board's skills, and its forecasts beside what was measured."""
+    text = "Which theory predicts these curves: 0 is to copy the nearest spec, 1 is what other seeds of the same spec predict."
+    charts, notes = board_charts.charts(board)
+    return Section("board", "Leaderboard", "Leaderboard of theories", text, tuple(charts), notes=tuple(notes))
+
+
+def _learning(results: Results, laws: pd.DataFrame | None) -> Section:
     charts, notes = [], []
+    if len(results.drawn) < len(results.groups):
+        notes.append(
+            f"the curves of {len(results.drawn)} of {len(results.groups)} specs are drawn, here and in the other figures of single specs, "
+            "evenly spread over the sweep; the figures across the sweep are of all, and so is the runs' own table"
+        )
     try:
         charts.append(learning.curves(results))
     except CurvesError as error:
@@ -146,9 +174,11 @@ def _learning(results: Results) -> Section:
     charts += [chart for chart in (answers, complexity.over_training(results)) if chart is not None]
     if len(results.curves) and results.fits is None:
         notes.append(f"no {FITS}, so no onset is marked")
-    if len(results.curves) and (results.curves.groupby("run")["step"].nunique() < 3).any():
+    if len(results.curves) and (results.curves.drop_duplicates(["run", "step"])["run"].value_counts() < 3).any():
         notes.append("some runs were measured at fewer than three steps: that is hardly a curve")
-    return Section("learning", "Learning", "What was learned when", charts=tuple(charts), notes=tuple(notes))
+    judged = [table for table in (results.judged, laws) if table is not None]
+    found = findings(results, pd.concat(judged, ignore_index=True) if judged else None)
+    return Section("learning", "Findings", "What was found", charts=tuple(charts), notes=tuple(notes), findings=tuple(found))
 
 
 def _theory(results: Results, why: str, elsewhere: Mapping[str, Chart]) -> Section:
@@ -166,19 +196,12 @@ def _theory(results: Results, why: str, elsewhere: Mapping[str, Chart]) -> Secti
     verdicts = verdict_table(results, {**elsewhere, **{chart.name: chart for chart in charts}})
     text = "The pattern-learning model of Davies, Langosco and Krueger (2023), its rivals, and what the curves say of them."
     tables = () if verdicts is None else (verdicts,)
-    if results.comparison is not None:
-        notes = [*headlines(results.comparison), *notes]
     return Section("theory", "Theory", "Theory against data", text, charts, tables, notes=tuple(notes))
 
 
 def _making(name: str, table: str, results: Results) -> str:
     """The command that puts a table of the theory beside the results."""
     return shlex.join(["dominoes", name, results.table, "--out", str(Path(results.beside) / table)])
-
-
-def _sweep(results: Results) -> Section:
-    charts, notes = sweep.charts(results)
-    return Section("sweep", "Sweep", "Across the sweep", charts=tuple(charts), notes=tuple(notes))
 
 
 def _confusion(results: Results) -> Section:

@@ -18,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from dominoes import files
 from dominoes.errors import CurvesError, OutputError
 from dominoes.reporting.chart import COLOURS, Chart, Flow, Grid, Line, Panel, rows
+from dominoes.reporting.style import CENTIMETRES, FONTS, Style, known_style, known_width
 
 FORMATS = (".png", ".svg", ".pdf")
 PER_ROW = 10
@@ -26,17 +27,22 @@ _STYLES = {"solid": "-", "dot": ":", "dash": "--"}
 _METADATA = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
 
 
-def draw(chart: Chart, path: Path, *, choice: Any = None) -> None:
+def draw(chart: Chart, path: Path, *, choice: Any = None, width: str | float | None = None, style: str = "") -> None:
     """Draw a chart into a file whose suffix is one of FORMATS.
 
     Args:
         chart: what is drawn.
         path: file to write.
         choice: of `chart.choices()`; None: the first.
+        width: `single` or `double` (WIDTHS), or centimetres from 4 to 60; None: as the panels need.
+        style: of STYLES; empty: `paper` where there is a width, else `screen`.
 
-    Raises OutputError: another suffix, or the file cannot be written. CurvesError: the chart has no rows.
+    Raises OutputError: another suffix, width or style, or the file cannot be written. CurvesError: the chart has no rows.
     """
+    import matplotlib
+
     known_format(path)
+    centimetres, how = known_width(width), known_style(style or ("screen" if width is None else "paper"))
     if not len(chart.table):
         raise CurvesError(f"{chart.name}: there is nothing to draw")
     table = chart.chosen(chart.choices()[0] if choice is None else choice)
@@ -46,15 +52,18 @@ def draw(chart: Chart, path: Path, *, choice: Any = None) -> None:
         else f"{chart.title}: {chart.choices()[0] if choice is None else choice}"
     )
     flow = next((part for part in chart.parts if isinstance(part, Flow)), None)
-    figure = _flow_figure(flow, table) if flow else _parts_figure(chart, table)
-    figure.suptitle(literal(title), fontsize="large", x=0.01, ha="left")
-    _save(figure, path)
+    # Sizes are taken when things are made, and when they are written.
+    with matplotlib.rc_context(how.settings()):
+        figure = _flow_figure(flow, table, how, centimetres) if flow else _parts_figure(chart, table, how, centimetres)
+        if how.titled:
+            figure.suptitle(literal(title), fontsize="large", x=0.01, ha="left")
+        _save(figure, path)
 
 
 def _save(figure: Figure, path: Path) -> None:
     import matplotlib
 
-    with files.replacing(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "dominoes"}):
+    with files.replacing(path) as temporary, matplotlib.rc_context(FONTS):
         figure.savefig(temporary, dpi=150, metadata=_METADATA[path.suffix.lower()])
 
 
@@ -63,23 +72,33 @@ def literal(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _parts_figure(chart: Chart, table: pd.DataFrame) -> Figure:
+def _parts_figure(chart: Chart, table: pd.DataFrame, style: Style, width: float | None) -> Figure:
     parts = [part for part in chart.parts if not isinstance(part, Flow)]
     grids = any(isinstance(part, Grid) for part in parts)
     across = 1 if chart.stacked else 2 if chart.kind == "learning" or len(parts) == 4 else min(3, len(parts))
+    if width is not None:
+        across = max(1, min(across, int(width / style.panel[0])))
     down = -(-len(parts) // across)
-    figure = Figure(figsize=(6.4 if across == 1 else 5.0 * across, 0.9 + (4.6 if grids else 3.4) * down), layout="constrained")
+    if width is None:
+        least = (16.3, style.panel[1]) if across == 1 else style.panel
+        size = (least[0] * across / CENTIMETRES, 0.9 + (least[1] + (3.0 if grids else 0.0)) * down / CENTIMETRES)
+    else:
+        tall = style.panel[1] * (1.3 if grids else 1.0)
+        size = (width / CENTIMETRES, (style.panel[1] / 5 + tall * down) / CENTIMETRES)
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(down, across, squeeze=False).ravel()
     for part, axis in zip(parts, axes, strict=False):
         if isinstance(part, Grid):
-            _draw_grid(figure, axis, part, table)
+            _draw_grid(figure, axis, part, rows(table, part.where))
         else:
             _draw_panel(axis, part, table)
     for axis in axes[len(parts) :]:
         axis.set_axis_off()
     handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     if handles:
-        ncols = min(2 if across == 1 else 4, len(handles))
+        # As many columns as the longest name lets stand side by side.
+        longest = max(len(label) for label in handles) + 6
+        ncols = max(1, min(4, len(handles), int(size[0] * 72 / (longest * style.small * 0.55))))
         figure.legend(handles.values(), handles, loc="outside lower center", ncols=ncols, frameon=False)
     return figure
 
@@ -94,6 +113,8 @@ def _draw_panel(axis: Axes, panel: Panel, table: pd.DataFrame) -> None:
         axis.tick_params(axis="x", rotation=30)
     for line in panel.lines:
         _draw_line(axis, line, panel, rows(table, line.where))
+        if line.text:
+            _draw_words(axis, line, panel, rows(table, line.where))
     if np.isfinite(panel.rule):
         axis.axhline(panel.rule, color="#999999", linewidth=0.8, linestyle="--", label=panel.rule_name or None)
     # To set the scale anew, even to what it is, would take the words off an axis of words.
@@ -104,7 +125,7 @@ def _draw_panel(axis: Axes, panel: Panel, table: pd.DataFrame) -> None:
     if panel.y_range:
         axis.set_ylim(*panel.y_range)
     axis.set_ylabel(literal(panel.y_label))
-    axis.set_title(literal(panel.title), loc="left", fontsize="medium")
+    axis.set_title(literal(panel.title), loc="left")
     _plain_axis(axis, literal(panel.x_label))
 
 
@@ -118,13 +139,9 @@ def _draw_line(axis: Axes, line: Line, panel: Panel, data: pd.DataFrame) -> None
     if not len(data):
         return
     if points:
-        axis.plot(x, data[line.y], "o-" if line.style == "joined" else "o", markersize=4, color=colour, label=label)
+        axis.plot(x, data[line.y], "o-" if line.style == "joined" else "o", color=colour, label=label)
     else:
         axis.plot(x, data[line.y], _STYLES[line.style], color=colour, label=label)
-    for place, y, words in zip(x, data[line.y], data[line.text], strict=True) if line.text else ():
-        axis.annotate(literal(str(words)), (place, y), xytext=(5, -11), textcoords="offset points", fontsize="small")
-    if line.text:
-        axis.margins(x=0.2)
     if not line.low:
         return
     low, high = data[line.low].to_numpy(float), data[line.high].to_numpy(float)
@@ -136,21 +153,46 @@ def _draw_line(axis: Axes, line: Line, panel: Panel, data: pd.DataFrame) -> None
         axis.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
+def _draw_words(axis: Axes, line: Line, panel: Panel, data: pd.DataFrame) -> None:
+    """Words of points above the axes, where no point can lie on them, a thin line from each down to its points; those that would overlap
+    stand on rows of their own."""
+    data = data[np.isfinite(data[line.y].to_numpy(float)) & (data[line.text] != "")].drop_duplicates([panel.x, line.text])
+    data = data.sort_values(line.x or panel.x)
+    axis.margins(x=0.12)
+    axis.autoscale_view()
+    low, high = axis.get_xlim()
+    ends: list[float] = []
+    for x, words in zip(data[line.x or panel.x].astype(float), data[line.text].astype(str), strict=True):
+        # In shares of the axis; a letter is about a sixtieth of a panel.
+        half, place = len(words) / 120 + 0.01, (x - low) / (high - low)
+        row = next((number for number, end in enumerate(ends) if place - half > end), len(ends))
+        ends[row:row] = [] if row < len(ends) else [0.0]
+        ends[row] = place + half
+        axis.axvline(x, color="#BBBBBB", linewidth=0.6, zorder=0)
+        axis.annotate(literal(words), (x, 1), xycoords=("data", "axes fraction"), xytext=(0, 3 + 11 * row), textcoords="offset points",
+                      ha="center", fontsize="small")  # fmt: skip
+
+
 def _draw_grid(figure: Figure, axis: Axes, grid: Grid, table: pd.DataFrame) -> None:
-    xs, ys = list(dict.fromkeys(table[grid.x])), list(dict.fromkeys(table[grid.y]))
-    xs, ys = _blank_last(xs), _blank_last(ys)
-    strips = len(grid.values)
-    cells = np.full((len(ys), len(xs), strips), np.nan)
+    xs, ys = ([*dict.fromkeys(table[name])] for name in (grid.x, grid.y))
+    if not grid.text:
+        xs, ys = _blank_last(xs), _blank_last(ys)
+    cells = np.full((len(ys), len(xs)), np.nan)
     for row in table.to_dict("records"):
-        cells[ys.index(row[grid.y]), xs.index(row[grid.x])] = [row[name] for name in grid.values]
+        down, along = ys.index(row[grid.y]), xs.index(row[grid.x])
+        cells[down, along] = row[grid.value]
+        if grid.text:
+            axis.text(
+                along, down, literal(str(row[grid.text])), ha="center", va="center", fontsize="small", color="black", linespacing=0.95
+            )
     most = grid.most if np.isfinite(grid.most) else (np.nanmax(cells) if np.isfinite(cells).any() else 1.0)
-    least = np.nanmin(cells) if grid.log and np.isfinite(cells).any() else 0.0
-    scale = LogNorm(least, max(most, least * 1.0001)) if grid.log else Normalize(0, most)
-    shades = LinearSegmentedColormap.from_list(
-        "kind", ["#F4F4F4", COLOURS[grid.colour], "#111111"] if strips > 1 else ["#F4F4F4", COLOURS[grid.colour]]
-    )
+    least = np.nanmin(cells) if grid.log and np.isfinite(cells).any() else -most if grid.below else 0.0
+    scale = LogNorm(least, max(most, least * 1.0001)) if grid.log else Normalize(least, most)
+    # Words are read on cells that are not too deep.
+    ends = [_paler(COLOURS[name]) if grid.text else COLOURS[name] for name in (grid.below, grid.colour) if name]
+    shades = LinearSegmentedColormap.from_list("kind", [ends[0], "#F4F4F4", ends[1]] if grid.below else ["#F4F4F4", ends[0]])
     image = axis.imshow(
-        cells.reshape(len(ys), -1),
+        cells,
         cmap=shades,
         norm=scale,
         aspect="auto",
@@ -161,12 +203,16 @@ def _draw_grid(figure: Figure, axis: Axes, grid: Grid, table: pd.DataFrame) -> N
         axis.axvline(place - 0.5, color="white", linewidth=1)
     for place in range(1, len(ys)):
         axis.axhline(place - 0.5, color="white", linewidth=1)
-    axis.set_xticks(range(len(xs)), [literal(str(x)) for x in xs], rotation=45 if len(xs) > 6 else 0)
+    axis.set_xticks(range(len(xs)), [literal(str(x)) for x in xs], rotation=45 if len(xs) > 6 and max(len(str(x)) for x in xs) > 2 else 0)
     axis.set_yticks(range(len(ys)), [literal(str(y)) for y in ys])
     axis.set(xlabel=literal(grid.x_label), ylabel=literal(grid.y_label))
-    axis.set_title(literal(grid.title), loc="left", fontsize="medium")
+    axis.set_title(literal(grid.title), loc="left")
     axis.spines[:].set_visible(False)
     figure.colorbar(image, ax=axis, shrink=0.8)
+
+
+def _paler(colour: str) -> str:
+    return "#" + "".join(f"{(int(colour[place : place + 2], 16) + 255) // 2:02x}" for place in (1, 3, 5))
 
 
 def _blank_last(names: list[Any]) -> list[Any]:
@@ -180,7 +226,7 @@ def _by_number(name: Any) -> tuple[float, str]:
         return float("inf"), str(name)
 
 
-def _flow_figure(flow: Flow, table: pd.DataFrame) -> Figure:
+def _flow_figure(flow: Flow, table: pd.DataFrame, style: Style, width: float | None) -> Figure:
     """Ribbons between nodes; a node is as high as what flows through it."""
     links: dict[tuple[str, str], int] = {}
     size: dict[str, int] = {}
@@ -203,24 +249,26 @@ def _flow_figure(flow: Flow, table: pd.DataFrame) -> Figure:
         for name in names:
             place[name] = top
             top -= unit * size[name] + gap
-    figure = Figure(figsize=(10, 5.6))
-    axis = figure.add_axes((0.02, 0.02, 0.96, 0.88))
-    axis.set(xlim=(-0.02, 1.14), ylim=(0, 1))
+    inches = 10.0 if width is None else width / CENTIMETRES
+    figure = Figure(figsize=(inches, 5.6 if width is None else max(0.56 * inches, 3.0)))
+    axis = figure.add_axes((0.02, 0.02, 0.96, 0.88 if style.titled else 0.96))
+    # Room on the right for names of the last column, which take as much however narrow the figure is.
+    axis.set(xlim=(-0.02, 1.02 + max(0.12, style.small * 0.1 / inches)), ylim=(0, 1))
     axis.set_axis_off()
-    width = 0.018
+    thick = 0.018
     left, right = dict(place), dict(place)
     order = sorted(links.items(), key=lambda link: (-place[link[0][0]], -place[link[0][1]]))
     for (source, target), count in order:
         height = unit * count
-        start, end = flow.nodes[source].column * 0.49 + width, flow.nodes[target].column * 0.49
+        start, end = flow.nodes[source].column * 0.49 + thick, flow.nodes[target].column * 0.49
         axis.add_patch(_ribbon(start, left[source], end, right[target], height, COLOURS[flow.nodes[target].colour]))
         left[source] -= height
         right[target] -= height
     for name, count in size.items():
         node = flow.nodes[name]
         x, text = node.column * 0.49, f"{literal(name)}\n{count // node.per:,}{node.unit}"
-        axis.add_patch(Rectangle((x, place[name] - unit * count), width, unit * count, color=COLOURS[node.colour], linewidth=0))
-        axis.text(x + width + 0.006, place[name] - unit * count / 2, text, va="center", fontsize=8)
+        axis.add_patch(Rectangle((x, place[name] - unit * count), thick, unit * count, color=COLOURS[node.colour], linewidth=0))
+        axis.text(x + thick + 0.006, place[name] - unit * count / 2, text, va="center", fontsize=style.small)
     return figure
 
 

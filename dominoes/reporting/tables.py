@@ -12,14 +12,16 @@ import pandas as pd
 from dominoes.reporting.chart import Chart
 from dominoes.reporting.charts import dealt, learning
 from dominoes.reporting.charts import theory as theory_charts
-from dominoes.reporting.results import Results, Run
+from dominoes.reporting.reading import Run
+from dominoes.reporting.results import Results
 from dominoes.solver.composition import Composition
 from dominoes.spec import DominoSpec, RunSpec, TrainSpec
 from dominoes.tables import as_csv
-from dominoes.theory.intervals import FAILS, HOLDS, VERDICTS
+from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS, NOT_APPLICABLE, VERDICTS
 
 # Of large results the page shows so much in its tables; their data links hold all.
 MOST_ROWS = 1000
+_MARKS = {HOLDS: "good", FAILS: "bad", CANNOT_TELL: "open", NOT_APPLICABLE: "none"}
 _STATUS = {"finished": "good", "running": "open", "not run": "open", "unfinished": "open"}
 
 
@@ -46,6 +48,36 @@ class Table:
     columns: Mapping[str, bool]
     rows: Sequence[Sequence[Cell]]
     csv: str
+    folds: Sequence[Fold] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One sentence of the comparator: its verdict, where it can be seen (`href`, `choice`), and of which group it is."""
+
+    verdict: str
+    mark: str
+    sentence: str
+    group: str
+    href: str
+    choice: str
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Verdicts on one question, of which the counts are read before the sentences.
+
+    Attributes:
+        title: the question.
+        counts: (verdict, mark, how many) of those that occur.
+        verdicts: all of them, agreement and failure first.
+        applies: whether any of them could be judged.
+    """
+
+    title: str
+    counts: Sequence[tuple[str, str, int]]
+    verdicts: Sequence[Verdict]
+    applies: bool
 
 
 def asked(found: Mapping[str, Composition]) -> Table:
@@ -67,27 +99,28 @@ def verdict_table(results: Results, charts: Mapping[str, Chart]) -> Table | None
     table = theory_charts.verdicts(results)
     if table is None:
         return None
-    rows = []
-    for row in table.itertuples():
+    found: dict[str, list[Verdict]] = {}
+    for row in table.head(MOST_ROWS).itertuples():
         name = str(row.figure)
         target = name if name in charts else next((each for each in charts if name and each.startswith(f"{name}-")), "")
-        link = Cell("see", href=target, choice=str(row.group)) if target else Cell("")
-        mark = {HOLDS: "good", FAILS: "bad"}.get(str(row.verdict), "open")
-        rows.append(
-            [
-                Cell(str(row.verdict), mark=mark),
-                Cell(str(row.sentence), style="sentence"),
-                Cell(str(row.question)),
-                Cell(str(row.group)),
-                link,
-            ]
-        )
-    counts = table["verdict"].value_counts()
-    told = ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in VERDICTS)
-    caption = f"{told}. Each compares an interval over seeds (95 % unless its sentence says otherwise) with a margin stated beforehand."
-    columns = {"verdict": False, "sentence": False, "question": False, "group": False, "figure": False}
-    csv = as_csv(pd.DataFrame(results.comparison))
-    return Table("verdicts", "Verdicts", caption, columns, rows[:MOST_ROWS], csv)
+        verdict = Verdict(str(row.verdict), _MARKS[str(row.verdict)], str(row.sentence), str(row.group), target, str(row.group))
+        found.setdefault(str(row.question), []).append(verdict)
+    counts = table.groupby("question", sort=False)["verdict"].value_counts()
+    folds = []
+    for question, verdicts in found.items():
+        each = [(verdict, _MARKS[verdict], int(counts.get((question, verdict), 0))) for verdict in VERDICTS]
+        order = sorted(verdicts, key=lambda verdict: VERDICTS.index(verdict.verdict))
+        applies = any(verdict.verdict != NOT_APPLICABLE for verdict in verdicts)
+        folds.append(Fold(question, [told for told in each if told[2]], order, applies))
+    total = table["verdict"].value_counts()
+    told = ", ".join(f"{total.get(verdict, 0)} {verdict}" for verdict in VERDICTS)
+    caption = (
+        f"{told}. Each compares an interval over seeds (95 % unless its sentence says otherwise) with a margin stated beforehand. "
+        "Open a question for its sentences."
+    )
+    caption += f" The first {MOST_ROWS} are here; the data link holds all." if len(table) > MOST_ROWS else ""
+    folds.sort(key=lambda fold: not fold.applies)
+    return Table("verdicts", "Verdicts", caption, {}, (), as_csv(pd.DataFrame(results.comparison)), folds)
 
 
 def runs_table(results: Results) -> Table:
@@ -96,36 +129,44 @@ def runs_table(results: Results) -> Table:
     last = table[(table["split"] == "test") & (table["step"] == table.groupby("run")["step"].transform("max"))]
     final = {(str(run), str(kind)): value for run, kind, value in zip(last["run"], last["kind"], last["accuracy"], strict=True)}
     kinds = [kind for kind in ("top", "bottom", "both", "conflict") if (last["kind"] == kind).any()]
-    values = table.drop_duplicates("run").set_index("run")
-    steps = table.groupby("run")["step"].max()
+    values = table.drop_duplicates("run").astype({"run": str}).set_index("run")
+    made_with = {name: values[name].to_dict() for name in results.fields}
+    steps = {str(run): int(step) for run, step in table.groupby("run")["step"].max().items()}
     columns = {"run": False, "status": False, "seed": True}
     columns |= {name: bool(pd.api.types.is_numeric_dtype(table[name])) for name in results.fields}
     columns |= {f"accuracy {kind}": True for kind in kinds} | {"steps": True, "seconds": True, "device": False, "why": False}
-    shown, lines = [], []
+    # Columns that would say the same in every row, or nothing, are in the CSV alone.
+    devices = list(dict.fromkeys(filter(None, (str(run.environment.get("device_name") or "") for run in results.runs))))
+    silent = {"device"} if len(devices) < 2 else set()
+    silent |= set() if any(run.reason for run in results.runs) else {"why"}
+    silent |= set() if any(run.environment for run in results.runs) else {"seconds"}
+    shown: list[list[Cell]] = []
+    lines: list[list[Any]] = []
     for run in results.runs:
-        known = run.id in values.index
-        fields = [values.loc[run.id, name] if known else None for name in results.fields]
+        fields = [made_with[name].get(run.id) for name in results.fields]
         numbers = [final.get((run.id, kind)) for kind in kinds]
         seconds = run.environment.get("seconds", {}).get("wall")
         device = str(run.environment.get("device_name") or run.environment.get("device") or "")
-        plain = [run.seed, *fields, *numbers, int(steps[run.id]) if known else None, seconds]
-        details = _details(run, results)
-        row = [Cell(run.id, run.id, details=details), Cell(run.status, mark=_STATUS.get(run.status, "bad"))]
-        row += [_number(value) for value in plain]
-        row += [Cell(device), Cell(run.reason, style="reason")]
-        shown.append(row)
+        plain = [run.seed, *fields, *numbers, steps.get(run.id), seconds]
+        if len(shown) < MOST_ROWS:
+            details = _details(run, results)
+            row = [Cell(run.id, run.id, details=details), Cell(run.status, mark=_STATUS.get(run.status, "bad"))]
+            row += [_number(value) for value in plain]
+            row += [Cell(device), Cell(run.reason, style="reason")]
+            shown.append([cell for name, cell in zip(columns, row, strict=True) if name not in silent])
         lines.append([run.id, run.status, *plain, device, run.reason, command(run.spec, results.out) if run.spec else ""])
     csv = as_csv(pd.DataFrame(lines, columns=[*columns, "again"]))
     counts: dict[str, int] = {}
     for run in results.runs:
         counts[run.status] = counts.get(run.status, 0) + 1
     told = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none"
+    opened = "Open one for versions, device, digests and the command to make it again. " if any(row[0].details for row in shown) else ""
     caption = (
-        f"{len(results.runs)} run{plural(len(results.runs))}: {told}. Open one for versions, device, digests and the "
-        "command to make it again. "
+        f"{len(results.runs)} run{plural(len(results.runs))}: {told}. {opened}"
         f"Accuracies are the last measured, {learning.probes_text(results.curves)}; one run a row, so no band."
+        f"{f' All on {devices[0]}.' if len(devices) == 1 else ''}"
     )
-    return Table("runs-table", "All runs", caption, columns, shown[:MOST_ROWS], csv)
+    return Table("runs-table", "All runs", caption, {name: kind for name, kind in columns.items() if name not in silent}, shown, csv)
 
 
 def _number(value: Any) -> Cell:

@@ -12,6 +12,7 @@ import synthetic_runs
 from dominoes import tables
 from dominoes.errors import CurvesError, RunError
 from dominoes.reporting import results, sections
+from dominoes.reporting.reading import CODED
 from dominoes.runs import parameters, plan, run_folders, state, sweep_file
 from dominoes.spec import RunSpec
 
@@ -33,7 +34,7 @@ def test_runs_come_in_the_order_of_what_was_swept(swept: Path) -> None:
     assert all(found.seeds(group) == 3 for group in found.groups)
     assert list(found.datasets()) == [f"prevalence {value} 0.6" for value in (0.1, 0.2, 0.4, 0.8)]
     pd.testing.assert_frame_equal(
-        found.curves[found.curves["run"] == found.runs[0].id][list(tables.CURVES)].reset_index(drop=True),
+        found.curves[found.curves["run"] == found.runs[0].id][list(tables.CURVES)].reset_index(drop=True).astype(dict.fromkeys(CODED, str)),
         tables.read(swept / "runs" / found.runs[0].id / "curves.csv"),
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dominoes.errors import CurvesError
-from dominoes.reporting.chart import Chart, Grid, Line, Panel, rows
+from dominoes.reporting.chart import Chart, Grid, Line, Panel
 from dominoes.reporting.results import Results
 from dominoes.spec import PERMUTED, PROBES
 
@@ -28,13 +28,13 @@ def averaged(results: Results) -> pd.DataFrame:
     the prevalence is not known). Only steps that at least half of the group's runs with this curve have: a mean over the few that
     went on alone would jump.
     """
-    table = results.curves
+    table = results.drawn_curves
     keys = ["group", "split", "kind", "step"]
     found = table.groupby(keys, sort=False, dropna=False).agg(
-        samples=("samples", "mean"), n=("n", "mean"), seeds=("run", "nunique"),
+        samples=("samples", "mean"), n=("n", "mean"), seeds=("run", "size"),
         loss=("loss", "mean"), loss_low=("loss", "min"), loss_high=("loss", "max"),
         accuracy=("accuracy", "mean"), accuracy_low=("accuracy", "min"), accuracy_high=("accuracy", "max"),
-    ).reset_index()  # fmt: skip
+    ).reset_index().astype({"group": str, "split": str, "kind": str})  # fmt: skip
     most = found.groupby(keys[:3], sort=False)["seeds"].transform("max")
     found = found[found["seeds"] * 2 >= most].copy()
     found.insert(5, "of_side", found["samples"] * _prevalences(results, found))
@@ -48,17 +48,16 @@ def averaged(results: Results) -> pd.DataFrame:
 def _prevalences(results: Results, table: pd.DataFrame) -> pd.Series:
     """For each row the prevalence of its kind's side in its group."""
     known: dict[tuple[str, str], float] = {}
-    first = results.curves.drop_duplicates("group").set_index("group")
+    first = results.drawn_curves.drop_duplicates("group").astype({"group": str}).set_index("group")
     kinds = {run.id: run.environment["dominoes"]["kinds"] for run in results.runs if run.environment}
-    of_group = results.curves.drop_duplicates("group").set_index("group")["run"]
-    for group in results.groups:
-        counts = kinds.get(str(of_group[group]))
+    for group in results.drawn:
+        counts = kinds.get(str(first["run"][group]))
         for side in ("top", "bottom"):
             column = f"prevalence_{side}"
             if counts:
                 known[group, side] = (counts[side] + counts["both"]) / max(1, sum(counts.values()))
-            elif column in first.columns:
-                known[group, side] = float(first[column][group])
+            elif column in results.made.columns:
+                known[group, side] = float(results.made[column][str(first["run"][group])])
     return pd.Series([known.get(key, math.nan) for key in zip(table["group"], table["kind"], strict=True)], index=table.index, dtype=float)
 
 
@@ -121,13 +120,14 @@ def _panels(results: Results, table: pd.DataFrame) -> list[Panel]:
     """A panel for each group and metric with the one-sided curves, train and test."""
     found = []
     K = results.classes_count
-    for group in results.groups:
+    there = set(table[["group", "kind", "split"]].drop_duplicates().itertuples(index=False, name=None))
+    for group in results.drawn:
         for metric, label in METRICS.items():
             lines = []
             for kind in ("top", "bottom"):
                 for split, style in (("test", "solid"), ("train", "dot")):
                     where = {"group": group, "kind": kind, "split": split}
-                    if len(rows(table, where)):
+                    if (group, kind, split) in there:
                         name = f"{kind} only, {split}"
                         lines.append(Line(metric, name, kind, f"{metric}_low", f"{metric}_high", style, where))
             rule = math.nan if K is None else math.log(K) if metric == "loss" else 1 / K
@@ -153,7 +153,7 @@ def _with_onsets(results: Results, table: pd.DataFrame) -> pd.DataFrame:
     found = {metric: pd.Series(math.nan, index=table.index) for metric in METRICS}
     if results.fits is not None:
         fits = best_fits(results.fits)
-        fits = fits.assign(group=fits["run"].map(results.curves.drop_duplicates("run").set_index("run")["group"]))
+        fits = fits.assign(group=fits["run"].map(results.group_of))
         fits = fits[np.isfinite(fits["onset"]) & (fits["onset"] > 0)]
         by_seed = np.log(fits["onset"]).groupby([fits[name] for name in ("group", "split", "kind", "metric")])
         # The mean of those seeds alone that came so far would lie too early.
@@ -176,7 +176,7 @@ def best_fits(fits: pd.DataFrame) -> pd.DataFrame:
 
 def answers(results: Results) -> Chart | None:
     """Which class is answered when the halves disagree: top's, bottom's, neither; None if no conflicts were measured."""
-    table = results.curves
+    table = results.drawn_curves
     table = table[(table["kind"] == "conflict") & (table["split"] == "test") & table["agree_top"].notna() & table["agree_bottom"].notna()]
     if not len(table):
         return None
@@ -185,7 +185,7 @@ def answers(results: Results) -> Chart | None:
     stats = {
         f"{name}{end}": (column, how) for name, column in names.items() for end, how in (("", "mean"), ("_low", "min"), ("_high", "max"))
     }
-    found = table.groupby(["group", "step"], sort=False).agg(seeds=("run", "nunique"), n=("n", "mean"), **stats).reset_index()
+    found = table.groupby(["group", "step"], sort=False).agg(seeds=("run", "size"), n=("n", "mean"), **stats).reset_index()
     found = found[found["seeds"] * 2 >= found.groupby("group")["seeds"].transform("max")]
     found = in_order(results, found)
     lines = tuple(
@@ -202,6 +202,7 @@ def answers(results: Results) -> Chart | None:
 
 def in_order(results: Results, table: pd.DataFrame) -> pd.DataFrame:
     """Rows in the order of the groups, then of steps."""
+    table = table.astype({"group": str})
     place = table["group"].map({group: number for number, group in enumerate(results.groups)})
     columns = ["_place", *(["step"] if "step" in table.columns else [])]
     return table.assign(_place=place).sort_values(columns, kind="stable").drop(columns="_place").reset_index(drop=True)
@@ -211,15 +212,19 @@ def confusion(results: Results) -> list[Chart]:
     """What the final networks answer to each pair of classes shown; none if no run kept it."""
     total: dict[str, np.ndarray] = {}
     runs: dict[str, int] = {}
-    for run, counts in results.confusion.items():
+    drawn = set(results.drawn)
+    for run in results.confusion:
         group = results.group_of(run)
-        if group and (group not in total or total[group].shape == counts.shape):
+        if group not in drawn:
+            continue
+        counts = results.confusion[run]
+        if group not in total or total[group].shape == counts.shape:
             total[group] = total.get(group, 0) + counts
             runs[group] = runs.get(group, 0) + 1
     if not total:
         return []
     classes = {counts.shape[2] for counts in total.values()}
-    tables = [_confused(group, total[group], runs[group]) for group in results.groups if group in total]
+    tables = [_confused(group, total[group], runs[group]) for group in results.drawn if group in total]
     table = pd.concat(tables, ignore_index=True)
     seeds = seeds_text(list(runs.values())).replace("mean and range (lowest to highest) of", "sum over")
     caption = (
@@ -232,7 +237,7 @@ def confusion(results: Results) -> list[Chart]:
         "Colours: from pale, a share of 0, to full, 1.",
         table,
         tuple(
-            Grid(title, "bottom", "top", "shown on the bottom half", "shown on the top half", (column,), colour, 1.0)
+            Grid(title, "bottom", "top", "shown on the bottom half", "shown on the top half", column, colour, 1.0)
             for title, column, colour in (
                 ("the class on the top half", "answers_top", "top"),
                 ("the class on the bottom half", "answers_bottom", "bottom"),
@@ -243,19 +248,49 @@ def confusion(results: Results) -> list[Chart]:
     )
     if len(classes) != 1 or max(classes) > _MOST_CLASSES:
         return [shares]
-    K = max(classes)
-    strips = Grid(
-        "", "bottom", "top", "shown on the bottom half", "shown on the top half", tuple(f"answers_{k}" for k in range(K)), "both", 1.0
-    )
+    answered = pd.concat([_answered(group, total[group]) for group in results.drawn if group in total], ignore_index=True)
     whole = Chart(
         "answers",
-        "Confusion: the whole distribution of answers",
-        f"{caption} Each cell is a strip of {K}: the shares of answers 0 to {K - 1}, from left to right.",
-        table,
-        (strips,),
+        "Confusion: what is answered to which class",
+        f"{caption} A row is what was answered to one class shown, and adds up to 1. Colours: from pale, a share of 0, to full, 1.",
+        answered,
+        tuple(
+            Grid(title, "answer", "class", "answered", "class shown", "share", colour, 1.0, where={"shown": title})
+            for title, colour in _SHOWN.items()
+            if (answered["shown"] == title).any()
+        ),
         choice="group",
     )
     return [shares, whole]
+
+
+# What the matrices of answers are of, and their colours.
+_SHOWN = {
+    "top alone": "top",
+    "bottom alone": "bottom",
+    "both, of one class": "both",
+    "conflict, by the top's class": "top",
+    "conflict, by the bottom's class": "bottom",
+}
+
+
+def _answered(group: str, counts: np.ndarray) -> pd.DataFrame:
+    """Shares of answers by class shown: a row for each matrix of _SHOWN, class and answer, where the class was shown at all."""
+    K = counts.shape[2]
+    both = counts[:K, :K]
+    diagonal = both[np.arange(K), np.arange(K)]
+    matrices = np.stack([counts[:K, K], counts[K, :K], diagonal, both.sum(1) - diagonal, both.sum(0) - diagonal])
+    n = matrices.sum(2)
+    matrix, shown = np.nonzero(n)
+    columns = {
+        "group": group,
+        "shown": np.repeat(np.array(list(_SHOWN), dtype=object)[matrix], K),
+        "class": np.repeat(shown.astype(str), K),
+        "answer": np.tile(np.arange(K).astype(str), len(shown)),
+        "n": np.repeat(n[matrix, shown], K),
+        "share": (matrices[matrix, shown] / n[matrix, shown][:, None]).ravel(),
+    }
+    return pd.DataFrame(columns)
 
 
 def _confused(group: str, counts: np.ndarray, seeds: int) -> pd.DataFrame:

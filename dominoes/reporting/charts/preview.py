@@ -50,25 +50,27 @@ def preview_table(dominoes: Dominoes) -> pd.DataFrame:
 def preview_png(dominoes: Dominoes) -> bytes:
     """The same grid as the bytes of a PNG file, small enough for a page."""
     buffer = io.BytesIO()
-    _preview(dominoes).savefig(buffer, dpi=110, format="png")
+    _preview(dominoes).savefig(buffer, dpi=120, format="png")
     return buffer.getvalue()
 
 
 def _preview(dominoes: Dominoes) -> Figure:
     groups = preview_groups(dominoes)
-    gap, title = 6, 16
+    gap, title = 8, 18
     height, width = 2 * SIZE + gap + title, SIZE + gap
     canvas = np.full((height * len(groups), width * PER_ROW, 3), 255, dtype=np.uint8)
-    figure = Figure(figsize=(0.52 * PER_ROW + 1.6, 0.98 * len(groups) + 0.1))
-    axis = figure.add_axes((1.5 / figure.get_figwidth(), 0, 1 - 1.5 / figure.get_figwidth(), 1))
+    # Each domino so wide that the name of its class can be read above it, on a page and in print.
+    cell, margin = 0.84, 1.6
+    figure = Figure(figsize=(cell * PER_ROW + margin, cell * height / width * len(groups) + 0.1))
+    axis = figure.add_axes((margin / figure.get_figwidth(), 0, 1 - margin / figure.get_figwidth(), 1))
     for number, (name, chosen) in enumerate(groups.items()):
         shown = dominoes.compose(chosen[:PER_ROW]).permute(0, 2, 3, 1).numpy()
         for column, (row, picture) in enumerate(zip(chosen, shown, strict=False)):
             y, x = number * height + title, column * width
             canvas[y : y + 2 * SIZE, x : x + SIZE] = picture
             label = dominoes.classes[int(dominoes.targets[row])]
-            axis.text(x + SIZE / 2, y - 2, _shorten(label), ha="center", va="bottom", fontsize=5.5, linespacing=0.95)
-        axis.text(-4, number * height + title + SIZE, f"{name}\n{len(chosen)}", ha="right", va="center", fontsize=8)
+            axis.text(x + SIZE / 2, y - 2, _shorten(label), ha="center", va="bottom", fontsize=9, linespacing=0.95)
+        axis.text(-4, number * height + title + SIZE, f"{name}\n{len(chosen)}", ha="right", va="center", fontsize=11)
     axis.imshow(canvas, interpolation="nearest", aspect="equal")
     axis.set_axis_off()
     return figure

@@ -11,16 +11,18 @@ import pandas as pd
 from scipy.stats import t as student
 
 from dominoes.errors import CurvesError
-from dominoes.reporting.chart import Chart, Grid, Line, Panel
+from dominoes.reporting.chart import HUES, Chart, Grid, Line, Panel
 from dominoes.reporting.charts.learning import probes_text
 from dominoes.reporting.results import SIMPLICITY, Results
 from dominoes.spec import SIDES
 from dominoes.tables import CURVES
 from dominoes.theory.intervals import FAILS, HOLDS, FloatArray, number
 from dominoes.theory.questions import simplicity
+from dominoes.theory.questions.competition import competition as competition_of
 from dominoes.theory.questions.laws import QUANTITIES
-from dominoes.theory.sweep_comparison import compare_sweep
+from dominoes.theory.questions.laws import laws as laws_of
 from dominoes.theory.sweep_curves import Curve, SweepCurves, arranged
+from dominoes.theory.verdicts import Margins, Options, comparison, gathered
 
 _FORMS = {"power law": (True, True), "exponential": (False, True), "linear": (False, False)}
 _LEVEL = 0.95
@@ -33,29 +35,34 @@ _BARS = "; bars: 95 % interval over seeds"
 
 def charts(results: Results) -> tuple[list[Chart], list[str]]:
     """All charts across the sweep, and notes on what is missing."""
+    return judged(results)[:2]
+
+
+def judged(results: Results) -> tuple[list[Chart], list[str], pd.DataFrame | None]:
+    """All charts across the sweep, notes on what is missing, and the rows on laws and competition that they are drawn from."""
     if not results.fields:
-        return [], ["the runs differ in nothing but the seed: nothing is swept"] if len(results.curves) else []
-    table = results.curves[[*CURVES, *results.fields]]
+        return [], ["the runs differ in nothing but the seed: nothing is swept"] if len(results.curves) else [], None
+    table = results.curves
+    table = results.with_known(table.loc[(table["split"] == "test") & table["kind"].isin(SIDES), [*CURVES, *results.fields]])
     try:
         data = arranged(table, by=results.fields, classes_count=results.classes_count or 10)
-        laws = compare_sweep(
-            table, by=results.fields, classes_count=results.classes_count or 10, questions=("laws", "no competition")
-        ).table
+        options = Options(Margins(), _LEVEL, data.deals)
+        laws = comparison(gathered([laws_of(data, options), competition_of(data, options)]), data.notes, "").table
     except CurvesError as error:
-        return [], [f"across the sweep: {error}"]
+        return [], [f"across the sweep: {error}"], None
     n = probes_text(results.curves)
     found = [chart for name in data.fields if (chart := _against(data, laws, name, n)) is not None]
     found += _competition(data, laws, n)
     notes = [note for note in data.notes if "swept columns" not in note]
     if results.simplicity is not None:
         try:
-            measured = simplicity.onsets(results.curves, results.classes, results.simplicity, results.fields)
+            measured = simplicity.onsets(results.with_known(results.curves), results.classes, results.simplicity, results.fields)
             found.append(onsets(measured, n))
         except CurvesError as error:
             notes.append(f"{SIMPLICITY}: {error}")
     for pair in list(combinations(data.fields, 2))[:_MOST_PAIRS]:
         found += _heat(data, *pair, n)
-    return found, [f"across the sweep: {note}" for note in notes]
+    return found, [f"across the sweep: {note}" for note in notes], laws
 
 
 def _label(quantity: str, data: SweepCurves) -> str:
@@ -203,9 +210,13 @@ def _competition(data: SweepCurves, laws: pd.DataFrame, n: str) -> list[Chart]:
             table = _points(data, name, side, quantity, values).rename(columns={name: "prevalence"}).assign(of=other)
             tables.append(table)
             lines = []
-            for others in dict.fromkeys(table["others"]):
+            different = list(dict.fromkeys(table["others"]))
+            for place, others in enumerate(different):
                 where = {"others": others, "side": side, "quantity": quantity}
-                lines.append(Line("mean", f"{side}{f', {others}' if others else ''}", side, "low", "high", "joined", where))
+                # A colour for each value of the other fields, as far as they can be told apart.
+                apart = 1 < len(different) <= len(HUES)
+                called, colour = (f"{side}, {others}", HUES[place]) if apart else (side, side)
+                lines.append(Line("mean", called, colour, "low", "high", "joined", where))
             label = _label("onset", data) if quantity == "onset" else "accuracy, mean over log time"
             title = f"{quantity} of the {side}"
             panels.append(Panel(title, "prevalence", f"prevalence of the {other}", label, tuple(lines), y_log=quantity == "onset"))
@@ -271,7 +282,7 @@ def _heat(data: SweepCurves, x: str, y: str, n: str) -> list[Chart]:
         others = [field for field in data.fields if field not in (x, y)]
         over = f", averaged over {', '.join(others)}" if others else ""
         caption = f"{_replicates(data, n)}; mean{over}; empty cells are not learned or not run; no band."
-        grid = Grid("", x, y, x, y, ("value",), "both", math.nan, log)
+        grid = Grid("", x, y, x, y, "value", "both", math.nan, log)
         title = f"{_label(quantity, data)} over {x} and {y}"
         found.append(Chart(f"heat-{quantity}-{x}-{y}", title[0].upper() + title[1:], caption, table, (grid,), choice="side"))
     return found

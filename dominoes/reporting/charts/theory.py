@@ -48,7 +48,8 @@ def fits(results: Results) -> Chart | None:
         return None
     chosen = best_fits(results.fits)
     chosen = chosen[(chosen["split"] == "test") & chosen["kind"].isin(["top", "bottom"])]
-    table = results.curves[(results.curves["split"] == "test") & results.curves["kind"].isin(["top", "bottom"])]
+    table = results.drawn_curves
+    table = table[(table["split"] == "test") & table["kind"].isin(["top", "bottom"])].astype({"run": str, "kind": str, "group": str})
     parts = []
     for metric in ("accuracy", "loss"):
         known = {(fit["run"], fit["kind"]): fit for fit in chosen[chosen["metric"] == metric].to_dict("records")}
@@ -97,7 +98,8 @@ def pattern(fit: Mapping[Hashable, Any], step: pd.Series) -> pd.Series:
 
 def _wide(results: Results, columns: dict[str, tuple[str, str]]) -> pd.DataFrame:
     """A row for each run and step at which everything asked for was measured: name -> (kind, column) of the test curves."""
-    table = results.curves[results.curves["split"] == "test"]
+    table = results.drawn_curves
+    table = table[table["split"] == "test"]
     parts = [
         table[table["kind"] == kind].set_index(["group", "run", "step"])[column].rename(name) for name, (kind, column) in columns.items()
     ]

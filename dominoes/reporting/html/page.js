@@ -79,11 +79,24 @@
   const parts = colour => [1, 3, 5].map(place => parseInt(colour.slice(place, place + 2), 16));
   const mix = (one, two, share) => "#" + parts(one).map((value, place) => Math.round(value + (parts(two)[place] - value) * share).toString(16).padStart(2, "0")).join("");
   const clear = (colour, share) => `rgba(${parts(colour).join(",")},${share})`;
-  // Shades of one hue for values of one kind, from pale to deep; readable on either ground.
-  function shade(colour, place, count) {
-    if (count < 2) return colour;
-    const share = place / (count - 1);
-    return share < 0.5 ? mix(colour, dark() ? "#14171b" : "#ffffff", 0.62 * (1 - 2 * share)) : mix(colour, dark() ? "#ffffff" : "#000000", 0.55 * (2 * share - 1));
+  // Values that have an order go from dark to light (viridis, without the end that is lost on the ground); values that have none get the
+  // palette of hues that colour-blind readers tell apart, and other dashes when it is used up.
+  const HUES = Object.keys(COLOURS).filter(name => name.startsWith("hue")).map(name => COLOURS[name]);
+  const ORDERED = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"];
+  function inOrder(share) {
+    const at = (dark() ? 0.24 + 0.76 * share : 0.78 * share) * (ORDERED.length - 1), low = Math.min(Math.floor(at), ORDERED.length - 2);
+    return mix(ORDERED[low], ORDERED[low + 1], at - low);
+  }
+  function paints(values) {
+    const ordered = values.length > HUES.length || values.every(value => value !== "" && Number.isFinite(Number(value)));
+    return values.map((_, place) => ordered ? inOrder(values.length > 1 ? place / (values.length - 1) : 0.5) : HUES[place]);
+  }
+  // Names without what all of them begin with: the values of what was swept.
+  function shortened(names) {
+    const words = names.map(name => name.split(" "));
+    let shared = 0;
+    while (words.length > 1 && words.every(each => each.length > shared + 1 && each[shared] === words[0][shared])) shared += 1;
+    return words.map(each => each.slice(shared).join(" "));
   }
 
   // ---- lines ----------------------------------------------------------------------------------------------------------------
@@ -124,7 +137,6 @@
       hovertemplate: `<b>${safe(line.name)}</b><br>${safe(panel.x_label)}: %{x}<br>${safe(panel.y_label)}: %{y:.6~g}%{customdata}<extra></extra>`,
       ...axes,
     };
-    if (line.text) Object.assign(trace, { mode: `${trace.mode}+text`, text: pick(table, line.text, chosen).map(safe), textposition: "bottom right", textfont: { size: 11.5, color: style("--text") }, cliponaxis: false });
     if (!line.low || line.bandless) return [trace];
     if (points) {
       trace.error_y = {
@@ -144,11 +156,11 @@
     ];
   }
 
-  function layoutOf(width, count, across, high) {
+  function layoutOf(width, count, across, high, beside = 0) {
     const columns = width < NARROW ? 1 : Math.min(across, count);
     const down = Math.ceil(count / columns);
     const height = down * high + 30;
-    const gapX = columns > 1 ? Math.min(0.09, 86 / width) : 0, gapY = 100 / height;
+    const gapX = columns > 1 ? Math.min(0.2, (86 + beside) / width) : 0, gapY = 100 / height;
     const cell = (1 - gapX * (columns - 1)) / columns, tall = (1 - gapY * (down - 1)) / down;
     const place = number => {
       const column = number % columns, row = Math.floor(number / columns);
@@ -167,11 +179,71 @@
     if (text) layout.annotations.push({ text: safe(text), x: place.x[0], y: place.y[1], xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom", showarrow: false, font: { size: 13.5, color: style("--text") }, align: "left" });
   }
 
+  // Names of lines beside their ends, in their colours, pushed apart where they would meet; none where they are too many or too long.
+  const LABEL = 14;
+  function labelled(panels, tall) {
+    const longest = Math.max(0, ...panels.flatMap(panel => (panel.labels || []).map(label => label.text.length)));
+    const most = Math.max(0, ...panels.map(panel => (panel.labels || []).length));
+    return most > 1 && most * LABEL < tall && longest <= 16 ? longest * 7 + 8 : 0;
+  }
+  function labels(chart, panel, at, range, high, end, layout) {
+    const { columns } = chart.table, tall = (at.y[1] - at.y[0]) * high;
+    const found = panel.labels.flatMap(label => {
+      const rows = select(chart.table, label.where).filter(row => columns[panel.metric][row] !== null && columns[panel.x][row] !== null && (!panel.y_log || columns[panel.metric][row] > 0));
+      if (!rows.length || chart.hidden.has(label.name)) return [];
+      const value = columns[panel.metric][rows[rows.length - 1]];
+      return [{ ...label, y: ((panel.y_log ? Math.log10(value) : value) - range[0]) / (range[1] - range[0]) * tall }];
+    }).sort((one, two) => one.y - two.y);
+    for (let turn = 0; turn < 60; turn += 1) {
+      for (let place = 1; place < found.length; place += 1) {
+        const off = LABEL - (found[place].y - found[place - 1].y);
+        if (off > 0) { found[place - 1].y -= off / 2; found[place].y += off / 2; }
+      }
+    }
+    for (const label of found) {
+      layout.annotations.push({ text: safe(label.text), x: 1, xref: `x${end} domain`, y: label.y / tall, yref: `y${end} domain`, xanchor: "left", yanchor: "middle", xshift: 4, showarrow: false, font: { size: 12, color: label.paint } });
+    }
+  }
+  function rangeOf(chart, panel, rows) {
+    if (panel.y_range.length) return panel.y_range.map(value => panel.y_log ? Math.log10(value) : value);
+    let values = panel.lines.flatMap(line => [line.y, line.low, line.high].filter(Boolean).flatMap(name => pick(chart.table, name, select(chart.table, line.where, rows)))).filter(value => value !== null && (!panel.y_log || value > 0));
+    if (panel.y_log) values = values.map(Math.log10);
+    const low = values.reduce((one, two) => Math.min(one, two), Infinity), high = values.reduce((one, two) => Math.max(one, two), -Infinity);
+    return Number.isFinite(low) ? [low - 0.05 * (high - low || 1), high + 0.05 * (high - low || 1)] : [0, 1];
+  }
+
+  // Words of points stand above the axes, where no point lies on them, those that would meet on rows of their own.
+  function words(chart, panel, rows, at, width, end, layout) {
+    const found = [];
+    for (const line of panel.lines.filter(each => each.text)) {
+      const xs = chart.table.columns[line.x || panel.x];
+      for (const row of select(chart.table, line.where, rows)) {
+        if (chart.table.columns[line.text][row] && chart.table.columns[line.y][row] !== null) found.push({ x: xs[row], text: chart.table.columns[line.text][row] });
+      }
+    }
+    if (!found.length) return 0;
+    const all = panel.lines.flatMap(line => pick(chart.table, line.x || panel.x, select(chart.table, line.where, rows))).filter(value => value !== null);
+    const low = Math.min(...all), high = Math.max(...all), pad = 0.12 * (high - low || 1), ends = [];
+    layout[`xaxis${end}`].range = [low - pad, high + pad];
+    const wide = (at.x[1] - at.x[0]) * (width - 72);
+    for (const each of found.sort((one, two) => one.x - two.x)) {
+      const place = (each.x - low + pad) / (high - low + 2 * pad) * wide, half = each.text.length * 3.6 + 5;
+      let line = ends.findIndex(last => place - half > last);
+      if (line < 0) line = ends.push(0) - 1;
+      ends[line] = place + half;
+      layout.shapes.push({ type: "line", xref: `x${end}`, yref: `y${end} domain`, x0: each.x, x1: each.x, y0: 0, y1: 1, line: { color: style("--line"), width: 1 }, layer: "below" });
+      layout.annotations.push({ text: safe(each.text), x: each.x, xref: `x${end}`, y: 1, yref: `y${end} domain`, yanchor: "bottom", yshift: 15 * line, showarrow: false, font: { size: 12, color: style("--text") } });
+    }
+    return ends.length * 15;
+  }
+
   function drawPanels(chart, panels, rows, across) {
-    const width = chart.box.clientWidth || 800;
-    const { height, place } = layoutOf(width, panels.length, across, panels.length > 2 ? 310 : 350);
+    const width = chart.box.clientWidth || 800, high = panels.length > 2 ? 310 : 350;
+    const beside = labelled(panels, high - 90);
+    const { height, place } = layoutOf(width, panels.length, across, high, beside);
     const layout = base(height), traces = [];
     if (!panels.some(panel => panel.title)) layout.margin.t = 12;
+    layout.margin.r += beside;
     panels.forEach((panel, number) => {
       const end = number ? number + 1 : "", at = place(number);
       const mine = panel.lines.flatMap(line => lineTraces(chart.table, rows, panel, line, { xaxis: `x${end}`, yaxis: `y${end}` }));
@@ -190,6 +262,11 @@
       for (const [axis, letter] of [[x, "x"], [y, "y"]]) if (axis.type === "log") Object.assign(axis, logTicks(panel, letter, chart.table, rows));
       layout[`xaxis${end}`] = x;
       layout[`yaxis${end}`] = y;
+      if (beside) {
+        y.range = rangeOf(chart, panel, rows);
+        labels(chart, panel, at, y.range, height - layout.margin.t - layout.margin.b, end, layout);
+      }
+      layout.margin.t += words(chart, panel, rows, at, width, end, layout);
       if (panel.band.length) layout.shapes.push({ type: "rect", xref: `x${end} domain`, yref: `y${end}`, x0: 0, x1: 1, y0: panel.band[0], y1: panel.band[1], fillcolor: "#999999", opacity: 0.18, line: { width: 0 }, layer: "below" });
       if (panel.rule !== null) {
         layout.shapes.push({ type: "line", xref: `x${end} domain`, yref: `y${end}`, x0: 0, x1: 1, y0: panel.rule, y1: panel.rule, line: { color: "#999999", width: 1, dash: "dash" } });
@@ -206,7 +283,7 @@
     chart.legend.replaceChildren();
     if (entries.size < 2) return;
     for (const [name, line] of entries) {
-      const colour = line.swatch || line.paint || COLOURS[line.colour];
+      const colour = line.paint || COLOURS[line.colour];
       const points = line.style === "points" || line.style === "joined";
       const sign = points ? `<circle cx="13" cy="6" r="4" fill="${colour}"/>` : `<line x1="0" y1="6" x2="26" y2="6" stroke="${colour}" stroke-width="2.5"${line.style === "dot" ? ' stroke-dasharray="2 3"' : line.style === "dash" ? ' stroke-dasharray="7 4"' : ""}/>`;
       const swatch = new DOMParser().parseFromString(`<svg xmlns="http://www.w3.org/2000/svg" width="26" height="12" aria-hidden="true">${sign}</svg>`, "image/svg+xml").documentElement;
@@ -276,20 +353,21 @@
     const rows = shaded ? kinds.map(kind => ({ title: KIND_NAMES[kind] || kind, kinds: [kind], groups: chosen })) : chosen.map(group => ({ title: group, kinds, groups: [group] }));
     const rules = Object.fromEntries(chart.plan.parts.map(part => [part.y_label, part]));
     const labels = { loss: "cross-entropy (nats)", accuracy: "accuracy" };
+    const colours = paints(shortened(chosen)), brief = shortened(chosen);
     const panels = [];
     for (const row of rows) {
       for (const metric of metrics) {
-        const lines = [];
+        const lines = [], ends = [];
         for (const split of ["test", "train"].filter(name => state.splits.has(name))) {
           for (const kind of row.kinds) {
             row.groups.forEach(group => {
-              const place = chosen.indexOf(group), colour = COLOURS[kind] || "#888888";
+              const place = chosen.indexOf(group), colour = shaded ? colours[place] : COLOURS[kind] || "#888888";
               const name = shaded ? `${group}, ${split}` : `${KIND_NAMES[kind] || kind}, ${split}`;
               const line = {
                 y: metric, name, low: `${metric}_low`, high: `${metric}_high`, x: "", style: split === "test" ? "solid" : "dot",
-                where: { group, kind, split }, bandless: !state.band, paint: shaded ? shade(colour, place, chosen.length) : colour,
-                swatch: shaded ? shade("#7f7f7f", place, chosen.length) : colour,
+                where: { group, kind, split }, bandless: !state.band, paint: colour,
               };
+              if (split === "test" || !state.splits.has("test")) ends.push({ name, text: shaded ? brief[place] : KIND_NAMES[kind] || kind, where: line.where, paint: colour });
               lines.push(line, { ...line, onset: true, unlisted: true });
             });
           }
@@ -297,7 +375,7 @@
         const rule = rules[labels[metric]] || { rule: null, rule_name: "" };
         panels.push({
           title: row.title, x: state.time, x_label: TIMES[state.time], y_label: labels[metric], x_log: state.log, y_log: metric === "loss" && state.y_log,
-          y_range: metric === "accuracy" ? [0, 1.02] : [], rule: rule.rule, rule_name: rule.rule_name, band: [], metric,
+          y_range: metric === "accuracy" ? [0, 1.02] : [], rule: rule.rule, rule_name: rule.rule_name, band: [], metric, labels: ends,
           lines: lines.filter(line => !line.onset), onsets: lines.filter(line => line.onset),
         });
       }
@@ -334,44 +412,39 @@
 
   function drawGrids(chart, grids, rows) {
     const { columns } = chart.table;
-    const strips = Math.max(...grids.map(grid => grid.values.length));
-    const width = Math.max(chart.box.clientWidth || 800, strips > 1 ? 760 : 0);
-    const { height, place, columns: across } = layoutOf(width, grids.length, 3, strips > 1 ? 520 : grids.length > 1 ? 400 : 420);
+    const width = chart.box.clientWidth || 800;
+    const tall = grids[0].text ? 120 + 36 * distinct(pick(chart.table, grids[0].y, rows)).length : grids.length > 1 ? 400 : 420;
+    const { height, place, columns: across } = layoutOf(width, grids.length, 3, tall);
     const layout = base(height), traces = [];
     layout.margin.t = 34;
-    if (strips > 1) layout.width = width;
     grids.forEach((grid, number) => {
-      const end = number ? number + 1 : "", at = place(number), count = grid.values.length;
-      const xs = gridOrder(pick(chart.table, grid.x, rows)), ys = gridOrder(pick(chart.table, grid.y, rows));
-      const span = count > 1 ? count + 1 : 1;
-      const z = ys.map(() => new Array(xs.length * span).fill(null)), text = ys.map(() => new Array(xs.length * span).fill(""));
-      for (const row of rows) {
-        const x = xs.indexOf(columns[grid.x][row]), y = ys.indexOf(columns[grid.y][row]);
-        grid.values.forEach((name, k) => {
-          const value = columns[name][row];
-          z[y][x * span + k] = value === null ? null : grid.log ? Math.log10(value) : value;
-          const n = columns.n ? `<br>n: ${columns.n[row]}` : columns.points ? `<br>points: ${columns.points[row]}` : "";
-          const answer = count > 1 ? `<br>answer ${k}` : "";
-          text[y][x * span + k] = `${safe(grid.y_label)}: ${safe(ys[y])}<br>${safe(grid.x_label)}: ${safe(xs[x])}${answer}<br><b>${value === null ? "none" : written(value)}</b>${n}`;
-        });
+      const end = number ? number + 1 : "", at = place(number), mine = select(chart.table, grid.where, rows);
+      // Of cells with words the table's order says something; others stand in order.
+      const order = grid.text ? distinct : gridOrder;
+      const xs = order(pick(chart.table, grid.x, mine)), ys = order(pick(chart.table, grid.y, mine));
+      const empty = () => ys.map(() => new Array(xs.length).fill("")), z = ys.map(() => new Array(xs.length).fill(null)), text = empty();
+      for (const row of mine) {
+        const x = xs.indexOf(columns[grid.x][row]), y = ys.indexOf(columns[grid.y][row]), value = columns[grid.value][row];
+        z[y][x] = value === null ? null : grid.log ? Math.log10(value) : value;
+        const n = columns.n ? `<br>n: ${columns.n[row]}` : columns.points ? `<br>points: ${columns.points[row]}` : "";
+        text[y][x] = `${safe(grid.y_label)}: ${safe(ys[y])}<br>${safe(grid.x_label)}: ${safe(xs[x])}<br><b>${value === null ? "none" : written(value)}</b>${n}`;
+        if (grid.text) layout.annotations.push({ text: safe(columns[grid.text][row]).replace(/\n/g, "<br>"), x, y, xref: `x${end}`, yref: `y${end}`, showarrow: false, font: { size: width < NARROW ? 8.5 : 11, color: style("--text") } });
       }
       const flat = z.flat().filter(value => value !== null);
       const most = grid.most !== null ? grid.most : flat.length ? Math.max(...flat) : 1;
-      const least = grid.log && flat.length ? Math.min(...flat) : 0;
-      const deep = count > 1 ? (dark() ? "#ffffff" : "#111111") : null;
-      const scale = deep ? [[0, style("--cell")], [0.5, COLOURS[grid.colour]], [1, deep]] : [[0, style("--cell")], [1, COLOURS[grid.colour]]];
+      const least = grid.below ? -most : grid.log && flat.length ? Math.min(...flat) : 0;
+      const hue = name => grid.text ? mix(COLOURS[name], dark() ? "#14171b" : "#ffffff", 0.45) : COLOURS[name];
+      const scale = grid.below ? [[0, hue(grid.below)], [0.5, style("--cell")], [1, hue(grid.colour)]] : [[0, style("--cell")], [1, hue(grid.colour)]];
       const ticks = [least, (least + most) / 2, most];
-      layout[`xaxis${end}`] = axisStyle({ domain: at.x, anchor: `y${end}`, showgrid: false, tickmode: "array", ticks: "", tickangle: 0, tickvals: xs.map((_, x) => x * span + (count - 1) / 2), ticktext: xs.map(name => name === "blank" && width < NARROW ? "–" : safe(name)), title: { text: safe(grid.x_label), standoff: 6, font: { size: 12.5 } } });
-      layout[`yaxis${end}`] = axisStyle({ domain: at.y, anchor: `x${end}`, showgrid: false, autorange: "reversed", tickmode: "array", ticks: "", tickvals: ys.map((_, y) => y), ticktext: ys.map(safe), title: { text: safe(grid.y_label), standoff: 6, font: { size: 12.5 } } });
+      layout[`xaxis${end}`] = axisStyle({ domain: at.x, anchor: `y${end}`, showgrid: false, tickmode: "array", ticks: "", tickangle: grid.text && width < NARROW ? -60 : 0, tickvals: xs.map((_, x) => x), ticktext: xs.map(name => name === "blank" && width < NARROW ? "–" : safe(name)), title: { text: safe(grid.x_label), standoff: 6, font: { size: 12.5 } } });
+      layout[`yaxis${end}`] = axisStyle({ domain: at.y, anchor: `x${end}`, showgrid: false, autorange: "reversed", tickmode: "array", ticks: "", tickvals: ys.map((_, y) => y), ticktext: ys.map(safe), title: { text: grid.text ? "" : safe(grid.y_label), standoff: 6, font: { size: 12.5 } } });
       title(layout, grid.title, at);
       traces.push({
         type: "heatmap", z, text, hovertemplate: "%{text}<extra></extra>", colorscale: scale, zmin: least, zmax: most > least ? most : least + 1, hoverongaps: false,
-        xgap: count > 1 ? 0 : 1, ygap: 1.5, xaxis: `x${end}`, yaxis: `y${end}`, showscale: number === grids.length - 1 || across === 1,
-        colorbar: { thickness: 10, len: across === 1 && grids.length > 1 ? (at.y[1] - at.y[0]) : 0.9, y: across === 1 ? (at.y[0] + at.y[1]) / 2 : 0.5, outlinewidth: 0, tickvals: ticks, ticktext: ticks.map(value => String(+(grid.log ? 10 ** value : value).toPrecision(3))) },
+        xgap: 1, ygap: 1, xaxis: `x${end}`, yaxis: `y${end}`, showscale: grids.length === 1,
+        colorbar: { thickness: 10, len: 0.9, outlinewidth: 0, tickvals: ticks, ticktext: ticks.map(value => String(+(grid.log ? 10 ** value : value).toPrecision(3))) },
       });
-      if (grids.length > 1 && across > 1) traces[number].colorscale = scale;
     });
-    if (grids.length > 1 && across > 1) traces.forEach(trace => { trace.showscale = false; });
     chart.legend.replaceChildren();
     return { traces, layout };
   }
@@ -407,9 +480,9 @@
         at -= unit * size(name) + gap;
       }
     }
-    const layout = base(470), thick = 0.014, left = name => flow.nodes[name].column * (1 - thick) / 2;
-    layout.margin = { l: 8, r: 180, t: 8, b: 8 };
-    layout.width = Math.max(chart.box.clientWidth || 800, 640);
+    const narrow = (chart.box.clientWidth || 800) < NARROW;
+    const layout = base(470), thick = narrow ? 0.03 : 0.014, left = name => flow.nodes[name].column * (1 - thick) / 2;
+    layout.margin = { l: 4, r: narrow ? 4 : 180, t: 8, b: 8 };
     layout.xaxis = { range: [0, 1], visible: false, fixedrange: true };
     layout.yaxis = { range: [0, 1], visible: false, fixedrange: true };
     const area = (x, y, colour, text) => ({ type: "scatter", mode: "lines", x, y, fill: "toself", fillcolor: colour, line: { width: 0, color: colour }, hoveron: "fills", hoverinfo: "text", text, meta: text, showlegend: false });
@@ -429,7 +502,9 @@
       const node = flow.nodes[name], high = top.get(name), low = high - unit * size(name), x = left(name);
       const text = `${safe(name)}: ${(size(name) / node.per).toLocaleString("en")}${node.unit}`;
       traces.push(area([x, x + thick, x + thick, x], [high, high, low, low], COLOURS[node.colour], text));
-      layout.annotations.push({ text, x: x + thick, y: (high + low) / 2, xref: "x", yref: "y", xanchor: "left", xshift: 4, showarrow: false, align: "left", font: { size: 12.5 } });
+      // On a phone names of the last column stand before their nodes, for there is no room behind.
+      const before = narrow && node.column === 2;
+      layout.annotations.push({ text: narrow ? text.replace(": ", "<br>") : text, x: before ? x : x + thick, y: (high + low) / 2, xref: "x", yref: "y", xanchor: before ? "right" : "left", xshift: before ? -4 : 4, showarrow: false, align: before ? "right" : "left", font: { size: narrow ? 10.5 : 12.5 } });
     }
     chart.legend.replaceChildren();
     return { traces, layout };
@@ -530,9 +605,24 @@
   theme(prefers.matches ? "dark" : "light");
   prefers.addEventListener("change", event => theme(event.matches ? "dark" : "light"));
   document.getElementById("theme").addEventListener("click", () => theme(dark() ? "light" : "dark"));
+  // On paper the page is as wide as its figures are drawn, and light.
   let before = null;
-  window.addEventListener("beforeprint", () => { before = document.documentElement.dataset.theme; theme("light"); drawAll(); });
-  window.addEventListener("afterprint", () => { if (before) theme(before); });
+  function printed(on) {
+    if (on === (before !== null)) return;
+    document.documentElement.classList.toggle("printing", on);
+    if (on) before = document.documentElement.dataset.theme;
+    theme(on ? "light" : before);
+    if (on) drawAll(); else before = null;
+  }
+  window.addEventListener("beforeprint", () => printed(true));
+  window.addEventListener("afterprint", () => printed(false));
+  // What has not come into view is drawn when there is time, so that who scrolls, prints or keeps the page finds no figure empty.
+  const idle = window.requestIdleCallback || (call => setTimeout(call, 200));
+  const next = () => {
+    const chart = [...charts.values()].find(each => !each.drawn);
+    if (chart) idle(() => draw(chart).then(next));
+  };
+  window.addEventListener("load", () => idle(next));
   let pending = 0;
   window.addEventListener("resize", () => {
     clearTimeout(pending);
@@ -549,6 +639,13 @@
       if (chart.box.choose) chart.box.choose(link.dataset.choice);
     });
   }
+  for (const button of document.querySelectorAll("button.opens")) {
+    button.addEventListener("click", () => {
+      const facts = button.closest("tr").nextElementSibling;
+      facts.hidden = !facts.hidden;
+      button.setAttribute("aria-expanded", String(!facts.hidden));
+    });
+  }
   for (const table of document.querySelectorAll("table.sortable")) {
     table.querySelectorAll("thead th").forEach((head, place) => {
       const button = head.querySelector("button");
@@ -558,14 +655,16 @@
         table.querySelectorAll("thead th").forEach(each => each.removeAttribute("aria-sort"));
         head.setAttribute("aria-sort", down ? "descending" : "ascending");
         const body = table.tBodies[0], sign = down ? -1 : 1;
+        // The facts of a run stay below it.
+        const below = row => row.nextElementSibling && row.nextElementSibling.className === "facts" ? [row, row.nextElementSibling] : [row];
         const key = row => { const cell = row.cells[place]; return "value" in cell.dataset ? cell.dataset.value : cell.textContent.trim(); };
         const numbers = head.classList.contains("number");
-        const order = [...body.rows].map(row => [key(row), row]).sort(([one], [two]) => {
+        const order = [...body.rows].filter(row => row.className !== "facts").map(row => [key(row), row]).sort(([one], [two]) => {
           // What is not there comes last, whichever way it is sorted.
           if (one === "" || two === "") return (one === "") - (two === "");
           return sign * (numbers ? Number(one) - Number(two) : one.localeCompare(two));
         });
-        body.append(...order.map(([, row]) => row));
+        body.append(...order.flatMap(([, row]) => below(row)));
       });
     });
   }

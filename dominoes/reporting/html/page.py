@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import math
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
@@ -16,19 +15,22 @@ from dominoes.errors import OutputError
 from dominoes.reporting import stills
 from dominoes.reporting.chart import COLOURS, DIGITS, Chart, Panel
 from dominoes.reporting.charts import dealt
+from dominoes.reporting.charts.board import Board
+from dominoes.reporting.findings import setting
 from dominoes.reporting.results import Results
 from dominoes.reporting.sections import Section, charts_of, sections
-from dominoes.reporting.tables import MOST_ROWS, plural
+from dominoes.reporting.tables import MOST_ROWS
 from dominoes.solver.composition import Composition
 
 SUFFIX = ".html"
 
 
-def write(results: Results, path: Path, *, data: Path | None = None) -> list[Section]:
-    """Write the page; returns what is on it. Raises OutputError: another suffix than .html, or the file cannot be written."""
+def write(results: Results, path: Path, *, data: Path | None = None, board: Board | None = None) -> list[Section]:
+    """Write the page; returns what is on it. Arguments as of `sections`. Raises OutputError: another suffix than .html, or the file cannot
+    be written."""
     known_suffix(path)
-    parts = sections(results, data=data)
-    files.write(path, page(results.name, parts, facts=_facts(results), notes=results.notes))
+    parts = sections(results, data=data, board=board)
+    files.write(path, page(results.name, parts, facts=setting(results), notes=results.notes))
     return parts
 
 
@@ -67,7 +69,7 @@ def write_stills(parts: Iterable[Section], folder: Path, suffix: str) -> list[Pa
 
 
 def page(title: str, parts: Sequence[Section], *, facts: Sequence[tuple[str, str]] = (), notes: Sequence[str] = ()) -> str:
-    """The page as text. Equal results are equal bytes: it holds no date."""
+    """The page as text. Equal results are equal bytes: it holds no date. Sections of which nothing is known are one line at its end."""
     from jinja2 import Environment
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
@@ -80,7 +82,8 @@ def page(title: str, parts: Sequence[Section], *, facts: Sequence[tuple[str, str
         title=title,
         facts=facts,
         notes=notes,
-        sections=[_rendered(section) for section in parts],
+        sections=[_rendered(section) for section in parts if section.is_known],
+        unknown=[(section.title, "; ".join(section.notes) or "nothing is known") for section in parts if not section.is_known],
         version=__version__,
         digits=DIGITS,
         colours=COLOURS,
@@ -125,13 +128,20 @@ def _rendered(section: Section) -> dict[str, Any]:
             "columns": [{"name": name, "number": number} for name, number in table.columns.items()],
             "rows": table.rows,
             "csv": packed(table.csv),
+            "folds": table.folds,
             "note": f"The first {MOST_ROWS} rows; the data link holds all." if len(table.rows) == MOST_ROWS else "",
         }
         for table in section.tables
     ]
     chart_notes = [note for chart in section.charts for note in chart.notes]
     about = {"id": section.name, "short": section.short, "title": section.title, "text": section.text}
-    return about | {"charts": charts, "images": images, "tables": tables, "notes": [*section.notes, *chart_notes]}
+    return about | {
+        "findings": section.findings,
+        "charts": charts,
+        "images": images,
+        "tables": tables,
+        "notes": [*section.notes, *chart_notes],
+    }
 
 
 def _wide(charts: Sequence[Chart]) -> list[bool]:
@@ -145,16 +155,3 @@ def _wide(charts: Sequence[Chart]) -> list[bool]:
             found[place - wide] = True
             alone = False
     return found
-
-
-def _facts(results: Results) -> list[tuple[str, str]]:
-    """The line under the title."""
-    shown = results.curves["run"].nunique()
-    seeds = [results.seeds(group) for group in results.groups]
-    many = f"{min(seeds)}" if seeds and min(seeds) == max(seeds) else f"{min(seeds)}–{max(seeds)}" if seeds else "0"
-    steps = results.curves["step"].max() if shown else math.nan
-    groups = len(results.groups)
-    found = [(f"run{plural(shown)} with curves", str(shown)), (f"spec{plural(groups)}", str(groups)), ("seeds a spec", many)]
-    if results.fields:
-        found.append(("swept", ", ".join(results.fields)))
-    return found + ([("last step", f"{steps:g}")] if shown else [])
