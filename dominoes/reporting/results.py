@@ -168,7 +168,7 @@ def gather(paths: Sequence[Path]) -> Results:
     notes: list[str] = []
     for path in paths:
         table, folders = path if path.is_file() else _exported(path), _folders(path)
-        if folders or (path / plan.RECORD).is_file():
+        if folders or plan.record(path):
             found_runs, found = reading.of_folders(folders)
             if found is not None:
                 parts.append(found[~found["run"].isin(list(runs))] if runs else found)
@@ -241,15 +241,13 @@ def _out(path: Path) -> Path:
 
 
 def _folders(path: Path) -> list[Path]:
-    """Run folders: the path itself, or those under its runs/."""
-    if (path / state.DONE).exists() or (path / "spec.json").exists():
-        return [path]
-    return sorted(each for each in (path / RUNS).glob("*") if each.is_dir()) if (path / RUNS).is_dir() else []
+    """Run folders: the path itself, or those under its runs/, packed ones too."""
+    return run_folders.everything(path)
 
 
 def _of_plan(path: Path, notes: list[str]) -> list[Run]:
     """Runs of a sweep's plan; those that have a folder were met before."""
-    if not (path / plan.RECORD).is_file():
+    if plan.record(path) is None:
         return []
     try:
         planned = plan.load(path)

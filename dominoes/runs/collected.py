@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
@@ -16,9 +17,11 @@ from pyarrow import parquet
 from dominoes import files, tables
 from dominoes.errors import OutputError, RunError, SpecError
 from dominoes.runs import parameters, progress, run_folders, state
+from dominoes.runs.packed.columns import TYPES, header
 from dominoes.runs.plan import Plan, Planned, Refused
 from dominoes.runs.progress import Survey
 from dominoes.runs.state import RUNS, State
+from dominoes.spec import RunSpec
 
 # Always there, so that tables of different sweeps can be put together; other parameters only where runs differ in them.
 ALWAYS = (
@@ -34,11 +37,6 @@ ALWAYS = (
     "lr",
 )
 RUNS_TABLE = "runs.csv"
-_TYPES = {
-    **dict.fromkeys(("run", "split", "kind", "probe", "answer", "measure"), pa.string()),
-    **dict.fromkeys(("seed", "step", "samples", "n", "label", "top_alone", "bottom_alone"), pa.int64()),
-    **dict.fromkeys(("epoch", "loss", "accuracy", "agree_top", "agree_bottom", "value"), pa.float64()),
-}
 # A table's own columns keep their names; a parameter that would meet one is joined under another.
 _INSTEAD = {"probe": "probe_size"}
 # Runs that are read and written as one: few enough for the memory, many enough for speed.
@@ -87,7 +85,7 @@ def export(plan: Plan, out: Path, path: Path, *, classes: bool = False, joint: b
     _write(done, columns, out, path, "curves")
     without = {}
     for form in [form for form, wanted in (("classes", classes), ("joint", joint), ("measures", measures)) if wanted]:
-        having = [run for run in done if form == "classes" or f"{form}.csv" in found.environments[run.spec.id]["files"]]
+        having = [run for run in done if form == "classes" or f"{form}.csv" in found.environments[run.id]["files"]]
         if len(having) < len(done):
             without[form] = len(done) - len(having)
         if not having:
@@ -108,7 +106,7 @@ def copy(plan: Plan, out: Path, stream: TextIO) -> Harvest:
 
 def _done(plan: Plan, out: Path) -> tuple[Survey, list[Planned]]:
     found = progress.survey(plan, out, deep=True)
-    done = [run for run in plan.runs if run.spec.id in found.environments]
+    done = [run for run in plan.runs if run.id in found.environments]
     if not done:
         raise RunError(f"{out} holds no finished run of this sweep; run it with 'dominoes sweep run', or ask 'dominoes sweep status {out}'")
     return found, done
@@ -116,10 +114,24 @@ def _done(plan: Plan, out: Path) -> tuple[Survey, list[Planned]]:
 
 def _columns(plan: Plan) -> dict[str, dict[str, Any]]:
     """By run id, the columns that are joined to its curves: the same names for every run."""
-    made = {run.spec.id: parameters.of_spec(run.spec, run.n) for run in plan.runs}
-    apart = parameters.differing(list(made.values()))
-    kept = [name for name in dict.fromkeys(name for each in made.values() for name in each) if name in ALWAYS or name in apart]
-    return {run: {name: each.get(name) for name in kept} for run, each in made.items()}
+    # Runs that differ in seeds alone, of which there may be very many, have the same parameters but for the deal's seed.
+    kinds: dict[tuple[RunSpec, int], dict[str, Any]] = {}
+    deals: dict[int, dict[str, Any]] = {}
+    for run in plan.runs:
+        key = (parameters.without_seeds(run.spec), run.n)
+        if key not in kinds or (run.spec.dataset.seed not in deals and len(deals) < 2):
+            made = parameters.of_spec(run.spec, run.n)
+            kinds.setdefault(key, made)
+            deals.setdefault(run.spec.dataset.seed, made)
+    apart = parameters.differing([*kinds.values(), *deals.values()])
+    names = dict.fromkeys(name for each in kinds.values() for name in each)
+    kept = [name for name in names if name in ALWAYS or name in apart]
+
+    def chosen(run: Planned) -> dict[str, Any]:
+        found = parameters.of_spec(run.spec, run.n)
+        return {name: found.get(name) for name in kept}
+
+    return {run.id: chosen(run) for run in plan.runs}
 
 
 def _called(names: list[str], form: str) -> list[str]:
@@ -127,49 +139,43 @@ def _called(names: list[str], form: str) -> list[str]:
 
 
 def _copy(done: list[Planned], columns: Mapping[str, Mapping[str, Any]], out: Path, file: TextIO, form: str) -> None:
-    header = ",".join(tables.COLUMNS[form]) + "\n"
-    file.write(header[:-1] + "," + _line(_called(list(columns[done[0].spec.id]), form)))
-    for run in done:
+    head = header(form)
+    file.write(head[:-1] + "," + _line(_called(list(columns[done[0].id]), form)))
+    for run, rows in zip(done, _rows([run.id for run in done], out, form), strict=True):
         # The tables' own digits are copied: what is exported is, to the letter, what was measured.
-        rows = _rows(out / RUNS / run.spec.id, form, header)
-        file.write(rows.replace("\n", "," + _line(columns[run.spec.id].values())))
+        file.write(rows.replace("\n", "," + _line(columns[run.id].values())))
 
 
 def _write(done: list[Planned], columns: Mapping[str, Mapping[str, Any]], out: Path, path: Path, form: str) -> None:
-    folders = {run.spec.id: out / RUNS / run.spec.id for run in done}
-    header = ",".join(tables.COLUMNS[form]) + "\n"
-    names = list(columns[done[0].spec.id])
+    names = list(columns[done[0].id])
     called = _called(names, form)
     with files.replacing(path) as temporary:
         if path.suffix == ".csv":
             with open(temporary, "w", encoding="utf-8", newline="") as file:
                 _copy(done, columns, out, file, form)
             return
-        schema = pa.schema(
-            [
-                *((name, _TYPES[name]) for name in header[:-1].split(",")),
-                *((own, _type(columns, name)) for own, name in zip(called, names, strict=True)),
-            ]
-        )
+        own = [(name, TYPES[name]) for name in tables.COLUMNS[form]]
+        schema = pa.schema([*own, *((called_so, _type(columns, name)) for called_so, name in zip(called, names, strict=True))])
         with parquet.ParquetWriter(temporary, schema) as writer:
-            for chunk in _chunks(list(folders)):
-                texts = [_rows(folders[run], form, header) for run in chunk]
+            for chunk in _chunks([run.id for run in done]):
+                texts = list(_rows(chunk, out, form))
                 read = arrow_csv.read_csv(
-                    io.BytesIO((header + "".join(texts)).encode()), convert_options=arrow_csv.ConvertOptions(column_types=_TYPES)
+                    io.BytesIO((header(form) + "".join(texts)).encode()), convert_options=arrow_csv.ConvertOptions(column_types=TYPES)
                 )
                 lengths = [text.count("\n") for text in texts]
-                for own, name in zip(called, names, strict=True):
-                    values = [columns[run][name] for run, length in zip(chunk, lengths, strict=True) for _ in range(length)]
-                    read = read.append_column(own, pa.array(values, _type(columns, name)))
+                for called_so, name in zip(called, names, strict=True):
+                    values = pa.array([columns[run][name] for run in chunk], _type(columns, name))
+                    read = read.append_column(called_so, values.take(pa.array(np.repeat(np.arange(len(chunk)), lengths))))
                 writer.write_table(read)
 
 
-def _rows(folder: Path, form: str, header: str) -> str:
-    """The lines of a run's table. Raises RunError: it was damaged since the survey, or is of another form."""
-    text = run_folders.read(folder).text(form)
-    if not text.startswith(header):
-        raise RunError(f"{folder}/{form}.csv has other columns than {header.strip()}; remove this folder and run the sweep again")
-    return text[len(header) :]
+def _rows(runs: Sequence[str], out: Path, form: str) -> Iterator[str]:
+    """The lines of each run's table. Raises RunError: it was damaged since the survey, or is of another form."""
+    head = header(form)
+    for run, text in zip(runs, run_folders.texts((out / RUNS / run for run in runs), form), strict=True):
+        if not text.startswith(head):
+            raise RunError(f"{out / RUNS / run}/{form}.csv has other columns than {head.strip()}; remove this folder and run the sweep again")
+        yield text[len(head) :]
 
 
 def _chunks(runs: list[str]) -> Iterator[list[str]]:
@@ -195,7 +201,7 @@ def _runs_table(plan: Plan, columns: Mapping[str, Mapping[str, Any]], found: Sur
     head = ("run", "seed", "status", "steps", "diverged_at")
     lines = [_line([*head, *names, "package", "torch", "device", "reason"])]
     for run in plan.runs:
-        name = run.spec.id
+        name = run.id
         environment = found.environments.get(name, {})
         which = found.states[name]
         status = str(environment["status"]) if environment else "damaged" if name in found.damaged else which.value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,20 @@ def of_spec(spec: RunSpec, count: int | None) -> dict[str, Any]:
     is `count`, the number of dominoes that it is trained on. Arguments of things have a column each, such as model_args.width, which runs
     without them lack. Raises SpecError if the shares cannot be resolved.
     """
+    return _of_base(without_seeds(spec)) | {"dominoes": count, "deal_seed": spec.dataset.seed}
+
+
+def without_seeds(spec: RunSpec) -> RunSpec:
+    """What runs that differ in seeds alone have in common."""
+    return spec.model_copy(update={"seed": 0, "dataset": spec.dataset.model_copy(update={"seed": 0})})
+
+
+@lru_cache(maxsize=4096)
+def _of_base(spec: RunSpec) -> dict[str, Any]:
+    """The columns of `of_spec`, of a spec without seeds and count."""
     shares = resolve(spec.dataset)
     ratio = float("nan") if shares.ratio is None else float(shares.ratio)
-    found: dict[str, Any] = {"dominoes": count}
+    found: dict[str, Any] = {"dominoes": None}
     found |= {f"prevalence_{side}": float(share) for side, share in zip(SIDES, (shares.top, shares.bottom), strict=True)}
     found |= {"both": float(shares.both), "empty": float(shares.empty), "ratio": ratio}
     found |= {f"reliability_{side}": share for side, share in zip(SIDES, spec.dataset.reliability, strict=True)}

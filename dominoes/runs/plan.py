@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from dominoes import files
 from dominoes.data import instances, sources
 from dominoes.errors import RunError, SpecError
+from dominoes.runs import plan_table
+from dominoes.runs.plan_table import Row
 from dominoes.runs.sweep_file import Sweep
 from dominoes.solver import solution
 from dominoes.solver.infeasible import Infeasible
@@ -27,6 +33,12 @@ class Planned:
     spec: RunSpec
     n: int
     kinds: dict[str, int]
+    known: str | None = dataclasses.field(default=None, compare=False, repr=False)
+
+    @cached_property
+    def id(self) -> str:
+        """The run's id, as the record has it if that was read."""
+        return self.known or self.spec.id
 
 
 @dataclass(frozen=True)
@@ -57,6 +69,26 @@ class Plan:
     def values(self, spec: RunSpec) -> dict[str, Any]:
         """What sets a run apart: the swept fields, by dotted name."""
         return {name: field(spec, name) for name in self.swept}
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A plan without its specs: what a status needs of a million runs.
+
+    Attributes:
+        name: of the sweep.
+        runs: ids of those that can be executed, in order.
+        infeasible: how many cannot.
+    """
+
+    name: str
+    runs: pa.Array
+    infeasible: int
+
+    @classmethod
+    def of(cls, plan: Plan) -> Outline:
+        """The outline of a plan."""
+        return cls(plan.name, pa.array([run.id for run in plan.runs], pa.string()), len(plan.infeasible))
 
 
 def field(spec: RunSpec, name: str) -> Any:
@@ -116,39 +148,88 @@ def plain(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else "-" if value is None else str(value)
 
 
-def save(plan: Plan, out: Path, file: bytes) -> None:
-    """Keep the plan, and the sweep file that it came from, in the results folder. Raises OutputError."""
-    content = {
-        "format": FORMAT,
-        "name": plan.name,
-        "description": plan.description,
-        "swept": list(plan.swept),
-        "runs": [{"run": run.spec.id, "n": run.n, "kinds": run.kinds, "spec": run.spec.model_dump(mode="json")} for run in plan.runs],
-        "infeasible": [{"run": run.spec.id, "reason": run.reason, "spec": run.spec.model_dump(mode="json")} for run in plan.infeasible],
-    }
-    files.write(out / RECORD, json.dumps(content) + "\n")
-    files.write(out / SWEEP, file)
+def save(plan: Plan, out: Path, file: bytes, *, table: bool = False) -> None:
+    """Keep the plan, and the sweep file that it came from, in the results folder; `table` as a Parquet file, for very many runs.
+
+    A plan that is there already is not written again. Raises OutputError.
+    """
+    head = {"name": plan.name, "description": plan.description, "swept": list(plan.swept)}
+    if table or (out / plan_table.NAME).is_file():
+        rows = [Row(run.id, run.spec, run.kinds, run.n, "") for run in plan.runs]
+        rows += [Row(run.spec.id, run.spec, None, 0, run.reason) for run in plan.infeasible]
+        plan_table.write(out / plan_table.NAME, head, rows)
+        (out / RECORD).unlink(missing_ok=True)
+    else:
+        content = {
+            "format": FORMAT,
+            **head,
+            "runs": [{"run": run.id, "n": run.n, "kinds": run.kinds, "spec": run.spec.model_dump(mode="json")} for run in plan.runs],
+            "infeasible": [{"run": run.spec.id, "reason": run.reason, "spec": run.spec.model_dump(mode="json")} for run in plan.infeasible],
+        }
+        _renew(out / RECORD, (json.dumps(content) + "\n").encode())
+    _renew(out / SWEEP, file)
+
+
+def _renew(path: Path, content: bytes) -> None:
+    if not path.is_file() or path.stat().st_size != len(content) or path.read_bytes() != content:
+        files.write(path, content)
+
+
+def record(out: Path) -> Path | None:
+    """The file in which a results folder keeps its plan; None if it has none."""
+    return next((Path(out) / name for name in (plan_table.NAME, RECORD) if (Path(out) / name).is_file()), None)
 
 
 def load(out: Path) -> Plan:
     """The plan of a results folder. Raises RunError if there is none."""
-    path = Path(out) / RECORD
+    path = _found(out)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
-            raise RunError(f"{path} has format {content['format']}, expected {FORMAT}; run the sweep again with this package")
+        if path.name == plan_table.NAME:
+            head = _known(path, plan_table.head(path), plan_table.FORMAT)
+            rows = list(plan_table.rows(path))
+            runs = tuple(Planned(row.spec, row.n, row.kinds, row.run) for row in rows if row.kinds is not None)
+            infeasible = tuple(Refused(row.spec, row.reason) for row in rows if row.kinds is None)
+            return Plan(head["name"], head["description"], tuple(head["swept"]), runs, infeasible)
+        content = _known(path, json.loads(path.read_text(encoding="utf-8")), FORMAT)
         runs = tuple(Planned(parse(RunSpec, run["spec"], record=True), int(run["n"]), run["kinds"]) for run in content["runs"])
         infeasible = tuple(Refused(parse(RunSpec, run["spec"], record=True), str(run["reason"])) for run in content["infeasible"])
         return Plan(content["name"], content["description"], tuple(content["swept"]), runs, infeasible)
-    except FileNotFoundError as error:
-        raise RunError(f"{out} is no sweep's folder, {RECORD} is missing; make one with 'dominoes sweep run FILE --out {out}'") from error
     except (OSError, ValueError, KeyError, TypeError, SpecError) as error:
-        raise RunError(f"{path} is damaged; run the sweep again, it writes it anew") from error
+        raise RunError(_DAMAGED.format(path)) from error
+
+
+def outline(out: Path) -> Outline:
+    """The plan of a results folder without its specs. Raises RunError if there is none."""
+    path = _found(out)
+    try:
+        if path.name == plan_table.NAME:
+            head = _known(path, plan_table.head(path), plan_table.FORMAT)
+            return Outline(str(head["name"]), *plan_table.ids(path))
+        content = _known(path, json.loads(path.read_text(encoding="utf-8")), FORMAT)
+        return Outline(str(content["name"]), pa.array([str(run["run"]) for run in content["runs"]], pa.string()), len(content["infeasible"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(_DAMAGED.format(path)) from error
+
+
+_DAMAGED = "{} is damaged; run the sweep again, it writes it anew"
+
+
+def _found(out: Path) -> Path:
+    path = record(out)
+    if path is None:
+        raise RunError(f"{out} is no sweep's folder, {RECORD} is missing; make one with 'dominoes sweep run FILE --out {out}'")
+    return path
+
+
+def _known(path: Path, content: dict[str, Any], newest: int) -> dict[str, Any]:
+    if content["format"] != newest:
+        raise RunError(f"{path} has format {content['format']}, expected {newest}; run the sweep again with this package")
+    return content
 
 
 def difference(old: Plan, new: Plan) -> str | None:
     """What an edited sweep file changes, in a sentence; None if nothing."""
-    before, after = ({run.spec.id for run in plan.runs} for plan in (old, new))
+    before, after = ({run.id for run in plan.runs} for plan in (old, new))
     if before == after:
         return None
     return f"the sweep file has changed: {len(after - before)} runs are new, {len(before - after)} are no longer in it (kept, not exported)"

@@ -10,12 +10,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from dominoes import __version__
 from dominoes.data import sources
 from dominoes.errors import OutputError
 from dominoes.runs import claims, state
 from dominoes.runs.code import changed
-from dominoes.runs.plan import Plan
+from dominoes.runs.packed import manifest
+from dominoes.runs.plan import Outline, Plan
 from dominoes.runs.state import RUNS, Damage, State
 from dominoes.spec import SIDES, RunSpec, Split
 
@@ -40,27 +44,57 @@ class Survey:
 
 
 def survey(plan: Plan, out: Path, *, deep: bool) -> Survey:
-    """Look at the folder of every run of a plan; `deep` reads every byte of those that are done, else only of
-    those whose files have another size or were changed since."""
+    """Look at every run of a plan; `deep` reads every byte of those that are done, else only of those whose files have another size or
+    were changed since. Of packed runs the environment has what the manifest holds of it."""
     states: dict[str, State] = {}
     environments: dict[str, Mapping[str, Any]] = {}
     damaged: dict[str, str] = {}
-    for run in plan.runs:
-        name = run.spec.id
-        folder = Path(out) / RUNS / name
-        states[name] = state.of(folder)
-        if states[name] is not State.DONE:
+    planned = [run.id for run in plan.runs]
+    known = manifest.load(out)
+    broken = known.damaged(deep=deep)
+    packed = {run: (part.stem, content) for run, part, content in known.records()}
+    there = None if not packed else {folder.name for folder in _folders(out)}
+    for name in planned:
+        stem, content = packed.get(name, ("", None))
+        if content is not None and stem not in broken:
+            states[name], environments[name] = State.DONE, content
             continue
-        try:
-            content = state.environment(folder)
-            problem = state.damage(folder, deep=deep, content=content)
-        except Damage as error:
-            problem = error.problem
-        if problem:
-            damaged[name], states[name] = problem, State.UNFINISHED
+        if there is not None and name not in there:
+            # Of most runs of a large sweep there is no folder, so the system need not be asked for each.
+            states[name] = State.ABSENT if content is None else State.UNFINISHED
         else:
-            environments[name] = content
+            _look(name, Path(out) / RUNS / name, deep, states, environments, damaged)
+        if content is not None and states[name] is not State.DONE:
+            damaged.setdefault(name, broken[stem])
+            states[name] = states[name] if states[name] in (State.RUNNING, State.FAILED) else State.UNFINISHED
     return Survey(states, environments, damaged)
+
+
+def _look(
+    name: str,
+    folder: Path,
+    deep: bool,
+    states: dict[str, State],
+    environments: dict[str, Mapping[str, Any]],
+    damaged: dict[str, str],
+) -> None:
+    """Look at a run's folder."""
+    states[name] = state.of(folder)
+    if states[name] is not State.DONE:
+        return
+    if not (folder / state.DONE).exists():
+        # It is in a shard, which is looked at before.
+        states[name] = State.UNFINISHED
+        return
+    try:
+        content = state.environment(folder)
+        problem = state.damage(folder, deep=deep, content=content)
+    except Damage as error:
+        problem = error.problem
+    if problem:
+        damaged[name], states[name] = problem, State.UNFINISHED
+    else:
+        environments[name] = content
 
 
 @dataclass(frozen=True)
@@ -92,26 +126,46 @@ class Status:
     seconds_left: float | None
 
 
-def status(plan: Plan, out: Path, *, deep: bool = False) -> Status:
+def status(plan: Plan | Outline, out: Path, *, deep: bool = False) -> Status:
     """How far a sweep is; nothing is written. `deep` as in `survey`."""
-    found = survey(plan, out, deep=deep)
-    done, running, failed = (found.count(which) for which in (State.DONE, State.RUNNING, State.FAILED))
-    left = len(plan.runs) - done - running - failed
-    seconds = [float(content["seconds"]["wall"]) for content in found.environments.values()]
-    mean = sum(seconds) / len(seconds) if seconds else 0.0
+    outline = Outline.of(plan) if isinstance(plan, Plan) else plan
+    known = manifest.load(out)
+    broken = known.damaged(deep=deep)
+    # Whole columns at a time: a packed sweep may have a million runs.
+    packed = known.table(("run", "status", "wall"), without=broken)
+    whole = packed.filter(pc.is_in(packed["run"], outline.runs))
+    folders = {folder.name: folder for folder in _folders(out)}
+    names = pa.array(list(folders), pa.string())
+    planned = pc.is_in(names, outline.runs)
+    states: dict[str, State] = {}
+    environments: dict[str, Mapping[str, Any]] = {}
+    damaged: dict[str, str] = {}
+    for name in names.filter(pc.and_(planned, pc.invert(pc.is_in(names, whole["run"])))).to_pylist():
+        _look(name, folders[name], deep, states, environments, damaged)
+    for part in known.parts:
+        if part.stem in broken:
+            lost = part.runs.filter(pc.and_(pc.is_in(part.runs["run"], outline.runs), pc.invert(pc.is_in(part.runs["run"], whole["run"]))))
+            damaged |= {run: broken[part.stem] for run in lost["run"].to_pylist() if run not in environments}
+    running, failed = (sum(found is which for found in states.values()) for which in (State.RUNNING, State.FAILED))
+    done = whole.num_rows + len(environments)
+    left = len(outline.runs) - done - running - failed
+    seconds = (pc.sum(whole["wall"]).as_py() or 0.0) + sum(float(content["seconds"]["wall"]) for content in environments.values())
+    mean = seconds / done if done else 0.0
     # Runs at work are half done on average.
-    togo = mean * (left + failed + running / 2) / running if running and seconds else None
+    togo = mean * (left + failed + running / 2) / running if running and done else None
+    elsewhere = names.filter(pc.invert(pc.or_(planned, pc.is_in(names, packed["run"])))).to_pylist()
     return Status(
-        runs=len(plan.runs),
+        runs=len(outline.runs),
         done=done,
         running=running,
         failed=failed,
         left=left,
-        diverged=sum(content["status"] == "diverged" for content in found.environments.values()),
-        reasons={name: state.reason(Path(out) / RUNS / name) for name, which in found.states.items() if which is State.FAILED},
-        damaged=found.damaged,
-        infeasible=len(plan.infeasible),
-        others=sum((folder / state.DONE).exists() for folder in _folders(out) if folder.name not in found.states),
+        diverged=(pc.sum(pc.equal(whole["status"].cast("string"), "diverged")).as_py() or 0)
+        + sum(content["status"] == "diverged" for content in environments.values()),
+        reasons={name: state.reason(folders[name]) for name, which in states.items() if which is State.FAILED},
+        damaged=damaged | dict(known.problems),
+        infeasible=outline.infeasible,
+        others=packed.num_rows - whole.num_rows + sum((folders[name] / state.DONE).exists() for name in elsewhere),
         per_hour=3600 * running / mean if running and mean else None,
         seconds_left=togo if mean else None,
     )

@@ -16,8 +16,14 @@ from numpy.typing import NDArray
 from dominoes import tables
 from dominoes.errors import CurvesError
 from dominoes.runs import state
+from dominoes.runs.packed import manifest, shards
+from dominoes.runs.packed.place import HOME
+from dominoes.runs.packed.shards import Shard
 from dominoes.runs.state import DONE, RUNS, Damage
 from dominoes.spec import RunSpec, recorded
+
+# Runs whose tables are made at once: few enough for the memory.
+_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -70,15 +76,41 @@ class FinishedRun:
 
 
 def finished(out: Path) -> list[Path]:
-    """Folders marked DONE under `out` (a results folder, or a single run folder), by name."""
+    """Finished runs under `out` (a results folder, or a single run folder): folders marked DONE by name, then those that are packed, shard
+    by shard, by the paths that their folders had."""
     out = Path(out)
-    if (out / DONE).exists():
+    if (out / DONE).exists() or (out.parent.name == RUNS and state.packed(out)):
         return [out]
-    return sorted(mark.parent for mark in (out / RUNS).glob(f"*/{DONE}"))
+    found = sorted(mark.parent for mark in (out / RUNS).glob(f"*/{DONE}"))
+    known = manifest.load(out)
+    if known.parts:
+        names = {folder.name for folder in found}
+        found += [out / RUNS / run for part in known.parts for run in known.runs_of(part) if run not in names]
+    return found
+
+
+def everything(out: Path) -> list[Path]:
+    """Runs under `out`, whatever became of them: all folders by name, and `finished` packed ones."""
+    out = Path(out)
+    if (out / DONE).exists() or (out / "spec.json").exists():
+        return [out]
+    folders = sorted(each for each in (out / RUNS).glob("*") if each.is_dir()) if (out / RUNS).is_dir() else []
+    names = {folder.name for folder in folders}
+    return folders + [folder for folder in finished(out) if folder.name not in names]
 
 
 def read(folder: Path) -> FinishedRun:
-    """Read one folder marked DONE. Raises Damage."""
+    """Read one finished run, by the path of its folder. Raises Damage."""
+    try:
+        return _read(folder)
+    except Damage:
+        if (folder / DONE).exists() or state.packed(folder) is None:
+            raise
+        # It was packed while it was read.
+        return _read(folder)
+
+
+def _read(folder: Path) -> FinishedRun:
     environment = state.environment(folder)
     contents = state.contents(folder, environment, checkpoints=False)
     try:
@@ -89,9 +121,58 @@ def read(folder: Path) -> FinishedRun:
 
 
 def read_all(found: Iterable[Path]) -> Iterator[FinishedRun | Damage]:
-    """Read folders marked DONE, one after the other; a damaged one comes as what is wrong with it."""
+    """Read finished runs, one after the other; a damaged one comes as what is wrong with it."""
     for folder in found:
         try:
             yield read(folder)
         except Damage as damage:
             yield damage
+
+
+def together(found: Iterable[Path]) -> Iterator[tuple[Shard | None, list[Path]]]:
+    """Finished runs by where they are: those of one shard that follow each other together with it, folders each alone with None."""
+    known: dict[Path, manifest.Manifest] = {}
+
+    def part(folder: Path) -> manifest.Part | None:
+        if folder.parent.name != RUNS or (folder / DONE).exists():
+            return None
+        out = folder.parent.parent
+        if out not in known:
+            known[out] = manifest.load(out)
+        return known[out].places.get(folder.name, (None, 0))[0]
+
+    current, group = None, list[Path]()
+    for folder in found:
+        where = part(folder)
+        if current is not None and where is not current:
+            yield _shard(current, group[0]), group
+            group = []
+        current = where
+        if where is None:
+            yield None, [folder]
+        else:
+            group.append(folder)
+    if current is not None:
+        yield _shard(current, group[0]), group
+
+
+def _shard(part: manifest.Part, folder: Path) -> Shard:
+    try:
+        return shards.shard(part)
+    except ValueError as error:
+        raise Damage(folder, f"{HOME}/{part.path.name}: {error}") from error
+
+
+def texts(found: Iterable[Path], form: str) -> Iterator[str]:
+    """A table of each run as it was written, in this order. Raises Damage."""
+    for shard, folders in together(found):
+        if shard is None:
+            yield read(folders[0]).text(form)
+            continue
+        for start in range(0, len(folders), _AT_ONCE):
+            some = [folder.name for folder in folders[start : start + _AT_ONCE]]
+            try:
+                made = shard.texts(form, some)
+            except ValueError as error:
+                raise Damage(folders[start], str(error)) from error
+            yield from (made[name] for name in some)

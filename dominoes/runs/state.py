@@ -3,6 +3,8 @@
 A run is absent, unfinished, FAILED or DONE. Who works at one has a claim in its folder, a file that no other claim can be taken for:
 create mine, then look for others; if one is alive, withdraw. Of two that come at once at least one sees the other, so never do
 both stay; and to remove a dead process's claim by its own name never removes a living one's.
+
+A run that is DONE may be packed (`packed`): it is read by the path of the folder that it had, which is not there any more.
 """
 
 from __future__ import annotations
@@ -13,11 +15,16 @@ import os
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dominoes import files
 from dominoes.errors import OutputError, RunError
 from dominoes.runs.claims import CLAIM, FAILED, holder
+from dominoes.runs.packed.place import HOME
+
+if TYPE_CHECKING:
+    from dominoes.runs.packed.manifest import Part
+    from dominoes.runs.packed.shards import Shard
 
 RUNS = "runs"
 DONE = "DONE"
@@ -47,14 +54,35 @@ def of(folder: Path) -> State:
     try:
         names = set(os.listdir(folder))  # noqa: PTH208  (names only: this is done for ten thousand folders)
     except FileNotFoundError:
-        return State.ABSENT
+        return State.DONE if packed(folder) else State.ABSENT
     except OSError as error:
         raise OutputError(f"{folder} cannot be read ({error.strerror}); expected a run folder") from error
-    if DONE in names:
+    # What is left of a folder whose run was packed just now is no unfinished run.
+    if DONE in names or packed(folder):
         return State.DONE
     if any(name.startswith(CLAIM) for name in names) and holder(folder) is not None:
         return State.RUNNING
     return State.FAILED if FAILED in names else State.UNFINISHED
+
+
+def packed(folder: Path) -> Part | None:
+    """The shard that has the run of a folder; None if it is not packed."""
+    # The names alone: most folders are of results that are not packed, and what reads shards takes time to load.
+    if folder.parent.name != RUNS or not (folder.parent.parent / HOME).is_dir():
+        return None
+    from dominoes.runs.packed import manifest
+
+    return manifest.load(folder.parent.parent).places.get(folder.name, (None, 0))[0]
+
+
+def _shard(folder: Path) -> Shard | None:
+    """Where to read a run whose folder is not marked DONE."""
+    part = None if (folder / DONE).exists() else packed(folder)
+    if part is None:
+        return None
+    from dominoes.runs.packed import shards
+
+    return shards.shard(part)
 
 
 def reason(folder: Path) -> str:
@@ -88,7 +116,9 @@ class Damage(RunError):  # noqa: N818  (a finding, not a mishap)
 def environment(folder: Path) -> dict[str, Any]:
     """Content of a finished run's environment.json. Raises Damage."""
     try:
-        content = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+        shard = _shard(folder)
+        text = shard.environment(folder.name) if shard else (folder / "environment.json").read_text(encoding="utf-8")
+        content = json.loads(text)
         known = all(isinstance(content[key], dict) for key in ("digests", "files", "seconds", "dominoes")) and content["status"] in STATUSES
         if not known or not all({"bytes", "sha256"} <= content["files"][table].keys() for table in TABLES):
             raise KeyError("files")
@@ -109,6 +139,9 @@ def damage(folder: Path, *, deep: bool, content: Mapping[str, Any] | None = None
         content: its `environment`, if that was read already.
     """
     try:
+        part = None if (folder / DONE).exists() else packed(folder)
+        if part is not None:
+            return part.damage(deep=deep)
         content = content or environment(folder)
         if deep or _changed_since(folder, content):
             contents(folder, content)
@@ -119,7 +152,7 @@ def damage(folder: Path, *, deep: bool, content: Mapping[str, Any] | None = None
 
 def is_whole(folder: Path, *, strict: bool = False) -> bool:
     """Whether a run is finished and every byte is what was written. Raises Damage where it is finished but damaged, if `strict`."""
-    if not (folder / DONE).exists():
+    if not (folder / DONE).exists() and packed(folder) is None:
         return False
     problem = damage(folder, deep=True)
     if problem and strict:
@@ -146,6 +179,12 @@ def contents(folder: Path, content: Mapping[str, Any], *, checkpoints: bool = Tr
     """The files of a finished run by name, spec.json too and checkpoints not, each compared with what `content` (its environment) says
     was written; of checkpoints only the size if so asked, as who reads curves need not read weights. Raises Damage."""
     found: dict[str, bytes] = {}
+    shard = _shard(folder)
+    if shard is not None:
+        try:
+            return dict(shard.member(folder.name).contents)
+        except ValueError as error:
+            raise Damage(folder, str(error)) from error
     for name, known in {**content["files"], "spec.json": None}.items():
         path = folder / name
         is_checkpoint = name.startswith(f"{CHECKPOINTS}/")

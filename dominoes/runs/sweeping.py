@@ -100,7 +100,7 @@ def prepare(
     notes += [f"{sentence}; kept" for sentence in changed]
     plan.save(planned, setting.out, sweep.text.encode())
     notes += [f"run {name} is marked DONE but damaged, it runs again: {problem}" for name, problem in found.damaged.items()]
-    missing = tuple(each.spec for each in planned.runs if found.states[each.spec.id] is not State.DONE)
+    missing = tuple(each.spec for each in planned.runs if found.states[each.id] is not State.DONE)
     return Prepared(planned, setting, missing, tuple(notes))
 
 
@@ -110,7 +110,7 @@ def refuse_untrusted(sweep: Sweep, where: str) -> None:
 
 
 def _is_new(out: Path) -> bool:
-    return not (Path(out) / plan.RECORD).exists()
+    return plan.record(out) is None
 
 
 def _changed_plan(planned: Plan, out: Path) -> str | None:
