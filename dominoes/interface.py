@@ -20,6 +20,7 @@ from dominoes.reporting import completion, results
 from dominoes.reporting.html import page
 from dominoes.runs import parameters, progress, run_folders, sweep_file, sweeping
 from dominoes.runs.engines.protocol import RunReport, WorkerSetting
+from dominoes.runs.packed.packing import Packed
 from dominoes.runs.progress import Status
 from dominoes.runs.sweep_file import Sweep
 from dominoes.solver import solution
@@ -232,6 +233,7 @@ def run_sweep(
     accept_changed: bool = False,
     trust: bool = False,
     callbacks: Sequence[str] = (),
+    packed: bool | None = None,
     progress: Callable[[RunReport], None] = lambda report: None,
 ) -> Status:
     """Execute the runs of a sweep that are missing in a results folder, on this machine; how far it is then.
@@ -247,13 +249,14 @@ def run_sweep(
         accept_changed: keep finished runs that were made of other pictures, with other code, or by another version.
         trust: run code that the sweep names by unpinned references.
         callbacks: names of what to call at each measurement: an installed entry point's, or module:attr.
+        packed: put finished runs into shards; None: of more than 10,000 runs, and where some are in shards already.
         progress: called with the report of each run as it ends.
     """
     described = sweep if isinstance(sweep, Sweep) else read_sweep(sweep)
     where = None if data is None else Path(data).resolve()
     setting = WorkerSetting(Path(out).resolve(), device, where, download, callbacks=tuple(callbacks))
     options = {"skip_infeasible": skip_infeasible, "accept_changed": accept_changed, "trust": trust}
-    ready = sweeping.prepare(described, setting, where=described.name, **options)
+    ready = sweeping.prepare(described, setting, where=described.name, packed=packed, **options)
     for each in ready.launch(sweeping.on_this_machine(ready.setting, workers), limit=limit, keep_going=keep_going):
         progress(each)
     return status(out)
@@ -263,7 +266,15 @@ def status(out: PathLike) -> Status:
     """How far the sweep in a results folder is. Raises RunError if there is none."""
     from dominoes.runs import plan
 
-    return progress.status(plan.load(Path(out)), Path(out))
+    return progress.status(plan.outline(Path(out)), Path(out))
+
+
+def pack(out: PathLike) -> Packed:
+    """Put the finished runs of a results folder into shards, which every function here reads as it reads folders; what was packed.
+
+    Raises RunError: there is no such folder, or another process packs it; OutputError: it cannot be written.
+    """
+    return sweeping.pack(Path(out))
 
 
 def _path(path: PathLike | None) -> Path | None:

@@ -96,13 +96,14 @@ def problems(table: pd.DataFrame, *, form: str = "curves") -> list[str]:
     if found:
         return found
     steps = table["step"].to_numpy()
-    for key, rows in table.groupby(_KEYS[form], sort=False).indices.items():
-        backward = np.flatnonzero(np.diff(steps[rows]) <= 0)
-        if len(backward):
-            before, after = steps[rows][backward[0] : backward[0] + 2]
-            where = " ".join(str(part) for part in (key if isinstance(key, tuple) else (key,)))
-            wrong = "appears twice" if before == after else f"comes after step {before:g}"
-            found.append(f"curve {where}: step {after:g} {wrong}; expected steps that increase")
+    curve = table.groupby(_KEYS[form], sort=False).ngroup().to_numpy()
+    order = np.argsort(curve, kind="stable")
+    backward = order[1:][(np.diff(curve[order]) == 0) & (np.diff(steps[order]) <= 0)]
+    for row in backward[np.unique(curve[backward], return_index=True)[1]]:
+        before = steps[order[np.flatnonzero(order == row)[0] - 1]]
+        where = " ".join(str(part) for part in table[_KEYS[form]].iloc[row])
+        wrong = "appears twice" if before == steps[row] else f"comes after step {before:g}"
+        found.append(f"curve {where}: step {steps[row]:g} {wrong}; expected steps that increase")
     return found or (_joint_problems(table) if form == "joint" else [])
 
 
@@ -111,8 +112,9 @@ def _joint_problems(table: pd.DataFrame) -> list[str]:
         other = ~table[column].astype(float).isin((0.0, 1.0))
         if other.any():
             return [f"column {column}, row {int(np.argmax(other)) + 1}: {table[column][other].iloc[0]}, expected 0 or 1"]
-    for row, (probe, answer) in enumerate(zip(table["probe"], table["answer"], strict=True), 1):
+    for probe, answer in table[["probe", "answer"]].drop_duplicates().itertuples(index=False):
         if answer not in JOINT_ANSWERS.get(probe, ()):
+            row = int(np.flatnonzero((table["probe"] == probe) & (table["answer"] == answer))[0]) + 1
             known = "; ".join(f"{name}: {', '.join(answers)}" for name, answers in JOINT_ANSWERS.items())
             return [f"row {row}: probe {probe} answered {answer}, expected one of {known}"]
     sizes = table.groupby(["run", "probe", "step"], sort=False)["n"].sum().reset_index()

@@ -1,4 +1,4 @@
-"""The commands of sweeps: plan, run, status, export, clean. Like `commands`, it prints and knows click."""
+"""The commands of sweeps: plan, run, status, export, pack, clean. Like `commands`, it prints and knows click."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def sweep() -> None:
-    """Many runs from one sweep file: plan, run, status, export, clean.
+    """Many runs from one sweep file: plan, run, status, export, pack, clean.
 
     The results folder holds all there is to know: runs/ID, a folder for each run, is absent, unfinished, FAILED or DONE. A second
     'run' executes what is missing and nothing else.
@@ -103,6 +103,11 @@ def _cost(planned: Plan, workers: int | None, device: str, data: Path | None, do
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Execute at most N runs of those that are missing.")
 @click.option("--keep-going", is_flag=True, help="Start further runs after one has failed.")
 @click.option("--skip-infeasible", is_flag=True, help="Go on without points that have no dataset; they stand in runs.csv.")
+@click.option(
+    "--packed/--folders",
+    default=None,
+    help="Put finished runs into shards, or leave a folder each.  [default: shards if there are more than 10,000 runs, or shards already]",
+)
 @options.accept_changed
 @options.callbacks
 @options.trust
@@ -125,6 +130,7 @@ def run(
     limit: int | None,
     keep_going: bool,
     skip_infeasible: bool,
+    packed: bool | None,
     accept_changed: bool,
     callbacks: tuple[str, ...],
     trust: bool,
@@ -157,6 +163,7 @@ def run(
         trust=trust,
         elsewhere=engine != "local",
         collect=collect,
+        packed=packed,
     )
     for note in ready.notes:
         click.echo(f"Note: {note}", err=True)
@@ -247,7 +254,7 @@ def status(folder: Path, as_json: bool, deep: bool) -> None:
 
     from dominoes.runs import plan, progress
 
-    planned = plan.load(folder)
+    planned = plan.outline(folder)
     found = progress.status(planned, folder, deep=deep)
     if as_json:
         click.echo(json.dumps(asdict(found), indent=1))
@@ -290,6 +297,30 @@ def export(folder: Path, out: Path, classes: bool, joint: bool, measures: bool, 
     missing = found.missing - len(found.damaged)
     left = [f"left out: {missing} runs of the sweep are not finished; 'dominoes sweep status {folder}' tells of them"] if missing else []
     output.incomplete(output.damaged(found.damaged) + left, accepted=partial)
+
+
+@sweep.command()
+@click.argument("folder", type=options.PATH)
+def pack(folder: Path) -> None:
+    """Put the finished runs of results FOLDER into shards.
+
+    A shard has 500 runs in a few Parquet files. It is read back and compared to the last byte before the folders of its runs go; every
+    command reads packed runs as it reads folders, and exports the same bytes. Runs that keep networks stay folders.
+    """
+    from tqdm import tqdm
+
+    from dominoes.runs import sweeping
+
+    with tqdm(unit="run", disable=None, file=sys.stderr) as bar:
+
+        def show(done: int, of: int) -> None:
+            bar.total = of
+            bar.update(done - bar.n)
+
+        found = sweeping.pack(folder, progress=show)
+    networks = f"; {found.networks} that keep networks stay folders" if found.networks else ""
+    click.echo(f"{folder}: {found.runs} runs packed into {found.shards} shards{networks}")
+    output.incomplete(output.damaged(found.damaged), accepted=False)
 
 
 @sweep.command()

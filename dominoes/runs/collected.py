@@ -174,7 +174,9 @@ def _rows(runs: Sequence[str], out: Path, form: str) -> Iterator[str]:
     head = header(form)
     for run, text in zip(runs, run_folders.texts((out / RUNS / run for run in runs), form), strict=True):
         if not text.startswith(head):
-            raise RunError(f"{out / RUNS / run}/{form}.csv has other columns than {head.strip()}; remove this folder and run the sweep again")
+            raise RunError(
+                f"{out / RUNS / run}/{form}.csv has other columns than {head.strip()}; remove this folder and run the sweep again"
+            )
         yield text[len(head) :]
 
 

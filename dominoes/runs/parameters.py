@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from dominoes import tables
 from dominoes.dials import joined
 from dominoes.errors import RunError
 from dominoes.runs import run_folders
-from dominoes.runs.state import JOINT, Damage
+from dominoes.runs.run_folders import Rows
+from dominoes.runs.state import Damage
 from dominoes.solver.shares import resolve
 from dominoes.spec import SIDES, RunSpec
 
@@ -28,42 +32,76 @@ _ALL_DAMAGED = "{} holds no finished run that is whole ({} are damaged); train t
 
 
 def read_runs(out: Path, *, form: str = "curves", damaged: Callable[[Damage], None] | None = None) -> pd.DataFrame:
-    """The curves (or classes) of all finished runs under `out`, with those of their parameters in which the runs differ as further
-    columns, all shares that are shown if one differs, and reliabilities below 1, which the theory needs.
+    """One table of all finished runs under `out` (`read_tables`)."""
+    found = read_tables(out, (form,), damaged=damaged).tables[form]
+    assert found is not None
+    return found
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The tables of several runs, below each other in the order of the runs' ids.
+
+    Attributes:
+        tables: by form; curves and classes with the parameters in which the runs differ as further columns, all shares that are shown if
+            one differs, and reliabilities below 1, which the theory needs. None of a form that a run lacks, as runs of before do.
+        classes: K; None where the runs differ in it, or one does not say.
+    """
+
+    tables: Mapping[str, pd.DataFrame | None]
+    classes: int | None
+
+
+def read_tables(out: Path, forms: Sequence[str] = ("curves",), *, damaged: Callable[[Damage], None] | None = None) -> Joined:
+    """The tables of all finished runs under `out`. Every file is read once, and the rows are checked once, when all are together.
 
     Args:
         out: a results folder, or a single run folder.
-        form: `curves` or `classes`.
+        forms: `curves`, `classes`, `joint`, `measures`.
         damaged: called with what is wrong with each run that is left out because its files are not what was written.
 
     Raises RunError if no finished run is left; without `damaged`, Damage at the first damaged one.
     """
-    made, read = [], []
     found = run_folders.finished(out)
-    for run in run_folders.read_all(found):
-        if isinstance(run, Damage):
-            if damaged is None:
-                raise run
-            damaged(run)
-            continue
-        read.append(run.table(form))
-        made.append(of_spec(run.spec, run.n))
-    if not made:
+    runs: list[Rows] = []
+    for each in run_folders.rows(found, forms):
+        if isinstance(each, Rows):
+            runs.append(each)
+        elif damaged is None:
+            raise each
+        else:
+            damaged(each)
+    if not runs:
         raise RunError(_ALL_DAMAGED.format(out, len(found)) if found else _NO_RUN.format(out))
+    runs.sort(key=lambda run: run.folder.name)
+    made = [of_spec(run.spec, run.n) for run in runs]
     apart = differing(made)
     names = apart + [name for name in SHOWN if name not in apart and not set(SHOWN).isdisjoint(apart)]
     names += [name for name in _IMPERFECT if name not in apart and any(each[name] < 1 for each in made)]
-    return pd.concat(
-        [table.assign(**{name: each.get(name) for name in names}) for table, each in zip(read, made, strict=True)], ignore_index=True
-    )
+    columns = {name: pd.Series([each.get(name) for each in made]) for name in names}
+    counts = {run.classes for run in runs}
+    joined = {form: _joined(runs, form, columns if form in ("curves", "classes") else {}) for form in forms}
+    return Joined(joined, counts.pop() if len(counts) == 1 else None)
+
+
+def _joined(runs: Sequence[Rows], form: str, columns: Mapping[str, pd.Series]) -> pd.DataFrame | None:
+    parts = [run.tables[form] for run in runs if form in run.tables]
+    if len(parts) < len(runs):
+        return None
+    table = tables.check(pa.concat_tables(parts).to_pandas(), form=form, name=f"{form}.csv of {len(runs)} runs")
+    of_row = np.repeat(np.arange(len(runs)), [part.num_rows for part in parts])
+    return table.assign(**{name: values.take(of_row).array for name, values in columns.items()})
 
 
 def read_joint(folders: Sequence[Path]) -> pd.DataFrame | None:
-    """The answers crossed picture by picture of some run folders; None without any, or where one lacks them, as runs of before do."""
-    files = [folder / JOINT for folder in folders]
-    if not files or not all(file.is_file() for file in files):
-        return None
-    return pd.concat([tables.read(file, form="joint") for file in files], ignore_index=True)
+    """The answers crossed picture by picture of some runs, in their order; None without any, or where one lacks them, as runs of before
+    do. Raises Damage."""
+    runs: list[Rows] = []
+    for each in run_folders.rows(folders, ("joint",)):
+        if isinstance(each, Damage):
+            raise each
+        runs.append(each)
+    return _joined(runs, "joint", {}) if runs else None
 
 
 def of_spec(spec: RunSpec, count: int | None) -> dict[str, Any]:

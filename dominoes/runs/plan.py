@@ -148,8 +148,9 @@ def plain(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else "-" if value is None else str(value)
 
 
-def save(plan: Plan, out: Path, file: bytes, *, table: bool = False) -> None:
-    """Keep the plan, and the sweep file that it came from, in the results folder; `table` as a Parquet file, for very many runs.
+def save(plan: Plan, out: Path, file: bytes | None, *, table: bool = False) -> None:
+    """Keep the plan, and the sweep file that it came from (None: the one that is there), in the results folder; `table` as a Parquet file,
+    for very many runs.
 
     A plan that is there already is not written again. Raises OutputError.
     """
@@ -167,7 +168,8 @@ def save(plan: Plan, out: Path, file: bytes, *, table: bool = False) -> None:
             "infeasible": [{"run": run.spec.id, "reason": run.reason, "spec": run.spec.model_dump(mode="json")} for run in plan.infeasible],
         }
         _renew(out / RECORD, (json.dumps(content) + "\n").encode())
-    _renew(out / SWEEP, file)
+    if file is not None:
+        _renew(out / SWEEP, file)
 
 
 def _renew(path: Path, content: bytes) -> None:
@@ -206,7 +208,9 @@ def outline(out: Path) -> Outline:
             head = _known(path, plan_table.head(path), plan_table.FORMAT)
             return Outline(str(head["name"]), *plan_table.ids(path))
         content = _known(path, json.loads(path.read_text(encoding="utf-8")), FORMAT)
-        return Outline(str(content["name"]), pa.array([str(run["run"]) for run in content["runs"]], pa.string()), len(content["infeasible"]))
+        return Outline(
+            str(content["name"]), pa.array([str(run["run"]) for run in content["runs"]], pa.string()), len(content["infeasible"])
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(_DAMAGED.format(path)) from error
 
@@ -227,9 +231,10 @@ def _known(path: Path, content: dict[str, Any], newest: int) -> dict[str, Any]:
     return content
 
 
-def difference(old: Plan, new: Plan) -> str | None:
+def difference(old: Plan | Outline, new: Plan) -> str | None:
     """What an edited sweep file changes, in a sentence; None if nothing."""
-    before, after = ({run.id for run in plan.runs} for plan in (old, new))
+    known = Outline.of(old) if isinstance(old, Plan) else old
+    before, after = set(known.runs.to_pylist()), {run.id for run in new.runs}
     if before == after:
         return None
     return f"the sweep file has changed: {len(after - before)} runs are new, {len(before - after)} are no longer in it (kept, not exported)"

@@ -48,7 +48,15 @@ def write(path: Path, head: dict[str, Any], rows: Sequence[Row]) -> None:
         if base not in bases:
             bases[base] = base.model_dump_json()
         kinds = row.kinds or {}
-        values = (row.run, bases[base], row.spec.dataset.seed, row.spec.seed, row.n, *(kinds.get(kind) for kind in KINDS), row.reason)
+        values = (
+            row.run,
+            bases[base],
+            row.spec.dataset.seed,
+            row.spec.seed,
+            row.n if row.kinds else None,
+            *(kinds.get(kind) for kind in KINDS),
+            row.reason,
+        )
         for name, value in zip(_SCHEMA.names, values, strict=True):
             columns[name].append(value)
     table = pa.table(columns, _SCHEMA)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from dominoes import tables
 from dominoes.errors import CurvesError
 from dominoes.runs import state
-from dominoes.runs.packed import manifest, shards
-from dominoes.runs.packed.place import HOME
+from dominoes.runs.packed import columns, manifest, shards
 from dominoes.runs.packed.shards import Shard
 from dominoes.runs.state import DONE, RUNS, Damage
 from dominoes.spec import RunSpec, recorded
@@ -141,26 +142,14 @@ def together(found: Iterable[Path]) -> Iterator[tuple[Shard | None, list[Path]]]
             known[out] = manifest.load(out)
         return known[out].places.get(folder.name, (None, 0))[0]
 
-    current, group = None, list[Path]()
-    for folder in found:
-        where = part(folder)
-        if current is not None and where is not current:
-            yield _shard(current, group[0]), group
-            group = []
-        current = where
-        if where is None:
-            yield None, [folder]
+    pairs = ((part(folder), folder) for folder in found)
+    for where, group in groupby(pairs, key=lambda pair: pair[0] and pair[0].stem):
+        some = list(group)
+        first = some[0][0]
+        if where is None or first is None:
+            yield from ((None, [folder]) for _, folder in some)
         else:
-            group.append(folder)
-    if current is not None:
-        yield _shard(current, group[0]), group
-
-
-def _shard(part: manifest.Part, folder: Path) -> Shard:
-    try:
-        return shards.shard(part)
-    except ValueError as error:
-        raise Damage(folder, f"{HOME}/{part.path.name}: {error}") from error
+            yield shards.shard(first), [folder for _, folder in some]
 
 
 def texts(found: Iterable[Path], form: str) -> Iterator[str]:
@@ -176,3 +165,67 @@ def texts(found: Iterable[Path], form: str) -> Iterator[str]:
             except ValueError as error:
                 raise Damage(folders[start], str(error)) from error
             yield from (made[name] for name in some)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is joined of a finished run.
+
+    Attributes:
+        folder: of the run.
+        spec: what it was made from.
+        n: dominoes that it was trained on.
+        classes: K, None if nothing says.
+        tables: by form, exact to the last bit; those that it has of the ones that were asked for.
+    """
+
+    folder: Path
+    spec: RunSpec
+    n: int
+    classes: int | None
+    tables: Mapping[str, pa.Table]
+
+
+def rows(found: Iterable[Path], forms: Sequence[str]) -> Iterator[Rows | Damage]:
+    """Some tables of finished runs, in this order; a damaged run comes as what is wrong with it."""
+    for shard, folders in together(found):
+        if shard is None:
+            yield _rows_of_folder(folders[0], forms)
+        else:
+            yield from _rows_of_shard(shard, folders, forms)
+
+
+def _rows_of_folder(folder: Path, forms: Sequence[str]) -> Rows | Damage:
+    try:
+        run = read(folder)
+        made = {form: _parsed(run, form) for form in forms if f"{form}.csv" in run.contents}
+    except Damage as damage:
+        return damage
+    return Rows(folder, run.spec, run.n, run.environment["dominoes"].get("classes"), made)
+
+
+def _parsed(run: FinishedRun, form: str) -> pa.Table:
+    try:
+        return columns.parsed([run.contents[f"{form}.csv"]], form)
+    except columns.Unfoldable:
+        # Written by another hand, and a table all the same.
+        schema = pa.schema([(name, columns.TYPES[name]) for name in tables.COLUMNS[form]])
+        return pa.Table.from_pandas(run.table(form)[schema.names], schema, preserve_index=False)
+
+
+def _rows_of_shard(shard: Shard, folders: list[Path], forms: Sequence[str]) -> Iterator[Rows | Damage]:
+    try:
+        names = [folder.name for folder in folders]
+        about, specs = shard.about(), shard.specs()
+        odd = {run for form in forms for run in shard.odd(form)}
+        made = {form: shard.tables(form, names) for form in forms}
+    except ValueError as error:
+        yield from (Damage(folder, str(error)) for folder in folders)
+        return
+    for folder in folders:
+        if folder.name in odd:
+            yield _rows_of_folder(folder, forms)
+            continue
+        n, classes, having = about[folder.name]
+        kept = {form: made[form][folder.name] for form in forms if f"{form}.csv" in having}
+        yield Rows(folder, recorded(specs[folder.name]), n, classes, kept)

@@ -14,10 +14,16 @@ from dominoes.runs import plan, progress
 from dominoes.runs.code import used
 from dominoes.runs.engines import local, protocol
 from dominoes.runs.engines.protocol import Engine, RunReport, WorkerSetting
+from dominoes.runs.packed import packing, ranges
+from dominoes.runs.packed.packing import Packed
+from dominoes.runs.packed.place import HOME
 from dominoes.runs.plan import Plan
 from dominoes.runs.state import State
 from dominoes.runs.sweep_file import Sweep
 from dominoes.spec import RunSpec
+
+#: Up to so many runs of a sweep stay folders, unless shards are asked for.
+FOLDERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -29,12 +35,14 @@ class Prepared:
         setting: where its workers work.
         missing: the runs that are not finished in the results folder.
         notes: what was noticed and put up with, a sentence each.
+        packed: whether finished runs go into shards.
     """
 
     plan: Plan
     setting: WorkerSetting
     missing: tuple[RunSpec, ...]
     notes: tuple[str, ...]
+    packed: bool = False
 
     def launch(
         self,
@@ -44,7 +52,10 @@ class Prepared:
         keep_going: bool = False,
         waits: Callable[[RunReport], None] = lambda report: None,
     ) -> Iterator[RunReport]:
-        """Execute what is missing, at most `limit` runs; a report of each as it ends (`protocol.launch`)."""
+        """Execute what is missing, at most `limit` runs; a report of each as it ends (`protocol.launch`, `ranges.launch`)."""
+        if self.packed:
+            todo = ranges.ranges(self.plan.runs, self.missing[:limit])
+            return ranges.launch(todo, engine, self.setting.out, keep_going=keep_going, waits=waits)
         return protocol.launch(self.missing[:limit], engine, self.setting.out, keep_going=keep_going, waits=waits)
 
 
@@ -58,6 +69,7 @@ def prepare(
     trust: bool = False,
     elsewhere: bool = False,
     collect: bool = False,
+    packed: bool | None = None,
 ) -> Prepared:
     """Plan a sweep, check it against what lies in its results folder, and keep the plan there.
 
@@ -70,6 +82,7 @@ def prepare(
         trust: run code that the sweep names by unpinned references.
         elsewhere: the workers are on other machines, whose devices cannot be tried here.
         collect: and their run folders are brought back, so that datasets need not be composed here.
+        packed: put finished runs into shards; None: of a plan of more than FOLDERS runs, and where some are in shards already.
 
     Raises:
         SpecError: a run has no dataset.
@@ -93,15 +106,27 @@ def prepare(
 
         worker.check([each.spec for each in planned.runs], setting)
     notes = [changed_plan] if changed_plan else []
-    found = progress.survey(planned, setting.out, deep=True)
+    if packed is None:
+        packed = len(planned.runs) > FOLDERS or (setting.out / HOME).is_dir()
+    # What has its size and time still was compared before; `sweep status --deep` and every reader compare the bytes.
+    found = progress.survey(planned, setting.out, deep=False)
     changed = progress.changes(planned, found, data=setting.data, download=setting.download)
     if changed and not accept_changed:
         raise RunError(f"{'; '.join(changed)}; pass --accept-changed to keep them and go on, or another --out")
     notes += [f"{sentence}; kept" for sentence in changed]
-    plan.save(planned, setting.out, sweep.text.encode())
+    plan.save(planned, setting.out, sweep.text.encode(), table=packed)
     notes += [f"run {name} is marked DONE but damaged, it runs again: {problem}" for name, problem in found.damaged.items()]
     missing = tuple(each.spec for each in planned.runs if found.states[each.id] is not State.DONE)
-    return Prepared(planned, setting, missing, tuple(notes))
+    return Prepared(planned, setting, missing, tuple(notes), packed)
+
+
+def pack(out: Path, *, progress: Callable[[int, int], None] = lambda done, of: None) -> Packed:
+    """Put the finished runs of a results folder into shards, in the order of its plan if it has one (`packing.pack`)."""
+    planned = plan.load(out) if plan.record(out) else None
+    packed = packing.pack(out, order=[run.id for run in planned.runs] if planned else (), progress=progress)
+    if planned:
+        plan.save(planned, Path(out), None, table=True)
+    return packed
 
 
 def refuse_untrusted(sweep: Sweep, where: str) -> None:
@@ -118,7 +143,7 @@ def _changed_plan(planned: Plan, out: Path) -> str | None:
     if _is_new(out):
         return None
     try:
-        return plan.difference(plan.load(out), planned)
+        return plan.difference(plan.outline(out), planned)
     except RunError as error:
         # It is written anew; the runs' own folders are what counts.
         return str(error)

@@ -219,7 +219,7 @@ def launch(
     Those that another launch is at are waited for, and taken over if that one dies.
 
     Args:
-        runs: to execute, in this order.
+        runs: to execute, in this order; they are taken when an engine can start one.
         engine: takes specs when it can start one, gives reports as they come.
         out: results folder.
         shelf: the folder in it that holds the jobs' own.
@@ -228,32 +228,34 @@ def launch(
     """
     stopped = False
     elsewhere: list[J] = []
-    todo = list(runs)
+    todo: Iterable[J] = runs
     watch = claims.Watch()
+    known: dict[str, J] = {}
 
-    def feed(specs: list[J]) -> Iterator[J]:
+    def feed(specs: Iterable[J]) -> Iterator[J]:
         for spec in specs:
             if stopped:
                 return
+            known[spec.id] = spec
             yield spec
 
     while todo:
-        known = {spec.id: spec for spec in todo}
         for report in engine(feed(todo)):
             if report.state == "running":
                 elsewhere.append(known[report.run])
                 waits(report)
                 continue
+            known.pop(report.run, None)
             stopped = stopped or (report.state == "failed" and not keep_going)
             yield report
-        todo = []
-        while elsewhere and not todo and not stopped:
+        todo = again = list[J]()
+        while elsewhere and not again and not stopped:
             for spec in elsewhere:
                 place = out / shelf / spec.id
-                if (place / state.DONE).exists():
+                if state.of(place) is state.State.DONE:
                     yield RunReport(spec.id, "done", BY_ANOTHER)
                 elif watch.holder(place) is None:
-                    todo.append(spec)
+                    again.append(spec)
                 else:
                     continue
                 elsewhere.remove(spec)

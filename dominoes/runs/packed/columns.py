@@ -32,7 +32,7 @@ TYPES = {
 # Whether the rows of a run are sorted by step (and in each step by curve), as runs write them, or by curve.
 _BY_STEP = "by_step"
 # Between these, Arrow and Python write a number with the same digits in the same places.
-_PLAIN = (1e-4, 1e15)
+_PLAIN = (1e-4, 1e10)
 
 
 class Unfoldable(ValueError):  # noqa: N818  (a finding, not a mishap)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,6 +16,8 @@ from dominoes.runs.packed import manifest, shards
 from dominoes.runs.packed.place import HOME, MANIFEST, PARTIAL
 from dominoes.runs.packed.shards import RUNS_A_SHARD, Member
 from dominoes.runs.state import DONE, RUNS, Damage
+
+_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -35,15 +38,22 @@ class Packed:
 
 
 def pack(
-    out: Path, *, order: Iterable[str] = (), size: int = RUNS_A_SHARD, least: int = 1, progress: Callable[[int, int], None] = lambda done, of: None
+    out: Path,
+    *,
+    order: Iterable[str] = (),
+    only: Collection[str] | None = None,
+    size: int = RUNS_A_SHARD,
+    wait: bool = False,
+    progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Packed:
     """Put the finished run folders of a results folder into shards. A folder goes when its run is in the manifest, read back and compared.
 
     Args:
         out: results folder.
         order: ids in the order in which runs are put together, as an export has them; others follow by name.
+        only: ids of the runs to pack; None: all, and what processes that died have left is cleared up first.
         size: runs of a shard at most.
-        least: fewer runs than that are not made a shard of.
+        wait: for another process that packs here.
         progress: called after each shard with (runs packed, runs to pack).
 
     Raises RunError if there is no such folder or another process packs it, OutputError if it cannot be written. What was not packed stays
@@ -52,23 +62,29 @@ def pack(
     out = Path(out)
     if not (out / RUNS).is_dir() and not (out / HOME).is_dir():
         raise RunError(f"{out} holds no results; expected runs/ in it, as 'dominoes sweep run' leaves it")
-    try:
-        with claims.claimed(out / HOME) as claim:
-            return _pack(out, [*order], size, least, progress, claim)
-    except claims.Busy as error:
-        raise RunError(f"{out} is being packed by another process ({error}); wait for it") from error
+    while True:
+        try:
+            with claims.claimed(out / HOME) as claim:
+                return _pack(out, [*order], only, size, progress, claim)
+        except claims.Busy as error:
+            if not wait:
+                raise RunError(f"{out} is being packed by another process ({error}); wait for it") from error
+            time.sleep(_POLL_SECONDS)
 
 
-def _pack(out: Path, order: list[str], size: int, least: int, progress: Callable[[int, int], None], claim: claims.Claim) -> Packed:
-    _tidy(out)
+def _pack(
+    out: Path, order: list[str], only: Collection[str] | None, size: int, progress: Callable[[int, int], None], claim: claims.Claim
+) -> Packed:
+    if only is None:
+        _tidy(out)
     place = {run: number for number, run in enumerate(order)}
-    there = sorted(_finished(out), key=lambda name: (place.get(name, len(place)), name))
+    there = sorted(_finished(out, only), key=lambda name: (place.get(name, len(place)), name))
     keeping = {name for name in there if (out / RUNS / name / state.CHECKPOINTS).is_dir()}
     folders = [out / RUNS / name for name in there if name not in keeping]
     damaged: dict[str, str] = {}
     members = _members(folders, damaged)
     done = count = 0
-    while len(folders) - done - len(damaged) >= least and (chunk := list(islice(members, size))):
+    while chunk := list(islice(members, size)):
         claim.check(now=True)
         part = shards.write(chunk, out / HOME)
         for member in chunk:
@@ -78,7 +94,9 @@ def _pack(out: Path, order: list[str], size: int, least: int, progress: Callable
     return Packed(done, count, len(keeping), damaged)
 
 
-def _finished(out: Path) -> list[str]:
+def _finished(out: Path, only: Collection[str] | None) -> list[str]:
+    if only is not None:
+        return [name for name in only if (out / RUNS / name / DONE).exists()]
     try:
         with os.scandir(out / RUNS) as entries:
             return [entry.name for entry in entries if entry.is_dir() and (Path(entry.path) / DONE).exists()]

@@ -9,7 +9,7 @@ import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,12 @@ def write(members: Sequence[Member], home: Path) -> Part:
     for form in FORMS:
         tables[form] = _folded(members, form, rest)
     rows = [
-        {"run": each.run, "spec": rest[each.run].pop("spec.json").decode(), "environment": each.environment, "files": [*rest[each.run].items()]}
+        {
+            "run": each.run,
+            "spec": rest[each.run].pop("spec.json").decode(),
+            "environment": each.environment,
+            "files": [*rest[each.run].items()],
+        }
         for each in members
     ]
     tables["runs"] = pa.Table.from_pylist(rows, _MEMBERS)
@@ -71,8 +76,8 @@ def write(members: Sequence[Member], home: Path) -> Part:
             _write(table, written[what], what)
             if not parquet.read_table(written[what]).equals(table):
                 raise OutputError(f"{written[what]} does not read back as it was written; check the disk, nothing was removed")
-        digests = {what: {"bytes": path.stat().st_size, "sha256": files.sha256(path)} for what, path in written.items()}
-        stem = hashlib.sha256("".join(each["sha256"] for each in digests.values()).encode()).hexdigest()[:12]
+        digests = {what: files.sha256(path) for what, path in written.items()}
+        stem = hashlib.sha256("".join(digests.values()).encode()).hexdigest()[:12]
         for what, path in written.items():
             path.replace(home / f"{stem}.{what}.parquet")
         files.flush_folder(home)
@@ -81,7 +86,8 @@ def write(members: Sequence[Member], home: Path) -> Part:
     finally:
         for path in written.values():
             path.unlink(missing_ok=True)
-    found = {f"{stem}.{what}.parquet": known for what, known in digests.items()}
+    names = {what: f"{stem}.{what}.parquet" for what in digests}
+    found = {name: {"bytes": (home / name).stat().st_size, "sha256": digests[what]} for what, name in names.items()}
     name, content = manifest.content(stem, [_row(each) for each in members], found)
     files.write(home / name, content)
     files.flush_folder(home)
@@ -208,6 +214,19 @@ class Shard:
             folded = pa.concat_tables(parts) if parts else folded.slice(0, 0)
         return columns.unfold(folded, form)
 
+    def tables(self, form: str, runs: Sequence[str]) -> dict[str, pa.Table]:
+        """The long table of each of some runs, but for those of `odd`."""
+        rows = self.rows(form, runs)
+        starts, lengths, names = columns.spans(rows["run"])
+        cut = zip(names, starts, lengths, strict=True)
+        return dict.fromkeys(runs, rows.slice(0, 0)) | {name: rows.slice(start, length) for name, start, length in cut}
+
+    def about(self) -> dict[str, tuple[int, int | None, list[str]]]:
+        """By run, its dominoes, its classes, and the names of its files."""
+        runs = self.part.runs
+        values = (runs[name].to_pylist() for name in ("run", "n", "classes", "tables"))
+        return {run: (n, classes, names.split()) for run, n, classes, names in zip(*values, strict=True)}
+
     def texts(self, form: str, runs: Sequence[str]) -> dict[str, str]:
         """A table of some runs, to the letter as it was written, by run."""
         head = columns.header(form)
@@ -217,10 +236,13 @@ class Shard:
 
 
 def shard(part: Part) -> Shard:
-    """A shard to read; the last few are kept in memory, compressed no more but folded."""
-    return _shard(part.path, part.stem)
+    """A shard to read; the last few are kept in memory, as they are on disk but for the compression."""
+    if part.path not in _READ:
+        while len(_READ) >= _KEPT:
+            del _READ[next(iter(_READ))]
+        _READ[part.path] = Shard(part)
+    return _READ[part.path]
 
 
-@lru_cache(maxsize=4)
-def _shard(path: Path, stem: str) -> Shard:
-    return Shard(manifest.read(path))
+_KEPT = 4
+_READ: dict[Path, Shard] = {}
