@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from dominoes.data.dealing import deal
     from dominoes.data.dominoes import Dominoes
     from dominoes.data.probe_sets import probes
-    from dominoes.interface import Run, build, compare, fit, load, make, read_sweep, report, run_sweep, solve, status, train
+    from dominoes.interface import Run, build, compare, fit, load, make, pack, read_sweep, report, run_sweep, solve, status, train
     from dominoes.reporting.results import gather
     from dominoes.solver.composition import Composition
     from dominoes.spec import DominoSpec, RunSpec, TrainSpec
@@ -37,6 +37,7 @@ __all__ = [
     "load",
     "make",
     "probes",
+    "pack",
     "read_sweep",
     "report",
     "run_sweep",
@@ -65,6 +66,7 @@ __getattr__, __dir__ = lazy.names(
         "load": "interface",
         "make": "interface",
         "probes": "data.probe_sets",
+        "pack": "interface",
         "read_sweep": "interface",
         "report": "interface",
         "run_sweep": "interface",
