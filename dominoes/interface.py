@@ -315,8 +315,9 @@ def _joined(curves: Curves | Sequence[Curves]) -> tuple[pd.DataFrame, pd.DataFra
         elif isinstance(each, pd.DataFrame):
             parts.append(each)
         elif Path(each).is_dir():
-            parts.append(parameters.read_runs(Path(each)))
-            by_class.append(parameters.read_runs(Path(each), form="classes"))
+            read = parameters.read_tables(Path(each), ("curves", "classes"))
+            parts.append(read.table("curves"))
+            by_class.append(read.table("classes"))
         else:
             parts.append(tables.read_unchecked(Path(each)))
     return pd.concat(parts, ignore_index=True), pd.concat(by_class, ignore_index=True) if by_class else None

@@ -4,6 +4,7 @@ prints and knows click."""
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,8 +80,9 @@ def fit(
     from dominoes.theory.fits.table import fit_table
 
     damaged: dict[str, str] = {}
-    table = _table(curves, damaged)
-    chance = 1 / (classes or _count_of_classes(curves))
+    read = _tables(curves, damaged, ("curves",) if classes or curves.is_dir() else ("curves", "classes"))
+    table = read.curves
+    chance = 1 / (classes or _count_of_classes(read))
     found = fit_table(table, families=families or curve.SHAPES, metrics=metrics or curve.METRICS, chance=chance)
     output.table(out, as_csv(found))
     if as_json:
@@ -149,14 +151,16 @@ def compare(
     and which rule predicts it. With --all, every verdict follows: holds, fails or cannot tell (the interval over seeds lies within the
     margin of agreement, outside it, or reaches across), or not applicable.
     """
+    from dominoes import tables
     from dominoes.tables import as_csv
     from dominoes.theory.comparison import QUESTIONS, compare_groups
     from dominoes.theory.sweep_comparison import compare_sweep, of_points
     from dominoes.theory.verdicts import joined
 
     damaged: dict[str, str] = {}
-    table = _table(curves, damaged)
-    classes = _by_class(curves, by_class, damaged)
+    forms = ("curves", *(() if by_class else ("classes",)), *(() if sweep or crossed else ("joint",)))
+    read = _tables(curves, damaged, forms)
+    table, classes = read.curves, tables.read_unchecked(by_class) if by_class else read.by_class
     measured = _yardsticks(curves, yardsticks) if sweep else None
     if sweep and (rules or questions):
         raise CurvesError("--rule and --question are of the comparison of each group; leave out --sweep")
@@ -166,7 +170,7 @@ def compare(
     elif yardsticks:
         raise CurvesError("--simplicity is read with --sweep; pass both, or neither")
     else:
-        joint = _joint(curves, crossed, damaged)
+        joint = tables.read(crossed, form="joint") if crossed else read.joint
         asked = (*QUESTIONS, *questions)
         found = compare_groups(table, classes, joint=joint, by=by or None, level=level, questions=asked, rules=rules)
     output.table(out, as_csv(found.table))
@@ -191,12 +195,6 @@ def compare(
     output.incomplete(output.damaged(damaged), accepted=partial)
 
 
-def _count_of_classes(curves: Path) -> int:
-    by_class = _by_class(curves, None, {})
-    count = 0 if by_class is None or "label" not in by_class else int(by_class["label"].nunique())
-    return count if count > 1 else 10
-
-
 def _yardsticks(curves: Path, given: tuple[Path, ...]) -> pd.DataFrame | None:
     """Measurements of simplicity: those given, else those that lie with the curves."""
     import pandas as pd
@@ -208,43 +206,34 @@ def _yardsticks(curves: Path, given: tuple[Path, ...]) -> pd.DataFrame | None:
     return pd.concat([read_simplicity(path) for path in paths], ignore_index=True) if paths else None
 
 
-def _table(path: Path, damaged: dict[str, str]) -> pd.DataFrame:
-    """Curves as they are: joined runs of a folder, or a table that may have faults, which the comparison names.
+@dataclass(frozen=True)
+class _Tables:
+    """What is read of CURVES: curves, by class, crossed answers, and the runs' number of classes where they say it."""
+
+    curves: pd.DataFrame
+    by_class: pd.DataFrame | None
+    joint: pd.DataFrame | None
+    classes: int | None
+
+
+def _tables(path: Path, damaged: dict[str, str], forms: tuple[str, ...] = ("curves", "classes", "joint")) -> _Tables:
+    """Tables as they are: joined runs of a folder, or a table that may have faults, which the comparison names, with those beside it.
 
     What is wrong with a run of the folder that is left out is put into `damaged`, by its id.
     """
-    if path.is_dir():
-        return _runs(path, "curves", damaged)
-    from dominoes.tables import read_unchecked
-
-    return read_unchecked(path)
-
-
-def _runs(path: Path, form: str, damaged: dict[str, str]) -> pd.DataFrame:
-    from dominoes.runs.parameters import read_runs
-
-    return read_runs(path, form=form, damaged=lambda found: damaged.update({found.folder.name: found.problem}))
-
-
-def _joint(path: Path, given: Path | None, damaged: dict[str, str]) -> pd.DataFrame | None:
-    """Answers crossed picture by picture: the table given, else that of the runs of a folder, or the one beside a table of curves."""
     from dominoes import tables
 
-    if given is None and path.is_dir():
-        from dominoes.runs.parameters import read_joint
-        from dominoes.runs.run_folders import finished
-
-        return read_joint([folder for folder in finished(path) if folder.name not in damaged])
-    near = path.with_name("joint.csv") if given is None else given
-    return tables.read(near, form="joint") if given is not None or near.is_file() else None
-
-
-def _by_class(path: Path, given: Path | None, damaged: dict[str, str]) -> pd.DataFrame | None:
-    from dominoes.tables import read_unchecked
-
-    if given is not None:
-        return read_unchecked(given)
     if path.is_dir():
-        return _runs(path, "classes", damaged)
-    beside = path.with_name("classes.csv")
-    return read_unchecked(beside) if beside.is_file() else None
+        from dominoes.runs.parameters import read_tables
+
+        found = read_tables(path, forms, damaged=lambda error: damaged.update({error.folder.name: error.problem}))
+        return _Tables(found.table("curves"), found.tables.get("classes"), found.tables.get("joint"), found.classes)
+    beside, joint = path.with_name("classes.csv"), path.with_name("joint.csv")
+    by_class = tables.read_unchecked(beside) if beside.is_file() and "classes" in forms else None
+    crossed = tables.read(joint, form="joint") if joint.is_file() and "joint" in forms else None
+    return _Tables(tables.read_unchecked(path), by_class, crossed, None)
+
+
+def _count_of_classes(found: _Tables) -> int:
+    labels = 0 if found.by_class is None or "label" not in found.by_class else int(found.by_class["label"].nunique())
+    return found.classes or (labels if labels > 1 else 10)

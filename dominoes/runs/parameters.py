@@ -33,9 +33,7 @@ _ALL_DAMAGED = "{} holds no finished run that is whole ({} are damaged); train t
 
 def read_runs(out: Path, *, form: str = "curves", damaged: Callable[[Damage], None] | None = None) -> pd.DataFrame:
     """One table of all finished runs under `out` (`read_tables`)."""
-    found = read_tables(out, (form,), damaged=damaged).tables[form]
-    assert found is not None
-    return found
+    return read_tables(out, (form,), damaged=damaged).table(form)
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,12 @@ class Joined:
 
     tables: Mapping[str, pd.DataFrame | None]
     classes: int | None
+
+    def table(self, form: str) -> pd.DataFrame:
+        """A table that every run has: `curves` or `classes`."""
+        found = self.tables[form]
+        assert found is not None, form
+        return found
 
 
 def read_tables(out: Path, forms: Sequence[str] = ("curves",), *, damaged: Callable[[Damage], None] | None = None) -> Joined:
