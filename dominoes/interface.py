@@ -17,6 +17,7 @@ from dominoes.data import dealing, folder, instances, probe_sets, sources
 from dominoes.data.dominoes import Dominoes
 from dominoes.errors import CurvesError, SpecError
 from dominoes.reporting import completion, results
+from dominoes.reporting.charts import board as boards
 from dominoes.reporting.html import page
 from dominoes.runs import parameters, progress, run_folders, sweep_file, sweeping
 from dominoes.runs.engines.protocol import RunReport, WorkerSetting
@@ -198,7 +199,9 @@ def fit(curves: Curves | Sequence[Curves], **options: Any) -> pd.DataFrame:
     return fits.fit_table(_joined(curves)[0], **options)
 
 
-def report(found: Curves | Sequence[Curves], path: PathLike, *, fit: bool = False, data: PathLike | None = None) -> Path:
+def report(
+    found: Curves | Sequence[Curves], path: PathLike, *, fit: bool = False, data: PathLike | None = None, board: PathLike | None = None
+) -> Path:
     """Write one page (.html) about runs, tables of curves or folders of results; returns its path.
 
     Args:
@@ -206,11 +209,13 @@ def report(found: Curves | Sequence[Curves], path: PathLike, *, fit: bool = Fals
         path: of the page.
         fit: fit and compare here what the results hold no fits and comparison of.
         data: folder with the sources, for the preview.
+        board: of a leaderboard; None: `board.csv` in one of the folders, if it is there.
     """
     page.known_suffix(Path(path))
+    scores = boards.find([Path(each) for each in _several(found) if isinstance(each, str | Path)], board=_path(board))
     with tempfile.TemporaryDirectory() as place:
         kept = _kept(found, Path(place))
-        page.write(completion.complete(kept) if fit else kept, Path(path), data=_path(data))
+        page.write(completion.complete(kept) if fit else kept, Path(path), data=_path(data), board=scores)
     return Path(path)
 
 

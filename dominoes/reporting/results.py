@@ -113,7 +113,7 @@ class Results:
     @cached_property
     def drawn(self) -> tuple[str, ...]:
         """The groups whose curves are drawn: all, or MOST_GROUPS of them, evenly spread over their order with the first and the last."""
-        return spread(self.groups)
+        return spread(self.groups, MOST_GROUPS)
 
     @cached_property
     def drawn_curves(self) -> pd.DataFrame:
@@ -138,7 +138,7 @@ class Results:
         return {title or f"{spec.top} over {spec.bottom}": spec for spec, title in titled.items()}
 
 
-def spread(names: Sequence[str], most: int = MOST_GROUPS) -> tuple[str, ...]:
+def spread(names: Sequence[str], most: int) -> tuple[str, ...]:
     """All of some names, or `most` of them evenly spread over their order, the first and the last among them."""
     if len(names) <= most:
         return tuple(names)

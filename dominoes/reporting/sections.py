@@ -21,7 +21,7 @@ from dominoes.reporting.charts import complexity, dealt, learning, preview, swee
 from dominoes.reporting.charts import theory as theory_charts
 from dominoes.reporting.charts.board import Board
 from dominoes.reporting.findings import findings
-from dominoes.reporting.results import COMPARISON, FITS, Results, spread
+from dominoes.reporting.results import COMPARISON, FITS, MOST_GROUPS, Results, spread
 from dominoes.reporting.tables import Table, asked, runs_table, verdict_table
 from dominoes.solver.composition import Composition
 from dominoes.solver.solution import solve
@@ -91,7 +91,7 @@ def compositions(results: Results, *, data: Path | None = None) -> tuple[dict[st
     found: dict[str, Composition] = {}
     notes = []
     datasets = results.datasets()
-    shown = spread(list(datasets))
+    shown = spread(list(datasets), MOST_GROUPS)
     if len(shown) < len(datasets):
         notes.append(f"{len(shown)} of {len(datasets)} datasets are shown, evenly spread over the sweep")
     trained_on = {run.spec.dataset: run.environment["dominoes"]["kinds"] for run in reversed(results.runs) if run.spec and run.environment}

@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from dominoes import files
 from dominoes.errors import CurvesError, OutputError
 from dominoes.reporting.chart import COLOURS, Chart, Flow, Grid, Line, Panel, rows
-from dominoes.reporting.style import CENTIMETRES, FONTS, Style, known_style, known_width
+from dominoes.reporting.style import CENTIMETRES, FONTS, STYLES, Style, known_style, known_width
 
 FORMATS = (".png", ".svg", ".pdf")
 PER_ROW = 10
@@ -72,7 +72,7 @@ def literal(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _parts_figure(chart: Chart, table: pd.DataFrame, style: Style, width: float | None) -> Figure:
+def _parts_figure(chart: Chart, table: pd.DataFrame, style: Style = STYLES["screen"], width: float | None = None) -> Figure:
     parts = [part for part in chart.parts if not isinstance(part, Flow)]
     grids = any(isinstance(part, Grid) for part in parts)
     across = 1 if chart.stacked else 2 if chart.kind == "learning" or len(parts) == 4 else min(3, len(parts))

@@ -11,7 +11,7 @@ import synthetic_runs
 
 from dominoes import tables
 from dominoes.errors import CurvesError, RunError
-from dominoes.reporting import results, sections
+from dominoes.reporting import reading, results, sections
 from dominoes.reporting.reading import CODED
 from dominoes.runs import parameters, plan, run_folders, state, sweep_file
 from dominoes.spec import RunSpec
@@ -36,6 +36,7 @@ def test_runs_come_in_the_order_of_what_was_swept(swept: Path) -> None:
     pd.testing.assert_frame_equal(
         found.curves[found.curves["run"] == found.runs[0].id][list(tables.CURVES)].reset_index(drop=True).astype(dict.fromkeys(CODED, str)),
         tables.read(swept / "runs" / found.runs[0].id / "curves.csv"),
+        check_dtype=False,
     )
 
 
@@ -189,3 +190,50 @@ def test_specs_read_back(swept: Path) -> None:
     for each in results.gather([swept]).runs:
         assert isinstance(each.spec, RunSpec)
         assert each.spec.id == each.id
+
+
+def test_many_groups_are_drawn_evenly_spread(swept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond what a page draws, groups are taken evenly, the first and the last among them; runs, laws and their table are of all."""
+    assert results.spread(list("abcdefghi"), 4) == ("a", "d", "f", "i")
+    assert results.spread(list("abc"), 4) == ("a", "b", "c")
+    monkeypatch.setattr(results, "MOST_GROUPS", 2)
+    found = results.gather([swept])
+    assert found.drawn == ("prevalence_top 0.1", "prevalence_top 0.8")
+    parts = {part.name: part for part in sections.sections(found)}
+    curves, *_ = parts["learning"].charts
+    assert set(curves.table["group"]) == set(found.drawn)
+    assert any("the curves of 2 of 4 specs are drawn" in note for note in parts["learning"].notes)
+    swept_chart = next(chart for chart in parts["sweep"].charts if chart.name == "sweep-prevalence_top")
+    assert swept_chart.table["prevalence_top"].nunique() == 4
+    assert len(parts["runs"].tables[0].rows) == 12
+
+
+def test_runs_are_parsed_together_and_damage_is_of_one(swept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many runs are parsed at once the table is the same; a table that breaks its contract costs its own run alone."""
+    whole = results.gather([swept]).curves
+    monkeypatch.setattr(reading, "_BLOCK", 5)
+    pd.testing.assert_frame_equal(results.gather([swept]).curves, whole)
+    folder = copied(swept, tmp_path)[3]
+    text = (folder / "curves.csv").read_text(encoding="utf-8").replace("test,top", "test,to,")
+    (folder / "curves.csv").write_text(text, encoding="utf-8")
+    environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    environment["files"]["curves.csv"] = state.digest(folder / "curves.csv")
+    (folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
+    found = results.gather([tmp_path])
+    assert list(found.damaged) == [folder.name]
+    assert set(found.curves["run"]) == set(whole["run"]) - {folder.name}
+
+
+def test_tables_grow_where_they_lie() -> None:
+    """Rows come back in order, texts as categories of all of them, whole numbers too large for half the room as they are."""
+    columns = reading.Columns()
+    parts = [
+        pd.DataFrame({"run": ["a", "b"], "split": "test", "kind": ["top", "both"], "step": [1, 2], "loss": [0.5, np.nan]}),
+        pd.DataFrame({"run": ["b", "c"], "split": "train", "kind": ["top", "top"], "step": [3, 2**40], "loss": [1, 2]}),
+    ]
+    for part in parts:
+        columns.add(part)
+    expected = pd.concat(parts, ignore_index=True)
+    got = columns.table()
+    assert all(isinstance(got[name].dtype, pd.CategoricalDtype) for name in CODED)
+    pd.testing.assert_frame_equal(got.astype(dict.fromkeys(CODED, str)), expected, check_dtype=False)

@@ -1,6 +1,7 @@
 """Stills: the chart's numbers are what is drawn, in every format."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +133,68 @@ def test_names_are_drawn_as_they_are(charts: dict[str, Chart], tmp_path: Path) -
     table = charts["doubles"].table.assign(group="$\\frac{<script>$")
     stills.draw(dataclasses.replace(charts["doubles"], title="$x_{", table=table), tmp_path / "x.svg")
     assert (tmp_path / "x.svg").stat().st_size > 1000
+
+
+def media_box(path: Path) -> tuple[float, float]:
+    """Width and height of a PDF's page, in centimetres."""
+    found = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+) ([\d.]+) ?\]", path.read_bytes())
+    assert found is not None
+    return float(found[1]) / 72 * 2.54, float(found[2]) / 72 * 2.54
+
+
+@pytest.mark.parametrize(("width", "centimetres"), [("single", 8.5), ("double", 17.4), ("12", 12.0), (30.0, 30.0)])
+def test_a_still_for_a_paper_has_its_width_and_embedded_fonts(
+    charts: dict[str, Chart], tmp_path: Path, width: str | float, centimetres: float
+) -> None:
+    """The page is as wide as was asked, to a tenth of a millimetre; fonts are of Type 42 (TrueType), none of Type 3."""
+    for name in ("curves", "doubles", "confusion", "sankey"):
+        stills.draw(charts[name], tmp_path / f"{name}.pdf", width=width)
+        assert media_box(tmp_path / f"{name}.pdf")[0] == pytest.approx(centimetres, abs=0.01)
+        content = (tmp_path / f"{name}.pdf").read_bytes()
+        assert b"/Type3" not in content
+        assert b"/FontFile2" in content
+
+
+@pytest.mark.slow
+def test_type_is_legible_at_the_width(charts: dict[str, Chart], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a column no word is under 6 points, none is cut at the edge, and there is no title; a talk has larger type and a title."""
+    seen: list[Figure] = []
+    monkeypatch.setattr(stills, "_save", lambda figure, path: seen.append(figure))
+    for style, least, titled in (("paper", 5.8, False), ("talk", 10, True)):
+        for name in ("curves", "doubles", "preference", "confusion", "answers", "sweep-prevalence_top"):
+            if name not in charts:
+                continue
+            stills.draw(charts[name], tmp_path / "x.pdf", width="single" if style == "paper" else 26, style=style)
+            figure = seen[-1]
+            FigureCanvasAgg(figure).draw()
+            texts = [
+                text for axis in figure.axes for text in axis.findobj(match=type(axis.title)) if text.get_text() and text.get_visible()
+            ]
+            assert min(text.get_fontsize() for text in texts) >= least, name
+            assert (figure.get_suptitle() != "") == titled
+            right = figure.bbox.x1
+            assert all(text.get_window_extent().x1 <= right + 1 for text in texts if text.axes is not None and text.axes.axison), name
+
+
+@pytest.mark.parametrize("width", ["wide", "3", "61", "nan"])
+def test_other_widths_and_styles_are_refused(charts: dict[str, Chart], tmp_path: Path, width: str) -> None:
+    """What is no width, or none that a page has, is a sentence; nothing is written."""
+    with pytest.raises(OutputError, match=r"expected single, double or centimetres from 4 to 60"):
+        stills.draw(charts["curves"], tmp_path / "x.pdf", width=width)
+    with pytest.raises(OutputError, match="--style loud: expected screen, paper, talk"):
+        stills.draw(charts["curves"], tmp_path / "x.pdf", style="loud")
+    assert not list(tmp_path.iterdir())
+
+
+def test_words_of_points_stand_above_the_axes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No point can lie on them, and those that are close to each other stand on rows of their own."""
+    table = pd.DataFrame({"x": [1.0, 1.02, 3.0], "y": [1.0, 2.0, 3.0], "words": ["blur=2", "noise=0.5", "none"]})
+    chart = Chart("c", "c", "", table, (Panel("", "x", "x", "y", (Line("y", "y", "top", text="words"),)),))
+    figure = stills._parts_figure(chart, table)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    (axis,) = figure.axes
+    boxes = [text.get_window_extent() for text in axis.texts]
+    assert [text.get_text() for text in axis.texts] == ["blur=2", "noise=0.5", "none"]
+    assert all(box.y0 >= axis.bbox.y1 for box in boxes)
+    assert not any(one.overlaps(other) for place, one in enumerate(boxes) for other in boxes[:place])

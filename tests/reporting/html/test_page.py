@@ -59,7 +59,7 @@ def page(found: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_page_has_all_seven_sections_and_no_address(page: Path, found: Results) -> None:
     """Everything is in the file: no link, script, style or picture from elsewhere; equal results are equal bytes."""
     text = page.read_text(encoding="utf-8")
-    assert re.findall(r'<section id="(\w+)"', text) == ["dealt", "pictures", "learning", "theory", "sweep", "confused", "runs"]
+    assert re.findall(r'<section id="(\w+)"', text) == ["learning", "dealt", "pictures", "theory", "sweep", "confused", "runs"]
     plain = re.sub(r">[A-Za-z0-9+/=]{200,}<", "><", text)
     ids = re.findall(r' id="([^"]+)"', plain)
     assert len(ids) == len(set(ids))
@@ -181,7 +181,7 @@ def test_the_demos_page_is_drawn(browser: Browser, demo: tuple[Path, str]) -> No
             assert len(figure.query_selector_all(marks)) >= counts[name], name
         assert set(counts) == set(charts)
         links, nodes = charts["sankey"].table.groupby(["source", "target"]).ngroups, len(charts["sankey"].parts[0].nodes)  # type: ignore[union-attr]
-        expected = {"sankey": links + nodes, "conflicts": 3, "doubles": 11, "neither": 4, "fits": 8, "confusion": 3, "answers": 1}
+        expected = {"sankey": links + nodes, "conflicts": 3, "doubles": 11, "neither": 4, "fits": 8, "confusion": 3, "answers": 5}
         assert {name: counts[name] for name in expected} == expected
         assert counts["curves"] >= 8
         assert page.locator("#preview img").evaluate("image => image.naturalWidth") > 300
@@ -257,11 +257,22 @@ def test_tables_sort_by_mouse_and_keyboard(browser: Browser, page: Path) -> None
         assert orders[0] == sorted(orders[0])
         assert orders[1] == orders[0][::-1]
         link = shown.locator("#verdicts a[data-choice='prevalence_top 0.4'][href='#doubles']").first
+        assert not link.is_visible()
+        shown.locator("#verdicts summary", has=shown.get_by_text("doubles", exact=True)).click()
         link.click()
         shown.evaluate("() => window.dominoes.redrawn()")
         assert shown.locator("#doubles [data-switch=choice]").input_value() == "prevalence_top 0.4"
-        shown.locator("#runs-table summary").first.click()
-        assert "dominoes train" in shown.locator("#runs-table code").first.inner_text()
+        button = shown.locator("#runs-table button.opens").first
+        facts = shown.locator("#runs-table tr.facts").first
+        assert not facts.is_visible()
+        button.click()
+        assert "dominoes train" in facts.locator("code").inner_text()
+        assert button.text_content() in facts.locator("code").inner_text() or facts.bounding_box()["width"] > 900  # type: ignore[index]
+        # Facts stay below their run when the table is sorted, and beside each other, not below.
+        head.click()
+        assert shown.locator("#runs-table tbody tr").nth(1).get_attribute("class") == "facts"
+        tops = {round(box.bounding_box()["y"]) for box in facts.locator("dt").all() if box.is_visible()}  # type: ignore[index]
+        assert len(tops) < facts.locator("dt").count()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -293,17 +304,79 @@ def test_nothing_is_wider_than_the_screen(browser: Browser, page: Path, width: i
             assert size["height"] >= 200
 
 
-def test_figures_below_are_drawn_when_they_are_reached(browser: Browser, page: Path) -> None:
-    """At first only what is in view is drawn; scrolling draws the rest; printing draws all."""
-    drawn = "() => document.querySelectorAll('figure.chart[data-traces]').length"
+def test_figures_are_drawn_without_being_reached(browser: Browser, page: Path) -> None:
+    """Nobody scrolls: what is in view is drawn first, the rest when there is time; none waits to be looked at."""
     with opened(browser, page, drawn=False) as shown:
-        shown.wait_for_selector("#sankey[data-traces]")
-        everything = shown.locator("figure.chart").count()
-        assert shown.evaluate(drawn) < everything
-        shown.locator("#answers").scroll_into_view_if_needed()
-        shown.wait_for_selector("#answers[data-traces]")
-        shown.evaluate("() => { window.dispatchEvent(new Event('beforeprint')); return window.dominoes.drawAll(); }")
-        assert shown.evaluate(drawn) == everything
+        shown.wait_for_selector("#curves[data-traces]")
+        shown.wait_for_function("() => document.querySelectorAll('figure.chart:not([data-traces])').length === 0")
+        assert shown.locator("figure.chart").count() > 8
+        assert shown.evaluate("() => window.scrollY") == 0
+
+
+def test_print_is_light_whole_and_as_wide_as_paper(browser: Browser, page: Path, tmp_path: Path) -> None:
+    """A dark page is printed light, its figures drawn to one width that the paper takes; afterwards it is as it was."""
+    with opened(browser, page, scheme="dark") as shown:
+        before = shown.evaluate("() => document.querySelector('#curves .plot').clientWidth")
+        shown.evaluate("() => { window.dispatchEvent(new Event('beforeprint')); return window.dominoes.redrawn(); }")
+        assert shown.evaluate("() => document.documentElement.dataset.theme") == "light"
+        widths = shown.evaluate("() => [...document.querySelectorAll('figure.wide .plot')].map(box => box._fullLayout.width)")
+        assert max(widths) <= 1000
+        assert len(shown.pdf(prefer_css_page_size=True)) > 100_000
+        shown.evaluate("() => { window.dispatchEvent(new Event('afterprint')); return window.dominoes.redrawn(); }")
+        assert shown.evaluate("() => [document.documentElement.dataset.theme, document.querySelector('#curves .plot').clientWidth]") == [
+            "dark",
+            before,
+        ]
+
+
+def test_the_page_answers_first(browser: Browser, page: Path) -> None:
+    """The setting, five findings and the learning curves come first; verdicts are folded by question, what does not apply last."""
+    with opened(browser, page) as shown:
+        said = shown.inner_text("header")
+        for what in ("digits over textures dominoes", "detector network", "200 epochs", "1,500 n", "3 seeds a spec"):
+            assert what in said, what
+        assert shown.locator("dl.findings dt").all_text_contents() == ["Learned first", "Doubles", "Conflicts", "Competition", "Best rule"]
+        assert all(text[0].isupper() and text.endswith(".") for text in shown.locator("dl.findings dd").all_text_contents())
+        order = shown.evaluate("() => [...document.querySelectorAll('main > section')].map(each => each.id)")
+        assert order[:2] == ["learning", "dealt"]
+        assert shown.locator("#verdicts > details[open]").count() == 0
+        counts = shown.locator("#verdicts summary").all_text_contents()
+        assert sum(
+            int(number) for text in counts for number in re.findall(r"(\d+) (?:holds|fails|cannot tell|not applicable)", text)
+        ) == len(had(shown, "verdicts-figure"))
+        asked = [set(re.findall(r"\d+ (holds|fails|cannot tell|not applicable)", text)) for text in counts]
+        applies = [words != {"not applicable"} for words in asked]
+        assert applies == sorted(applies, reverse=True)
+
+
+def test_values_have_one_colour_and_their_names_beside_them(browser: Browser, page: Path) -> None:
+    """A value of what is swept has the same colour in every panel and in the legend, and its name stands at the end of its line."""
+    with opened(browser, page) as shown:
+        colours = shown.evaluate(
+            """() => Object.entries(Object.groupBy(
+              document.querySelector('#curves .plot').data.filter(trace => trace.mode === 'lines' && trace.line.width), trace => trace.meta
+            )).map(([name, traces]) => [name, [...new Set(traces.map(trace => trace.line.color))]])"""
+        )
+        legend = shown.evaluate("() => [...document.querySelectorAll('#curves .legend line')].map(line => line.getAttribute('stroke'))")
+        assert len(colours) == 4
+        assert [found[0] for _, found in colours] == legend
+        assert all(len(found) == 1 for _, found in colours)
+        named = shown.evaluate("() => document.querySelector('#curves .plot').layout.annotations.map(each => [each.text, each.font.color])")
+        assert {(text, colour) for text, colour in named if colour in legend} == set(zip(("0.1", "0.2", "0.4", "0.8"), legend, strict=True))
+
+
+def test_what_nothing_is_known_of_is_one_line(browser: Browser, swept: Path, tmp_path: Path) -> None:
+    """A table of curves alone has no section of pictures, counts or confusion, and one line at the end that says so."""
+    parameters.read_runs(swept)[[*tables.CURVES, "prevalence_top"]].to_csv(tmp_path / "curves.csv", index=False)
+    page_file.write(results.gather([tmp_path]), tmp_path / "r.html")
+    with opened(browser, tmp_path / "r.html") as shown:
+        assert shown.evaluate("() => [...document.querySelectorAll('main > section')].map(each => each.id)") == [
+            "learning", "theory", "sweep", "runs", "missing",
+        ]  # fmt: skip
+        (line,) = [text for text in shown.locator("#missing p").all_inner_texts() if text.startswith("Left out")]
+        assert line.count("(") >= 3
+        assert "spec.json" in line
+        assert "confusion.npz" in line
 
 
 def test_names_with_markup_are_shown_and_not_run(browser: Browser, swept: Path, tmp_path: Path) -> None:
