@@ -10,6 +10,7 @@ import click
 
 from dominoes.cli import options, output
 from dominoes.cli.heartbeat import heartbeat
+from dominoes.errors import SpecError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,6 +87,12 @@ def keep(folder: Path, out: Path, partial: bool) -> None:
     help="Results folder; what is finished in it is not run again.  [default: results/reproduced/NAME]",
 )
 @click.option("--kept", type=options.PATH, metavar="DIR", help="Folder of the kept study.  [default: the one that comes with the package]")
+@click.option(
+    "--write-up",
+    type=options.PATH,
+    metavar="DIR",
+    help="Of a protocol: folder with a README.md whose section on it is written anew, and whose NAME/ takes the tables.",
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Runs at once.  [default: one for each core, or GPU]")
 @click.option("--engine", default="local", show_default=True, metavar="NAME", help="local: this machine; ray: a cluster; or another.")
 @click.option("--all", "everything", is_flag=True, help="Print every number, not only those that do not agree.")
@@ -100,6 +107,7 @@ def reproduce(
     scale: str | None,
     out: Path | None,
     kept: Path | None,
+    write_up: Path | None,
     workers: int | None,
     engine: str,
     everything: bool,
@@ -126,8 +134,10 @@ def reproduce(
     if name in shipped.names(shipped.PUBLISHED):
         setting = {"device": device, "data": None if data is None else data.resolve(), "download": download}
         runs = {"workers": workers, "engine": engine, "accept_changed": accept_changed}
-        _published(name, where, scale or "small", as_json, setting, runs)
+        _published(name, where, scale or "small", write_up, as_json, setting, runs)
         return
+    if write_up is not None:
+        raise SpecError("--write-up is of published protocols; a study is kept with 'dominoes sweep keep'")
     with _Progress(quiet=as_json) as shown:
         found = reproduction.reproduce(
             name,
@@ -162,13 +172,12 @@ def reproduce(
         sys.exit(1)
 
 
-def _published(name: str, out: Path, scale: str, as_json: bool, setting: dict[str, Any], runs: dict[str, Any]) -> None:
+def _published(name: str, out: Path, scale: str, folder: Path | None, as_json: bool, setting: dict[str, Any], runs: dict[str, Any]) -> None:
     """A published protocol: its numbers beside ours."""
     from tabulate import tabulate
 
-    from dominoes.errors import SpecError
     from dominoes.runs.engines.protocol import WorkerSetting
-    from dominoes.studies import protocols, published
+    from dominoes.studies import protocols, published, write_up
     from dominoes.tables import as_csv
     from dominoes.theory.intervals import number
 
@@ -182,6 +191,8 @@ def _published(name: str, out: Path, scale: str, as_json: bool, setting: dict[st
         )
     output.table(out / "published.csv", as_csv(table))
     output.table(out / "values.csv", as_csv(found))
+    if folder is not None:
+        click.echo(str(write_up.keep(name, which, out, folder)), err=True)
     if as_json:
         click.echo(table.to_json(orient="records", indent=1))
         return
@@ -230,7 +241,7 @@ class _Progress:
         self._ended = self._total = 0
         self._name = ""
         self._bar: Any = None
-        self._beat = heartbeat(lambda: f"{self._name}: {self._ended} of {self._total} runs ended")
+        self._beat = heartbeat(lambda: f"{self._name}: {self._ended} of {self._total} runs ended" if self._name else "planning")
 
     def __enter__(self) -> _Progress:
         from tqdm import tqdm

@@ -15,9 +15,9 @@ from click.testing import CliRunner
 from scipy import stats
 
 from dominoes.cli.commands import main
-from dominoes.errors import SpecError
+from dominoes.errors import OutputError, SpecError
 from dominoes.runs import plan
-from dominoes.studies import networks, protocols, published, shipped
+from dominoes.studies import networks, protocols, published, shipped, write_up
 from dominoes.studies.protocols import Protocol
 
 ROOT = Path(__file__).parents[2]
@@ -125,7 +125,9 @@ def test_a_protocol_is_run_and_read_off(tmp_path: Path, monkeypatch: pytest.Monk
     made = protocol(tmp_path)
     folders = synthetic_runs.write(made.sweeps["small"].runs, tmp_path / "out")
     monkeypatch.setattr(protocols, "named", lambda name: made)
-    done = CliRunner().invoke(main, ["reproduce", "shah2020", "--out", str(tmp_path / "out"), "--device", "cpu"])
+    (tmp_path / "README.md").write_text("# Published\n\n## What came out: shah2020\n\nof before\n\n## After\n\nlast\n", encoding="utf-8")
+    command = ["reproduce", "shah2020", "--out", str(tmp_path / "out"), "--device", "cpu", "--write-up", str(tmp_path)]
+    done = CliRunner().invoke(main, command)
     assert done.exit_code == 0, done.output
     assert "tiny: 6 runs, 6 done before" in done.output
     for line in ("t\ns\n", "verdict", "not measured", "differs: d\ndiffers: at the small scale: c"):
@@ -136,6 +138,12 @@ def test_a_protocol_is_run_and_read_off(tmp_path: Path, monkeypatch: pytest.Monk
     last = curves[(curves["step"] == curves["step"].max()) & (curves["split"] == "test") & (curves["kind"] == "both")]
     assert values.set_index("run").loc[folders[0].name, "value"] == last["accuracy"].iloc[0]
     assert len(pd.read_csv(tmp_path / "out" / "published.csv")) == 4
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "of before" not in text
+    assert text.endswith("## After\n\nlast\n")
+    assert "6 of 6 runs." in text
+    for line in published.rows(pd.read_csv(tmp_path / "shah2020" / "published.csv"), "shah2020/published.csv"):
+        assert line in text
 
 
 def test_what_is_wrong_in_a_protocol_is_refused(tmp_path: Path) -> None:
@@ -148,6 +156,8 @@ def test_what_is_wrong_in_a_protocol_is_refused(tmp_path: Path) -> None:
     made = protocol(tmp_path, numbers=[numbers[0] | {"quantity": "luck"}])
     with pytest.raises(SpecError, match="quantity 'luck' is not known; expected one of auc, standard"):
         published.values(made, plan.make(made.sweeps["small"]), tmp_path)
+    with pytest.raises(OutputError, match=r"README\.md is not there; expected a README in which question"):
+        write_up.keep("scale", "small", tmp_path, tmp_path / "none")
     done = CliRunner().invoke(main, ["reproduce", "shah2020", "--scale", "1/10", "--out", str(tmp_path / "x")])
     assert done.exit_code == 2
     assert "--scale: a published protocol has two scales, small and 1, got '1/10'" in done.stderr
