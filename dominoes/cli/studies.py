@@ -10,6 +10,7 @@ import click
 
 from dominoes.cli import options, output
 from dominoes.cli.heartbeat import heartbeat
+from dominoes.errors import SpecError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +75,11 @@ def keep(folder: Path, out: Path, partial: bool) -> None:
 
 @click.command()
 @click.argument("name")
-@click.option("--scale", default="1", show_default=True, metavar="SHARE", help="Share of its cost, such as 1/10; what is cut is said.")
+@click.option(
+    "--scale",
+    metavar="SHARE",
+    help="Share of a study's cost, such as 1/10; what is cut is said. Of a protocol small or 1.  [default: 1; of a protocol small]",
+)
 @click.option(
     "--out",
     type=options.PATH,
@@ -82,6 +87,12 @@ def keep(folder: Path, out: Path, partial: bool) -> None:
     help="Results folder; what is finished in it is not run again.  [default: results/reproduced/NAME]",
 )
 @click.option("--kept", type=options.PATH, metavar="DIR", help="Folder of the kept study.  [default: the one that comes with the package]")
+@click.option(
+    "--write-up",
+    type=options.PATH,
+    metavar="DIR",
+    help="Of a protocol: folder with a README.md whose section on it is written anew, and whose NAME/ takes the tables.",
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Runs at once.  [default: one for each core, or GPU]")
 @click.option("--engine", default="local", show_default=True, metavar="NAME", help="local: this machine; ray: a cluster; or another.")
 @click.option("--all", "everything", is_flag=True, help="Print every number, not only those that do not agree.")
@@ -93,9 +104,10 @@ def keep(folder: Path, out: Path, partial: bool) -> None:
 @options.download
 def reproduce(
     name: str,
-    scale: str,
+    scale: str | None,
     out: Path | None,
     kept: Path | None,
+    write_up: Path | None,
     workers: int | None,
     engine: str,
     everything: bool,
@@ -106,24 +118,31 @@ def reproduce(
     data: Path | None,
     download: bool,
 ) -> None:
-    """Run a study again and hold its numbers against those that are kept.
+    """Run a study again and hold its numbers against those that are kept, or a published protocol against what was published.
 
-    NAME is a study that comes with the package ('dominoes reproduce list' names them), or the path of a sweep file with --kept. Old and
-    new stand side by side; a number agrees where the interval of the difference lies within a stated margin, differs where it lies
-    outside, else one cannot tell. Exit code 1 if a number differs.
+    NAME is a study or protocol that comes with the package ('dominoes reproduce list' names them), or the path of a sweep file with
+    --kept. Old and new stand side by side; a number agrees where the interval of the difference lies within a stated margin, differs
+    where it lies outside, else one cannot tell. Exit code 1 if a number of a study differs.
     """
     from dominoes.studies import agreement, reproduction, scaling, shipped
     from dominoes.tables import as_csv
 
     if name == "list":
-        click.echo("\n".join(shipped.names(shipped.STUDIES)))
+        click.echo("\n".join((*shipped.names(shipped.STUDIES), *shipped.names(shipped.PUBLISHED))))
         return
     where = out or Path("results") / "reproduced" / Path(name).stem
+    if name in shipped.names(shipped.PUBLISHED):
+        setting = {"device": device, "data": None if data is None else data.resolve(), "download": download}
+        runs = {"workers": workers, "engine": engine, "accept_changed": accept_changed}
+        _published(name, where, scale or "small", write_up, as_json, setting, runs)
+        return
+    if write_up is not None:
+        raise SpecError("--write-up is of published protocols; a study is kept with 'dominoes sweep keep'")
     with _Progress(quiet=as_json) as shown:
         found = reproduction.reproduce(
             name,
             where,
-            scale=scaling.share(scale),
+            scale=scaling.share(scale or "1"),
             kept=kept,
             engine=engine,
             workers=workers,
@@ -151,6 +170,42 @@ def reproduce(
         click.echo(f"{found.name}: {len(found.table)} numbers: {counts} ({where / reproduction.AGREEMENT}{rest})")
     if found.count(agreement.DIFFERS):
         sys.exit(1)
+
+
+def _published(name: str, out: Path, scale: str, folder: Path | None, as_json: bool, setting: dict[str, Any], runs: dict[str, Any]) -> None:
+    """A published protocol: its numbers beside ours."""
+    from tabulate import tabulate
+
+    from dominoes.runs.engines.protocol import WorkerSetting
+    from dominoes.studies import protocols, published, write_up
+    from dominoes.tables import as_csv
+    from dominoes.theory.intervals import number
+
+    if scale not in ("small", "1"):
+        raise SpecError(f"--scale: a published protocol has two scales, small and 1, got '{scale}'")
+    about = protocols.named(name).about
+    which = protocols.FULL if scale == "1" else protocols.SMALL
+    with _Progress(quiet=as_json) as shown:
+        table, found = published.reproduce(
+            name, out, scale=which, setting=WorkerSetting(out, **setting), started=shown.start, progress=shown.step, **runs
+        )
+    output.table(out / "published.csv", as_csv(table))
+    output.table(out / "values.csv", as_csv(found))
+    if folder is not None:
+        click.echo(str(write_up.keep(name, which, out, folder)), err=True)
+    if as_json:
+        click.echo(table.to_json(orient="records", indent=1))
+        return
+    rows = []
+    for row in table.to_dict("records"):
+        ends = dict.fromkeys(number(row[end]) for end in ("published_low", "published_high") if row[end] == row[end])
+        ours = _interval(row["estimate"], row["low"], row["high"]) if row["n_seeds"] else ""
+        off = _interval(row["difference"], row["difference_low"], row["difference_high"]) if row["difference"] == row["difference"] else ""
+        rows.append((row["verdict"], row["number"], " to ".join(ends) or "not published", ours, off))
+    click.echo(f"{about.title}\n{about.source}")
+    click.echo(tabulate(rows, ("verdict", "number", "published", "ours", "ours - published"), disable_numparse=True))
+    notes = [*about.differs, *([f"at the small scale: {about.small_scale}"] if which == protocols.SMALL else [])]
+    click.echo("\n".join(f"differs: {note}" for note in notes))
 
 
 def _side_by_side(table: pd.DataFrame) -> str:
@@ -186,7 +241,7 @@ class _Progress:
         self._ended = self._total = 0
         self._name = ""
         self._bar: Any = None
-        self._beat = heartbeat(lambda: f"{self._name}: {self._ended} of {self._total} runs ended")
+        self._beat = heartbeat(lambda: f"{self._name}: {self._ended} of {self._total} runs ended" if self._name else "planning")
 
     def __enter__(self) -> _Progress:
         from tqdm import tqdm

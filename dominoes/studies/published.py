@@ -1,0 +1,187 @@
+"""Numbers of published protocols beside ours: what each run comes to, and whether a published number holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dominoes.errors import SpecError
+from dominoes.runs import plan
+from dominoes.runs.engines.protocol import WorkerSetting
+from dominoes.runs.plan import Plan
+from dominoes.runs.run_folders import FinishedRun
+from dominoes.spec import RunSpec
+from dominoes.studies import protocols, reproduction
+from dominoes.studies.protocols import Number, Protocol
+from dominoes.theory.intervals import Interval, SeedSpread
+
+#: Columns of values.csv, one row a run and quantity, and of published.csv, one row a number.
+VALUES = ("run", "seed", "quantity", "value")
+PUBLISHED = (
+    "protocol", "scale", "number", "published_low", "published_high", "spread", "estimate", "low", "high", "n_seeds", "difference",
+    "difference_low", "difference_high", "at_least", "at_most", "verdict",
+)  # fmt: skip
+NO_VERDICT, NOT_MEASURED = "no verdict", "not measured"
+_LEVEL = 0.95
+
+
+def _last(table: pd.DataFrame) -> pd.DataFrame:
+    last: pd.DataFrame = table[table["step"] == table["step"].max()]
+    return last
+
+
+def _curve(kind: str, column: str) -> Callable[[FinishedRun], float]:
+    def find(run: FinishedRun) -> float:
+        table = _last(run.table())
+        rows = table[(table["split"] == "test") & (table["kind"] == kind)]
+        return float(rows[column].iloc[0]) if len(rows) else math.nan
+
+    return find
+
+
+def _measure(kind: str, measure: str) -> Callable[[FinishedRun], float]:
+    def find(run: FinishedRun) -> float:
+        table = _last(run.table("measures"))
+        rows = table[(table["kind"] == kind) & (table["measure"] == measure)]
+        return float(rows["value"].iloc[0]) if len(rows) else math.nan
+
+    return find
+
+
+def _worst_class(kind: str) -> Callable[[FinishedRun], float]:
+    def find(run: FinishedRun) -> float:
+        table = _last(run.table("classes"))
+        return float(table.loc[table["kind"] == kind, "accuracy"].min())
+
+    return find
+
+
+def worst_group(run: FinishedRun) -> float:
+    """Of two classes, the lowest accuracy against the bottom's class over the four groups of (class of the bottom, class of the top).
+
+    Groups with equal classes are the doubles by label, the others the conflicts by label: a conflict's label is the top's class, so with
+    two classes what is not answered with it is answered with the bottom's.
+    """
+    table = _last(run.table("classes"))
+    equal, other = (table.loc[table["kind"] == kind, "accuracy"] for kind in ("both", "conflict"))
+    return float(min(equal.min(), (1 - other).min()))
+
+
+#: By name, what is read off a run at its last measurement, from the test probes.
+QUANTITIES: dict[str, Callable[[FinishedRun], float]] = {
+    "auc, standard": _measure("both", "auc"),
+    "auc, top randomised": _measure("top permuted", "auc"),
+    "auc, bottom randomised": _measure("bottom permuted", "auc"),
+    "accuracy, top randomised": _curve("top permuted", "accuracy"),
+    "accuracy, both": _curve("both", "accuracy"),
+    "accuracy, bottom alone": _curve("bottom", "accuracy"),
+    "conflicts answered as bottom": _curve("conflict", "agree_bottom"),
+    "worst group": worst_group,
+    "worst group, bottom alone": _worst_class("bottom"),
+    "decoded, bottom": _measure("bottom", "decoded accuracy"),
+}
+
+
+def values(protocol: Protocol, planned: Plan, out: Path) -> pd.DataFrame:
+    """What the finished runs of a protocol come to, in the plan's order: columns VALUES. Raises SpecError: a quantity is not known."""
+    wanted = dict.fromkeys(number.quantity for number in protocol.about.numbers)
+    if unknown := [name for name in wanted if name not in QUANTITIES]:
+        raise SpecError(f"{protocol.name}: quantity {unknown[0]!r} is not known; expected one of {', '.join(QUANTITIES)}")
+    rows = [
+        (done.id, done.spec.seed, name, value)
+        for done, _ in reproduction.finished_runs(planned, out)
+        for name in wanted
+        if not math.isnan(value := QUANTITIES[name](done))
+    ]
+    return pd.DataFrame(rows, columns=list(VALUES))
+
+
+def compared(protocol: Protocol, scale: str, found: pd.DataFrame) -> pd.DataFrame:
+    """Every number of a protocol with ours beside it, from `values`: columns PUBLISHED.
+
+    Ours is the mean over seeds with Student's 95 % interval; seeds of which a run is missing are left out. `holds` where the interval
+    lies within the range that counts as agreement, which is stated only where a spread was published or a direction is asked for; `fails`
+    where it lies outside, else `cannot tell`. Without such a range the difference from the published number is told, and there is `no
+    verdict`; without runs it was `not measured`.
+    """
+    runs = protocol.sweeps[scale].runs
+    return pd.DataFrame([_row(protocol.name, scale, number, found, runs) for number in protocol.about.numbers], columns=list(PUBLISHED))
+
+
+def _row(protocol: str, scale: str, number: Number, found: pd.DataFrame, runs: Sequence[RunSpec]) -> tuple[Any, ...]:
+    ours, seeds = estimate(number, found, runs)
+    ends = (number.published[0], number.published[-1]) if number.published else (math.nan, math.nan)
+    difference = (math.nan,) * 3
+    if number.published and ends[0] == ends[1]:
+        difference = tuple(value - ends[0] for value in ours.triple)  # type: ignore[assignment]
+    low, high = number.holds or (math.nan, math.nan)
+    if not seeds:
+        verdict = NOT_MEASURED
+    elif number.holds is None:
+        verdict = NO_VERDICT
+    else:
+        verdict = ours.verdict(-math.inf if low is None else low, math.inf if high is None else high)
+    return (protocol, scale, number.name, *ends, number.spread, *ours.triple, seeds, *difference, low, high, verdict)
+
+
+def estimate(number: Number, found: pd.DataFrame, runs: Sequence[RunSpec]) -> tuple[Interval, int]:
+    """Our number with its interval over seeds, and how many seeds have all of its terms.
+
+    Args:
+        number: that is asked for. found: of `values`. runs: of the sweep, finished or not.
+    """
+    rows = found[found["quantity"] == number.quantity].set_index("run")["value"]
+    parts = []
+    for term in number.terms:
+        chosen = [spec for spec in runs if all(plan.field(spec, name) == value for name, value in term.where.items())]
+        mine = pd.DataFrame({"seed": [spec.seed for spec in chosen], "value": [rows.get(spec.id, math.nan) for spec in chosen]})
+        # The mean over a seed's runs needs all of them: a part of the pairs would be another number.
+        parts.append(term.times * mine.groupby("seed")["value"].agg(lambda each: each.mean(skipna=False)))
+    by_seed = pd.concat(parts, axis=1).dropna().sum(axis=1).to_numpy(float)
+    if not len(by_seed):
+        return Interval(math.nan, math.nan, math.nan), 0
+    return SeedSpread(len(by_seed), _LEVEL).mean(by_seed), len(by_seed)
+
+
+def reproduce(name: str, out: Path, *, scale: str, **options: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Run what is missing of a protocol that comes with the package, and hold its numbers beside the published ones.
+
+    Args:
+        name: of the protocol.
+        out: results folder; what is finished in it is not run again.
+        scale: `protocols.SMALL` or `protocols.FULL`.
+        options: `setting` (its `out` is not used) and the options of `reproduction.run`.
+
+    Returns:
+        The tables PUBLISHED and VALUES.
+    """
+    protocol = protocols.named(name)
+    setting: WorkerSetting = replace(options.pop("setting"), out=Path(out).resolve())
+    # The shipped files name no code but the package's own.
+    reproduction.run(protocol.sweeps[scale], setting, where=f"{name}, {scale} scale", trust=True, **options)
+    found = values(protocol, plan.load(out), out)
+    return compared(protocol, scale, found), found
+
+
+def rows(table: pd.DataFrame, file: str) -> list[str]:
+    """A table PUBLISHED as rows of Markdown, each with a comment that names its row in `file`, so that a test can recompute its numbers."""
+    found = []
+    for row in table.to_dict("records"):
+        names = [name for name in ("published_low", "published_high") if row[name] == row[name]]
+        if len(names) == 2 and row[names[0]] == row[names[1]]:
+            names = names[:1]
+        said = " to ".join(f"{row[name]:.3f}" for name in names) or "not published"
+        ours = "not measured" if not row["n_seeds"] else f"{row['estimate']:.3f}"
+        names += ["estimate"] if row["n_seeds"] else []
+        if row["low"] == row["low"]:
+            ours += f" ({row['low']:.3f} to {row['high']:.3f})"
+            names += ["low", "high"]
+        query = f"number == '{row['number']}'"
+        source = f"<!-- {file} | {query} | {', '.join(names)} -->" if names else ""
+        found.append(f"| {row['number']} | {said} | {ours}{source} | {row['n_seeds']} | {row['verdict']} |")
+    return found

@@ -1,0 +1,197 @@
+"""Published protocols: files that can be read, numbers that follow from the runs' tables, verdicts only where a range was stated."""
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic_runs
+import torch
+import yaml
+from click.testing import CliRunner
+from scipy import stats
+
+from dominoes.cli.commands import main
+from dominoes.errors import OutputError, SpecError
+from dominoes.runs import plan
+from dominoes.studies import networks, protocols, published, shipped, write_up
+from dominoes.studies.protocols import Protocol
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("dbat", "rich-simple", "scale", "shah2020")
+MEASURED = sorted(path.parent for path in (ROOT / "results" / "published").glob("*/published.csv"))
+
+
+def content(**changes: Any) -> dict[str, Any]:
+    """A protocol over embedded pictures: two reliabilities of the top, three seeds, numbers of every sort."""
+    fixed = {"dataset.n": 1500, "dataset.prevalence": [0.6, 0.6], "dataset.top": "digits", "dataset.bottom": "textures",
+             "train.epochs": 200, "train.measurements": 70, "train.probe": 100}  # fmt: skip
+    sweep = {
+        "name": "tiny", "method": "grid", "same_deal": True,
+        "parameters": {name: {"value": value} for name, value in fixed.items()}
+        | {"dataset.reliability.top": {"values": [0.8, 1.0]}, "seed": {"values": [0, 1, 2]}},
+    }  # fmt: skip
+    low, high = ({"where": {"dataset.reliability.top": value}} for value in (0.8, 1.0))
+    numbers = [
+        {"name": "ranged", "quantity": "accuracy, both", "terms": [high], "published": [0.5, 0.6], "holds": [0.4, 0.7]},
+        {"name": "single", "quantity": "accuracy, both", "terms": [low], "published": [0.5]},
+        {"name": "direction", "quantity": "accuracy, both", "terms": [high, low | {"times": -1}], "holds": [0, None]},
+        {"name": "other", "quantity": "accuracy, both", "terms": [{"where": {"train.model": "resnet8"}}], "published": [0.5]},
+    ]
+    whole = {"title": "t", "source": "s", "protocol": ["p"], "differs": ["d"], "small_scale": "c", "full": sweep, "small": sweep}
+    return whole | {"numbers": numbers} | changes
+
+
+def protocol(folder: Path, **changes: Any) -> Protocol:
+    """The same as a file, read."""
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(content(**changes)), encoding="utf-8")
+    return protocols.read(path)
+
+
+def found(made: Protocol, ones: list[float], others: list[float]) -> pd.DataFrame:
+    """Accuracy of the doubles of each run: `ones` where the top is always right, by seed, `others` where not."""
+    rows = [
+        (spec.id, spec.seed, "accuracy, both", (ones if spec.dataset.reliability[0] == 1 else others)[spec.seed])
+        for spec in made.sweeps["small"].runs
+    ]
+    return pd.DataFrame(rows, columns=list(published.VALUES)).dropna()
+
+
+def test_the_shipped_protocols_can_be_read() -> None:
+    """Four of them; every quantity is known, and each number asks for runs that one of the scales has."""
+    assert shipped.names(shipped.PUBLISHED) == NAMES
+    for name in NAMES:
+        made = protocols.named(name)
+        assert len(made.sweeps["small"].runs) < len(made.sweeps["full"].runs)
+        for number in made.about.numbers:
+            assert number.quantity in published.QUANTITIES
+            for term in number.terms:
+                assert any(
+                    all(plan.field(spec, field) == value for field, value in term.where.items()) for spec in made.sweeps["full"].runs
+                )
+
+
+@pytest.mark.data
+def test_every_protocol_has_datasets(data: Path) -> None:
+    """The real stock is enough for both scales."""
+    for name in NAMES:
+        for sweep in protocols.named(name).sweeps.values():
+            assert plan.make(sweep, data=data).infeasible == ()
+
+
+def test_numbers_are_means_over_seeds_with_students_interval(tmp_path: Path) -> None:
+    """A mean, a difference paired by seed, and the difference from what was published."""
+    made = protocol(tmp_path)
+    ones, others = [0.5, 0.54, 0.58], [0.41, 0.44, 0.50]
+    table = published.compared(made, "small", found(made, ones, others)).set_index("number")
+    expected = stats.t.interval(0.95, 2, np.mean(ones), stats.sem(ones))
+    assert (table.loc["ranged", "low"], table.loc["ranged", "high"]) == pytest.approx(expected)
+    assert table.loc["ranged", "verdict"] == "holds"
+    assert math.isnan(table.loc["ranged", "difference"])
+    assert table.loc["single", "difference"] == pytest.approx(np.mean(others) - 0.5)
+    assert table.loc["single", "difference_low"] == pytest.approx(table.loc["single", "low"] - 0.5)
+    assert table.loc["single", "verdict"] == "no verdict"
+    gaps = np.subtract(ones, others)
+    assert table.loc["direction", "low"] == pytest.approx(stats.t.interval(0.95, 2, gaps.mean(), stats.sem(gaps))[0])
+    assert table.loc["direction", "verdict"] == "holds"
+    assert table.loc["other", ["n_seeds", "verdict"]].tolist() == [0, "not measured"]
+    assert published.compared(made, "small", found(made, others, ones)).set_index("number").loc["direction", "verdict"] == "fails"
+
+
+def test_a_seed_that_misses_a_run_is_left_out(tmp_path: Path) -> None:
+    """A difference needs both of its runs; one seed alone has no interval and decides nothing."""
+    made = protocol(tmp_path)
+    table = published.compared(made, "small", found(made, [0.5, 0.6, 0.7], [0.4, math.nan, math.nan])).set_index("number")
+    assert table.loc["direction", "n_seeds"] == 1
+    assert table.loc["direction", "verdict"] == "cannot tell"
+    assert table.loc["ranged", "n_seeds"] == 3
+
+
+def test_the_worst_group() -> None:
+    """Equal classes by doubles, different ones by what conflicts are not answered with; the lowest of four, at the last step."""
+    rows = [(0, "both", 0, 0.0), (9, "both", 0, 0.99), (9, "both", 1, 0.97), (9, "conflict", 0, 0.9), (9, "conflict", 1, 0.8)]
+    table = pd.DataFrame(rows, columns=["step", "kind", "label", "accuracy"])
+    run: Any = SimpleNamespace(table=lambda form: table)
+    assert published.worst_group(run) == pytest.approx(0.1)
+    assert published.QUANTITIES["worst group, bottom alone"](SimpleNamespace(table=lambda form: table.replace("both", "bottom"))) == 0.97  # type: ignore[arg-type]
+
+
+def test_a_protocol_is_run_and_read_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From finished runs to both tables and what is printed; the values are those of the runs' own tables."""
+    made = protocol(tmp_path)
+    folders = synthetic_runs.write(made.sweeps["small"].runs, tmp_path / "out")
+    monkeypatch.setattr(protocols, "named", lambda name: made)
+    (tmp_path / "README.md").write_text("# Published\n\n## What came out: shah2020\n\nof before\n\n## After\n\nlast\n", encoding="utf-8")
+    command = ["reproduce", "shah2020", "--out", str(tmp_path / "out"), "--device", "cpu", "--write-up", str(tmp_path)]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0, done.output
+    assert "tiny: 6 runs, 6 done before" in done.output
+    for line in ("t\ns\n", "verdict", "not measured", "differs: d\ndiffers: at the small scale: c"):
+        assert line in done.output
+    values = pd.read_csv(tmp_path / "out" / "values.csv", dtype={"run": str})
+    assert len(values) == 6
+    curves = pd.read_csv(folders[0] / "curves.csv")
+    last = curves[(curves["step"] == curves["step"].max()) & (curves["split"] == "test") & (curves["kind"] == "both")]
+    assert values.set_index("run").loc[folders[0].name, "value"] == last["accuracy"].iloc[0]
+    assert len(pd.read_csv(tmp_path / "out" / "published.csv")) == 4
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "of before" not in text
+    assert text.endswith("## After\n\nlast\n")
+    assert "6 of 6 runs." in text
+    for line in published.rows(pd.read_csv(tmp_path / "shah2020" / "published.csv"), "shah2020/published.csv"):
+        assert line in text
+
+
+def test_what_is_wrong_in_a_protocol_is_refused(tmp_path: Path) -> None:
+    """Two numbers of one name, an unknown field or quantity, a third scale."""
+    numbers = content()["numbers"]
+    with pytest.raises(SpecError, match="the number 'ranged' is there twice"):
+        protocol(tmp_path, numbers=[numbers[0], numbers[0]])
+    with pytest.raises(SpecError, match=r"tiny\.yaml: there is no field sauce; did you mean source\?"):
+        protocol(tmp_path, sauce="s")
+    made = protocol(tmp_path, numbers=[numbers[0] | {"quantity": "luck"}])
+    with pytest.raises(SpecError, match="quantity 'luck' is not known; expected one of auc, standard"):
+        published.values(made, plan.make(made.sweeps["small"]), tmp_path)
+    with pytest.raises(OutputError, match=r"README\.md is not there; expected a README in which question"):
+        write_up.keep("scale", "small", tmp_path, tmp_path / "none")
+    done = CliRunner().invoke(main, ["reproduce", "shah2020", "--scale", "1/10", "--out", str(tmp_path / "x")])
+    assert done.exit_code == 2
+    assert "--scale: a published protocol has two scales, small and 1, got '1/10'" in done.stderr
+
+
+def test_rows_say_what_is_not_there(tmp_path: Path) -> None:
+    """Markdown with the source of its numbers; nothing published, nothing measured, one seed."""
+    made = protocol(tmp_path)
+    lines = published.rows(published.compared(made, "small", found(made, [0.5, 0.54, 0.58], [0.4, math.nan, math.nan])), "p.csv")
+    assert lines[0].startswith(
+        "| ranged | 0.500 to 0.600 | 0.540 (0.441 to 0.639)<!-- p.csv | number == 'ranged' | published_low, published_high, "
+    )
+    assert "| single | 0.500 | 0.400<!-- p.csv" in lines[1]
+    assert lines[2].startswith("| direction | not published | 0.100<!--")
+    assert lines[3] == "| other | 0.500 | not measured<!-- p.csv | number == 'other' | published_low --> | 0 | not measured |"
+
+
+def test_lenet_has_the_published_sizes() -> None:
+    """Weights counted by hand: two convolutions, two hidden layers, the last."""
+    network = networks.LeNet(2)
+    expected = (3 * 25 * 32 + 32) + (32 * 25 * 56 + 56) + (56 * 13 * 5 * 512 + 512) + (512 * 256 + 256) + (256 * 2 + 2)
+    assert sum(weight.numel() for weight in network.parameters()) == expected
+    assert network(torch.zeros(3, 3, 64, 32)).shape == (3, 2)
+
+
+@pytest.mark.parametrize("folder", MEASURED, ids=lambda path: path.name)
+def test_what_is_kept_follows_from_the_runs_values(folder: Path) -> None:
+    """published.csv is what values.csv comes to, and each of its rows stands in the README as it would be written."""
+    kept = pd.read_csv(folder / "published.csv")
+    values = pd.read_csv(folder / "values.csv", dtype={"run": str})
+    table = published.compared(protocols.named(folder.name), kept["scale"].iloc[0], values)
+    pd.testing.assert_frame_equal(
+        table.astype({"spread": str}).fillna({"spread": ""}), kept.astype({"spread": str}).replace("nan", ""), check_dtype=False
+    )
+    text = (folder.parent / "README.md").read_text(encoding="utf-8")
+    for line in published.rows(kept, f"{folder.name}/published.csv"):
+        assert line in text
