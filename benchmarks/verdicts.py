@@ -3,7 +3,9 @@
 Each truth is a network that is known to follow a rule (tests/oracles/simulated_truths.py); every probe picture is answered by itself. What
 a quantity is in the population is the mean over large simulations (10 seeds, 4,000 pictures a kind); the right verdict follows from it and
 the margin. For each number of seeds the table says how often the verdict was right, how often wrong (the rest cannot tell), and how often
-the interval held the population's value.
+the interval held the population's value. Beside it, how often it would be right at 5 seeds for an observer who knew the standard error
+of the estimate (its standard deviation over the simulations) and had nothing to estimate but the value: no interval from the same
+statistic is right more often.
 
     python -m benchmarks.verdicts --simulations 60
 
@@ -13,12 +15,14 @@ Nothing is timed: the numbers do not hang on the machine.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "oracles"))
@@ -29,7 +33,7 @@ from dominoes.theory.comparison import compare  # noqa: E402
 from dominoes.theory.intervals import FAILS, HOLDS, NOT_APPLICABLE  # noqa: E402
 from dominoes.theory.sweep_comparison import compare_sweep  # noqa: E402
 
-SEEDS = (3, 5, 10)
+SEEDS, IDEAL = (3, 5, 10), 5
 QUESTIONS = ("doubles", "conflicts", "pictures")
 KEYS = ["question", "side", "model", "rival", "window"]
 # The rows that are followed: question, side, model, rival, window.
@@ -50,10 +54,11 @@ ROWS = (
 )
 TRUTHS = {
     "product rule": Truth(),
+    "product rule, winners settled by the picture": Truth(settled=True),
     "halves correlated .1": Truth(correlation=0.1),
     "halves correlated .3": Truth(correlation=0.3),
     "better side alone": Truth(rule="better"),
-    "Gaussian evidence": Truth(rule="gaussian", points=30),
+    "Gaussian evidence": Truth(rule="gaussian", points=24),
     "late doubles wrong twice as often": Truth(late=2),
     "one side at .5 % error": Truth(ceiling=(0.9944, 0.75)),
     "over-dispersed seeds": Truth(seed_spread=0.5),
@@ -103,6 +108,21 @@ def judged(truth: Truth, seeds: int, number: int, *, crossed: bool) -> pd.DataFr
     return found[found[KEYS].apply(tuple, axis=1).isin(ROWS)]
 
 
+def known_error(rows: pd.DataFrame, value: float, low: float, high: float, right: str) -> float:
+    """How often an interval of known standard error gives the right verdict: its estimates are normal about the population's value."""
+    estimates, ends = rows["estimate"].to_numpy(float), np.array([low, high])
+    if low > 0 and math.isfinite(high):  # a ratio: its interval is made of logarithms
+        estimates, ends, value = np.log(estimates), np.log(ends), math.log(value)
+    error = float(np.std(estimates, ddof=1))
+    if not error > 0:
+        return 1.0
+    reach = float(norm.ppf(0.975))
+    if right == HOLDS:
+        bounds = (ends - value) / error + np.array([reach, -reach])
+        return max(float(norm.cdf(bounds[1]) - norm.cdf(bounds[0])), 0.0)
+    return float(norm.cdf((ends[0] - value) / error - reach) + norm.sf((ends[1] - value) / error + reach))
+
+
 def lines(name: str, large: pd.DataFrame, found: dict[int, pd.DataFrame], keys: list[str]) -> list[str]:
     """A line of the table for each row that is judged: the population's value, then right, wrong and covered at each number of seeds."""
     out = []
@@ -115,13 +135,19 @@ def lines(name: str, large: pd.DataFrame, found: dict[int, pd.DataFrame], keys: 
         near = min(abs(value - end) for end in (low, high) if np.isfinite(end)) < 0.05 * (high - low if np.isfinite(high - low) else 1)
         wrong = FAILS if right == HOLDS else HOLDS
         cells = []
-        for each in found.values():
+        ideal = math.nan
+        for seeds, each in found.items():
             mine = each[(each[keys] == list(key)).all(axis=1) & (each["verdict"] != NOT_APPLICABLE)]
             # A difference of deviances grows with the number of pictures, so that the large simulations' is another one.
             covered = "–" if key[0].endswith("score") else f"{((mine['low'] <= value) & (mine['high'] >= value)).mean():.2f}"
+            # A difference of deviances is another one at other numbers of pictures: about its own mean.
+            about = float(mine["estimate"].mean()) if key[0].endswith("score") else value
+            ideal = known_error(mine, about, low, high, right) if seeds == IDEAL else ideal
             cells.append(f"{(mine['verdict'] == right).mean():.2f} / {(mine['verdict'] == wrong).mean():.2f} / {covered}")
         label = ", ".join(part for part in key if part)
-        out.append(f"| {name} | {label} | {value:.3g} | {right}{' (near the margin)' if near else ''} | {' | '.join(cells)} |")
+        out.append(
+            f"| {name} | {label} | {value:.3g} | {right}{' (near the margin)' if near else ''} | {' | '.join(cells)} | {ideal:.2f} |"
+        )
     return out
 
 
@@ -130,17 +156,18 @@ def main() -> None:
     parser.add_argument("--simulations", type=int, default=60, help="of each truth at each number of seeds")
     parser.add_argument("--only", nargs="*", help="truths and designs by name")
     parser.add_argument("--without-joint", action="store_true", help="as for runs of before, whose answers are not crossed")
+    parser.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS), help="numbers of seeds")
     given = parser.parse_args()
-    head = " | ".join(f"{seeds} seeds" for seeds in SEEDS)
-    print(f"| truth | row | population | right verdict | {head} |\n|---|---|---|---|{'---|' * len(SEEDS)}")
+    head = " | ".join(f"{seeds} seeds" for seeds in given.seeds)
+    print(f"| truth | row | population | right verdict | {head} | known error |\n|---|---|---|---|{'---|' * (len(given.seeds) + 1)}")
     for name, truth in TRUTHS.items():
         if given.only and name not in given.only:
             continue
         big = replace(truth, n=4000)
-        large = pd.concat([judged(big, 10, 10_000 + number, crossed=True) for number in range(4)])
+        large = pd.concat([judged(big, 10, 10_000 + number, crossed=True) for number in range(3)])
         found = {
             seeds: pd.concat([judged(truth, seeds, number, crossed=not given.without_joint) for number in range(given.simulations)])
-            for seeds in SEEDS
+            for seeds in given.seeds
         }
         print("\n".join(lines(name, large, found, KEYS)), flush=True)
     for name, design in DESIGNS.items():
@@ -148,7 +175,7 @@ def main() -> None:
             continue
         whole = replace(design, truth=replace(design.truth, n=4000))
         large = pd.concat([whole.table(10, 10_000 + number) for number in range(3)])
-        found = {seeds: pd.concat([design.table(seeds, number) for number in range(given.simulations)]) for seeds in SEEDS}
+        found = {seeds: pd.concat([design.table(seeds, number) for number in range(given.simulations)]) for seeds in given.seeds}
         print("\n".join(lines(name, large, found, ["question", "side", "model", "window"])), flush=True)
 
 

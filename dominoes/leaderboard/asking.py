@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import multiprocessing
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -72,17 +74,24 @@ def ask(
     """Forecasts of one theory for all questions of the chosen tasks.
 
     Every fold has an instance of its own, every question a copy of it: nothing that one question shows is left for another. A task in
-    which anything goes wrong (an exception, a broken identity) has no forecasts but a sentence; the other tasks stand. The first fold is
-    asked again at the end: a theory whose answers have changed keeps what it was shown elsewhere, and has no forecasts at all.
+    which anything goes wrong (an exception, a broken identity) has no forecasts but a sentence; the other tasks stand.
+
+    Two folds, the last and one drawn by the edition's digest, are asked beforehand too, each in a process that has seen nothing else. A
+    theory that answers them otherwise later keeps what it was shown elsewhere (in its class, its module, the environment, a file) and
+    has no forecasts at all. One that also keeps its own answers in a file, to repeat them, is not found out by this; specs that are
+    in no fold, as those of `fresh`, it cannot know.
     """
     pieces: Pieces = {task: [] for task in chosen}
     failures: dict[str, str] = {}
     seconds = {task: np.zeros(2) for task in chosen}
     folds = prepare(edition, chosen) if prepared is None else prepared
+    places = sorted({int(edition.digest, 16) % len(folds), len(folds) - 1}) if len(folds) > 1 else []
+    alone = {place: _alone(make, edition, *folds[place], chosen) for place in places}
     for fold, questions in folds:
         _ask_fold(make, edition, fold, questions, pieces, failures, seconds)
-    if len(folds) > 1 and (changed := _replayed(make, edition, *folds[0], pieces, failures)):
-        failures |= dict.fromkeys(chosen, changed)
+    changed = (_otherwise(folds[place][0], found, pieces, failures) for place, found in alone.items())
+    if said := next(filter(None, changed), ""):
+        failures |= dict.fromkeys(chosen, said)
     whole = _table([piece for task, found in pieces.items() if task not in failures for piece in found])
     return Answers(whole, failures, {task: (float(both[0]), float(both[1])) for task, both in seconds.items()})
 
@@ -140,25 +149,51 @@ def _answer(theory: Theory, each: Asked, classes: int) -> FloatArray | str:
     return identities.of_forecast(forecast, each.asked, classes)
 
 
-def _replayed(
-    make: Callable[[], Theory],
-    edition: Edition,
-    fold: Fold,
-    questions: Sequence[Asked],
-    pieces: Pieces,
-    failures: dict[str, str],
-) -> str:
-    again: Pieces = {task: [] for task in pieces}
-    late: dict[str, str] = {}
-    _ask_fold(make, edition, fold, questions, again, late, {task: np.zeros(2) for task in pieces})
-    for task, found in again.items():
-        if task in failures or not (found or task in late):
+def _alone(
+    make: Callable[[], Theory], edition: Edition, fold: Fold, questions: Sequence[Asked], chosen: Sequence[str]
+) -> dict[str, list[FloatArray]] | None:
+    """The answers to one fold, by task, of a theory that has been asked nothing before: in a process of its own, forked from this one.
+
+    A task in which it fails has none; None where the process ends without an answer.
+    """
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe(duplex=False)
+
+    def answer() -> None:
+        pieces: Pieces = {task: [] for task in chosen}
+        _ask_fold(make, edition, fold, questions, pieces, {}, {task: np.zeros(2) for task in chosen})
+        there.send({task: [values for *_, values in found] for task, found in pieces.items()})
+
+    process = context.Process(target=answer)
+    with warnings.catch_warnings():
+        # Newer Pythons warn where threads are about; the libraries used here know about forks, and the child asks nothing of torch.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
+    there.close()
+    try:
+        found: dict[str, list[FloatArray]] = here.recv()
+        return found
+    except EOFError:
+        return None
+    finally:
+        process.join()
+        here.close()
+
+
+def _otherwise(fold: Fold, alone: dict[str, list[FloatArray]] | None, pieces: Pieces, failures: dict[str, str]) -> str:
+    """What is said of a theory that answers otherwise after other questions than in a process of its own, or empty."""
+    if alone is None:
+        return "asked in a process of its own, it ends that process"
+    for task, found in pieces.items():
+        after = [values for name, _, values in found if name == fold.name]
+        if task in failures or not after:
             continue
-        before = [values for name, _, values in pieces[task] if name == fold.name]
-        same = (np.allclose(one, other, rtol=1e-6, atol=1e-8, equal_nan=True) for one, (*_, other) in zip(before, found, strict=False))
-        if task in late or len(before) != len(found) or not all(same):
+        before = alone[task]
+        same = (np.allclose(one, other, rtol=1e-6, atol=1e-8, equal_nan=True) for one, other in zip(before, after, strict=False))
+        if len(before) != len(after) or not all(same):
             return (
-                f"asked the same again at the end, it answers otherwise in {task}: it keeps what it saw of other specs, or draws at random"
+                f"asked the same in a process of its own, it answers otherwise in {task}: "
+                "it keeps what it saw of other specs, or draws at random"
             )
     return ""
 

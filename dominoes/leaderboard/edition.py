@@ -172,15 +172,15 @@ def make(tables: Mapping[str, pd.DataFrame], name: str, *, held_out: Iterable[st
 
 def _unseen(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs, if no spec is held out in one study and fitted to in another: it would be its own answer. Raises LeaderboardError."""
-    where = runs.groupby("spec").agg({"held_out": ["any", "all"], "study": _listed, "run": "first"})
-    if (known := where["held_out", "any"] & ~where["held_out", "all"]).any():
-        _, _, studies, run = where[known].iloc[0]
-        raise LeaderboardError(f"the spec of run {run} is held out in one of {studies} and not in the others; expected it held out in all")
+    by_spec = runs.groupby("spec")["held_out"]
+    known = runs[(by_spec.transform("any") & ~by_spec.transform("all"))]
+    if len(known):
+        mine = known[known["spec"] == known["spec"].iloc[0]]
+        studies = ", ".join(sorted(set(mine["study"])))
+        raise LeaderboardError(
+            f"the spec of run {mine['run'].iloc[0]} is held out in one of {studies} and not in the others; expected it held out in all"
+        )
     return runs
-
-
-def _listed(names: pd.Series) -> str:
-    return ", ".join(sorted(set(names)))
 
 
 def _once(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

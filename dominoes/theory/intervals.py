@@ -26,6 +26,10 @@ VERDICTS = (HOLDS, FAILS, CANNOT_TELL, NOT_APPLICABLE)
 _CLOSE = 0.02
 
 
+# Level of the test by which a contrast's own scatter is set apart from that of the others.
+_POOLED = 0.25
+
+
 @dataclass(frozen=True)
 class Interval:
     """An estimate with its interval; `low` and `high` are NaN where one seed allows none.
@@ -109,6 +113,35 @@ class SeedSpread:
     def mean(self, values: FloatArray, pictures: float = 0.0) -> Interval:
         """The interval of the mean of one number a seed, values (S,)."""
         return self.interval(lambda weights: np.asarray(weights @ values), pictures)
+
+    def contrast(self, values: FloatArray, over: FloatArray, level: FloatArray | None = None) -> Interval:
+        """The interval of a contrast between the points of a sweep, mean_s values_s · over, or its ratio to the mean of `level`.
+
+        Args:
+            values: (S, P), one number a seed and point. over: (P,), sum 0 (a slope, a difference). level: (S,), or None for 1.
+
+        A seed gives one value of the contrast, so that S seeds leave S − 1 degrees of freedom. The runs of a seed also scatter about the
+        means of points and seeds in P − 2 ways that have nothing to do with the contrast; where these scatter alike they estimate the same
+        variance, and together leave (S − 1)(P − 1) degrees of freedom: the interaction of a two-way analysis of variance. They are
+        taken together unless the contrast scatters more than the rest by an F test at the level .25 (Bancroft 1964, Biometrics 20, 427): a
+        slope that differs between seeds keeps its own, wider interval.
+        """
+        S, P = values.shape
+        size = np.ones(S) if level is None else level
+        mine = values @ over
+        if S < 2 or P < 3:
+            return self.interval(lambda w: np.asarray((w @ mine) / (w @ size)))
+        own, scale = float(mine.var(ddof=1)), float(over @ over)
+        around = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
+        rest = max(float((around**2).sum()) - (S - 1) * own / scale, 0.0) / ((S - 1) * (P - 2))
+        if own / scale > rest * float(stats.f.ppf(1 - _POOLED, S - 1, (S - 1) * (P - 2))):
+            return self.interval(lambda w: np.asarray((w @ mine) / (w @ size)))
+        tail, freedom = (1 + self.level) / 2, (S - 1) * (P - 1)
+        estimate = float(mine.mean() / size.mean())
+        among = float((around**2).sum()) / freedom * scale
+        spread = [(freedom, among), (S - 1, estimate**2 * float(size.var(ddof=1)))]
+        half = math.sqrt(sum(float(stats.t.ppf(tail, each)) ** 2 * variance / S for each, variance in spread)) / abs(float(size.mean()))
+        return Interval(estimate, estimate - half, estimate + half)
 
     def log_ratio(self, above: FloatArray, below: FloatArray, pictures: float = 0.0) -> Interval:
         """The interval of log(mean above / mean below), both (S,) and positive in the mean of every S − 1 seeds."""

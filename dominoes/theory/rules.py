@@ -8,13 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
 from scipy.special import entr, ndtr, xlogy
 
 from dominoes.theory.intervals import FloatArray
-
-# Fewer classes tell little of how much they differ.
-_FEWEST_CLASSES = 5
 
 Shares = tuple[FloatArray, FloatArray, FloatArray]
 
@@ -145,26 +141,6 @@ RULES = {
 }
 
 
-def pairing_error(top: FloatArray, bottom: FloatArray, weights: FloatArray, n: float) -> float:
-    """Standard error of Σ_t w_t (share wrong on both halves − e_top e_bottom) when n pictures a side are paired once, at random, for
-    all runs.
-
-    top, bottom: (T,) errors; weights: (T,). Pictures are taken to be learned in one order, the same for every seed: then the errors at two
-    times are nested, and the covariance of "wrong at t" and "wrong at t'" is min(e, e') (1 − max(e, e')). That is the largest it can
-    be, so this is an upper bound. 0 where n is not known.
-    """
-    if not math.isfinite(n):
-        return 0.0
-    shared = _nested(top) * _nested(bottom)
-    return math.sqrt(max(0.0, float(weights @ shared @ weights)) / n)
-
-
-def _nested(share: FloatArray) -> FloatArray:
-    """Covariance over pictures of "wrong at t" and "wrong at t'" when pictures are learned in one order: (T,) -> (T, T)."""
-    share = np.clip(share, 0.0, 1.0)
-    return np.asarray(np.minimum.outer(share, share) * (1 - np.maximum.outer(share, share)))
-
-
 def deviance(measured: FloatArray, predicted: FloatArray, weights: FloatArray, n: float) -> FloatArray:
     """Binomial deviance per step, averaged over log time: (S, T), (S, T), (T,) -> (S,). About 1 if the prediction is exact; NaN if n
     is not known.
@@ -198,33 +174,6 @@ def fired(accuracy: FloatArray, classes_count: int) -> FloatArray:
 def floored(values: FloatArray, n: float) -> FloatArray:
     """Half a count instead of none, so that a ratio of rare errors has a logarithm."""
     return np.maximum(values, half_a_count(n))
-
-
-def luck(top: FloatArray, bottom: FloatArray, weights: FloatArray, n: float, classes_count: int) -> float:
-    """Standard error of Σ_t w_t (error on doubles) that the pairing of n pictures a side makes, from the one-sided errors (T,).
-
-    Independent firing: an error is (K−1)/K of the pictures on which neither fires, so it is their pairing that counts (`pairing_error`).
-    """
-    silent = classes_count / (classes_count - 1)
-    return pairing_error(silent * top, silent * bottom, weights, n) / silent
-
-
-def luck_by_class(deviation: FloatArray, weights: FloatArray, level: float) -> float:
-    """Standard error of Σ_t w_t (mean deviation) that the pairing of the pictures makes, as the classes show it; NaN with one seed or with
-    fewer than five classes.
-
-    deviation: (S, T, K), measured − predicted error of each class. Classes have pictures of their own, so their deviations, each averaged
-    over seeds, are K independent draws of what pairing does, however far the seeds agree on which pictures are hard; what differs between
-    the seeds of a class is taken off (analysis of variance), since it is in the spread of seeds. Deviations that differ between classes for
-    other reasons make it larger. Widened so that a normal quantile at `level` gives Student's for K − 1 degrees of freedom.
-    """
-    S, _, K = deviation.shape
-    if K < _FEWEST_CLASSES or S < 2:
-        return math.nan
-    each = np.einsum("t,stk->sk", weights, deviation)
-    shared = each.mean(axis=0).var(ddof=1) - (each - each.mean(axis=1, keepdims=True)).var(axis=0, ddof=1).mean() / S
-    tail = (1 + level) / 2
-    return float(math.sqrt(max(shared, 0.0) / K) * stats.t.ppf(tail, K - 1) / stats.norm.ppf(tail))
 
 
 def half_a_count(n: float) -> float:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import pickle
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -56,7 +60,7 @@ def test_a_theory_sees_what_the_task_gives(edition: Edition) -> None:
         shown = set(zip(given["kind"], given["step"], strict=True))
         assert not shown & set(zip(asked["kind"], asked["step"], strict=True))
         assert (asked["step"] > 0).all()
-    for fold, (curves, specs) in zip([*tasks.folds(edition), tasks.folds(edition)[0]], Spy.fits, strict=True):
+    for fold, (curves, specs) in zip(tasks.folds(edition), Spy.fits, strict=True):
         asked_specs = {question.key[1] for question in fold.questions}
         assert not asked_specs & {*curves["spec"], *specs["spec"]}
         assert not {"study", "held_out"} & {*curves.columns, *specs.columns}
@@ -125,23 +129,110 @@ def test_what_one_question_shows_is_not_there_in_another(edition: Edition) -> No
     assert asking.ask(Hoarder, edition).failures == {}
 
 
-def test_memory_beyond_the_instance_is_found_out(edition: Edition) -> None:
-    """A theory that keeps the curves of other folds in its class, where the asked specs stand too, is refused as a whole."""
+class Keeper(CopyNearest):
+    """Answers from the curves of other folds, where the asked specs stand too; where it keeps them is said by `put` and `get`."""
 
-    class Cheat(CopyNearest):
-        kept: ClassVar[dict[str, Any]] = {}
+    def put(self, kept: dict[str, Any]) -> None:
+        raise NotImplementedError
 
-        def fit(self, curves: pd.DataFrame, specs: pd.DataFrame) -> None:
-            super().fit(curves, specs)
-            self.kept |= {str(row["prevalence_top"]): self.curves[row["spec"]] for row in specs.to_dict("records")}
+    def get(self) -> dict[str, Any]:
+        raise NotImplementedError
 
-        def predict(self, spec: Mapping[str, Any], given: Any, steps: Any) -> Any:
-            known = self.kept.get(str(spec["prevalence_top"]))
-            return super().predict(spec, given, steps) | ({curve: line.at(steps) for curve, line in known.items()} if known else {})
+    def fit(self, curves: pd.DataFrame, specs: pd.DataFrame) -> None:
+        super().fit(curves, specs)
+        found = {
+            str(row["prevalence_top"]): curves[curves["spec"] == row["spec"]].groupby(["kind", "step"]).mean(numeric_only=True)
+            for row in specs.to_dict("records")
+        }
+        self.put(self.get() | found)
 
-    found = board.run({"cheat": Cheat}, edition, ("neighbours",)).table.iloc[0]
+    def forecast(self, spec: Mapping[str, Any], given: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
+        known = self.get().get(str(spec["prevalence_top"]))
+        if known is None:
+            return super().forecast(spec, given, asked)
+        return asked.assign(mean=[known.loc[(row.kind, row.step), row.metric] for row in asked.itertuples()])
+
+
+class InItsClass(Keeper):
+    kept: ClassVar[dict[str, Any]] = {}
+
+    def put(self, kept: dict[str, Any]) -> None:
+        self.kept.update(kept)
+
+    def get(self) -> dict[str, Any]:
+        return dict(self.kept)
+
+
+class InTheEnvironment(Keeper):
+    def put(self, kept: dict[str, Any]) -> None:
+        os.environ["KEPT"] = pickle.dumps(kept).hex()
+
+    def get(self) -> dict[str, Any]:
+        return pickle.loads(bytes.fromhex(os.environ["KEPT"])) if "KEPT" in os.environ else {}
+
+
+class InAFile(Keeper):
+    path: ClassVar[Path]
+
+    def put(self, kept: dict[str, Any]) -> None:
+        self.path.write_bytes(pickle.dumps(kept))
+
+    def get(self) -> dict[str, Any]:
+        return pickle.loads(self.path.read_bytes()) if self.path.exists() else {}
+
+
+class AndItsAnswers(InItsClass):
+    """Repeats what it answered before."""
+
+    answers: ClassVar[dict[str, pd.DataFrame]] = {}
+
+    def forecast(self, spec: Mapping[str, Any], given: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
+        return self.answers.setdefault(f"{dict(spec)}{len(self.curves)}{len(asked)}", super().forecast(spec, given, asked))
+
+
+@pytest.mark.parametrize("cheat", [InItsClass, InTheEnvironment, InAFile, AndItsAnswers])
+def test_memory_beyond_the_instance_is_found_out(
+    edition: Edition, cheat: type[Keeper], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A theory that keeps the curves of other folds, wherever, is refused as a whole, also if it repeats its own answers."""
+    monkeypatch.setenv("KEPT", pickle.dumps({}).hex())
+    InAFile.path = tmp_path / "kept"
+    InItsClass.kept.clear()
+    found = board.run({"cheat": cheat}, edition, ("neighbours",)).table.iloc[0]
     assert np.isnan(found["skill"])
     assert "keeps what it saw of other specs" in found["status"]
+
+
+def test_answers_kept_in_files_are_the_limit(edition: Edition, tmp_path: Path) -> None:
+    """Curves and own answers in files: `neighbours` does not find it out, but specs that are in no fold are not in its files."""
+
+    class Best(InAFile):
+        def forecast(self, spec: Mapping[str, Any], given: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
+            name = hashlib.sha256(f"{dict(spec)}{len(self.curves)}{len(asked)}".encode()).hexdigest()
+            if not (tmp_path / name).exists():
+                (tmp_path / name).write_bytes(pickle.dumps(super().forecast(spec, given, asked)))
+            return pickle.loads((tmp_path / name).read_bytes())
+
+    InAFile.path = tmp_path / "kept"
+    found = board.run({"cheat": Best}, edition, ("neighbours", "transfer")).table.set_index("task")
+    assert found.loc["neighbours", "status"] == ""
+    assert found.loc["neighbours", "skill"] > 0.2
+    copied = board.run({"copy": CopyNearest}, edition, ("transfer",)).table.iloc[0]
+    assert found.loc["transfer", "log_density"] == pytest.approx(copied["log_density"])
+
+
+def test_a_theory_that_ends_its_process_is_refused(edition: Edition) -> None:
+    """One sentence, and the board goes on."""
+
+    class Ends(CopyNearest):
+        def fit(self, curves: pd.DataFrame, specs: pd.DataFrame) -> None:
+            if os.getpid() != mother:
+                os._exit(1)
+            super().fit(curves, specs)
+
+    mother = os.getpid()
+    found = board.run({"ends": Ends}, edition, ("neighbours",)).table.iloc[0]
+    assert found["status"] == "asked in a process of its own, it ends that process"
 
 
 class Broken(Truth):

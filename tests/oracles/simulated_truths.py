@@ -30,6 +30,7 @@ class Truth:
         seed_spread: standard deviation, in log onset, between seeds (each side its own).
         agreement: correlation between seeds of which pictures are learned early.
         correlation: between the two halves of a double, of how early they are learned.
+        settled: which of two patterns that both fire wins is settled by the picture, the same for every seed.
         late: doubles are wrong so many times as often as the product rule says, once the pair has risen by four fifths.
     """
 
@@ -43,6 +44,7 @@ class Truth:
     seed_spread: float = 0.15
     agreement: float = 0.6
     correlation: float = 0.0
+    settled: bool = False
     late: float = 1.0
     dip: float = 0.0
     n: int = 1000
@@ -73,15 +75,14 @@ def simulated(
     shared = np.random.default_rng([number, 0])
     time = steps(truth)
     label = np.arange(truth.n) % truth.K
-    other = (label + 1 + shared.integers(0, truth.K - 1, truth.n)) % truth.K
+    # In conflicts the same bottoms change places, so that each stands below a top of another class: kinds share their pictures.
+    moved = _deranged(label, shared)
+    other = label[moved]
     hard = shared.normal(0, truth.class_spread, truth.K)
     pictures = shared.normal(size=(2, truth.n))
     pictures[1] = truth.correlation * pictures[0] + np.sqrt(1 - truth.correlation**2) * pictures[1]
     evidence = shared.normal(size=(2, truth.n, truth.K)) if truth.rule == "gaussian" else None
-    # In conflicts the bottom is a picture of another class: the next picture of that class, with its own luck.
-    moved = np.empty(truth.n, dtype=int)
-    for k in range(truth.K):
-        moved[other == k] = shared.permutation(np.flatnonzero(label == k))[np.arange((other == k).sum()) % (label == k).sum()]
+    coin = shared.random(truth.n) if truth.settled else None
     curve_parts, class_parts, joint_parts = [], [], []
     for seed in range(seeds):
         generator = np.random.default_rng([number, 1, seed, point])
@@ -102,7 +103,7 @@ def simulated(
             elif truth.rule == "addition":
                 answers, loss = _by_evidence(truth, time, p_top, p_bottom, early[0], early[1][own], label, bottom_label, generator)
             else:
-                answers, loss = _by_patterns(truth, time, p_top, p_bottom, early[0], early[1][own], label, bottom_label, generator)
+                answers, loss = _by_patterns(truth, time, p_top, p_bottom, early[0], early[1][own], label, bottom_label, generator, coin)
             if kind == "both" and truth.late != 1:
                 answers = _worse(truth, time, chance, answers, label, generator)
             right = answers == label
@@ -117,6 +118,16 @@ def simulated(
             joint_parts += _crossed(time, seed, found, label, other, moved)
     joint = pd.concat(joint_parts, ignore_index=True) if joint_parts else pd.DataFrame()
     return *_tables(truth, time, curve_parts, class_parts), joint
+
+
+def _deranged(label: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """A permutation that leaves no label where it was."""
+    order = generator.permutation(len(label))
+    while (same := np.flatnonzero(label[order] == label)).size:
+        with_whom = generator.integers(0, len(label), len(same))
+        for one, other in zip(same, with_whom, strict=True):
+            order[[one, other]] = order[[other, one]]
+    return order
 
 
 def _crossed(
@@ -225,7 +236,7 @@ def _firing(truth: Truth, side: int, time: np.ndarray, hard: np.ndarray, generat
     return ceiling / (1 + (late / onset) ** -speed) * fall
 
 
-def _by_patterns(truth, time, p_top, p_bottom, early_top, early_bottom, label, bottom_label, generator):
+def _by_patterns(truth, time, p_top, p_bottom, early_top, early_bottom, label, bottom_label, generator, coin):
     """A pattern fires on the pictures that are learned early enough; where both fire one is preferred; where none fires the answer
     is a guess.
     """
@@ -237,7 +248,7 @@ def _by_patterns(truth, time, p_top, p_bottom, early_top, early_bottom, label, b
         fires = fires[0] & ~less, fires[1] & ~more
     place = np.log(np.maximum(time, 1)) / np.log(truth.last)
     share = truth.preference[0] + (truth.preference[1] - truth.preference[0]) * place
-    coin = generator.random(len(label))[None, :] < share[:, None]
+    coin = (generator.random(len(label)) if coin is None else coin)[None, :] < share[:, None]
     guess = generator.integers(0, truth.K, (len(time), len(label)))
     answers = np.where(fires[0] & (coin | ~fires[1]), label, np.where(fires[1], bottom_label, guess))
     if truth.loss == "calibrated":

@@ -16,8 +16,6 @@ from dominoes.theory.rules import (
     deviance,
     fired,
     floored,
-    luck_by_class,
-    pairing_error,
     product_conflicts,
     rmse,
 )
@@ -66,20 +64,6 @@ def test_every_rule_predicts_a_share(top: float, bottom: float) -> None:
     assert found["gaussian"] <= found["better side"] + 2e-3
     assert found["product"] <= found["better side"] + 1e-12
     assert found["better side"] <= found["mean"] + 1e-12
-
-
-def test_the_error_of_pairing_is_the_spread_over_pairings() -> None:
-    """Pictures learned in a fixed order and paired at random: the spread of the summed deviations is the standard error."""
-    generator = np.random.default_rng(0)
-    n, top, bottom, weights = 400, np.array([0.8, 0.5, 0.1]), np.array([0.9, 0.6, 0.4]), np.array([0.2, 0.3, 0.5])
-    place = (np.arange(n) + 0.5) / n
-    deviations = []
-    for _ in range(3000):
-        mixed = generator.permutation(place)
-        both = ((place[None] < top[:, None]) & (mixed[None] < bottom[:, None])).mean(axis=1)
-        deviations.append(float((both - top * bottom) @ weights))
-    assert np.std(deviations) == pytest.approx(pairing_error(top, bottom, weights, n), rel=0.05)
-    assert pairing_error(top, bottom, weights, math.nan) == 0
 
 
 def test_deviance_is_one_for_an_exact_prediction() -> None:
@@ -158,19 +142,3 @@ def test_the_preference_of_the_product_rule_is_who_answers_where_both_fire(prefe
     errors = (np.array((1 - p) * (K - 1) / K), np.array((1 - q) * (K - 1) / K))
     found = product_conflicts(*errors, K, preference)
     assert [float(each) for each in found] == pytest.approx([top, bottom, 1 - top - bottom])
-
-
-def test_classes_show_what_their_pairing_does() -> None:
-    """Deviations that all seeds share, drawn anew for each class: the standard error of their mean is found, the seeds' own taken off."""
-    generator = np.random.default_rng(3)
-    weights = np.full(4, 0.25)
-    found, off = [], []
-    for _ in range(400):
-        shared = generator.normal(scale=0.02, size=(1, 1, 10)) + np.zeros((5, 4, 10))
-        deviation = shared + generator.normal(scale=0.02, size=(5, 1, 10))
-        found.append(luck_by_class(deviation, weights, 0.95))
-        off.append(float(shared[0, 0].mean()))
-    widened = 2.262 / 1.96
-    assert np.sqrt(np.mean(np.square(found))) == pytest.approx(np.std(off) * widened, rel=0.1)
-    assert math.isnan(luck_by_class(deviation[:, :, :3], weights, 0.95))
-    assert math.isnan(luck_by_class(deviation[:1], weights, 0.95))

@@ -10,7 +10,7 @@ import numpy as np
 
 from dominoes.spec import SIDES
 from dominoes.theory.intervals import CANNOT_TELL, HOLDS, FloatArray
-from dominoes.theory.questions.laws import everywhere, slopes, spread
+from dominoes.theory.questions.laws import contrast, everywhere, spread
 from dominoes.theory.run_arrays import log_time_weights
 from dominoes.theory.sweep_curves import Curve, Points, SweepCurves
 from dominoes.theory.verdicts import Answer, Options, Verdict, gathered
@@ -44,7 +44,7 @@ def _rescaled(data: SweepCurves, options: Options, side: str) -> Answer:
     rows, notes = [], []
     learned = data.groups(name, everywhere(onset))
     if learned:
-        exponent = over.mean(slopes(np.log(x), np.log(np.where(np.isfinite(onset), onset, 1.0)), learned))
+        exponent = over.contrast(*contrast(np.log(x), np.log(np.where(np.isfinite(onset), onset, 1.0)), learned))
         margin = options.margins.exponent
         rows.append(
             options.judge(
@@ -67,7 +67,8 @@ def _rescaled(data: SweepCurves, options: Options, side: str) -> Answer:
                 for curve, point in zip(row, points, strict=True):
                     means[replicate, point] = float(curve.at(at / x[point]) @ log_time_weights(at))
     if shared:
-        change = over.mean(slopes(np.log(x), means, shared) * spread(np.log(x), shared))
+        seen, slope = contrast(np.log(x), means, shared)
+        change = over.contrast(seen, slope * spread(np.log(x), shared))
         margin = options.margins.accuracy
         rows.append(
             options.judge(
@@ -202,9 +203,9 @@ def _levels(data: SweepCurves, options: Options, side: str, design: Design, ques
             continue
         whole = np.full((data.n_seeds, len(design.x)), 0.0)
         whole[:, points] = values @ over
-        change = slopes(design.x, whole, design.groups) * spread(design.x, design.groups)
-        effect = options.spread(data.n_seeds).interval(lambda w, c=change, of=level: np.asarray((w @ c) / (w @ of)))  # type: ignore[misc]
-        margin, mean = options.margins.learned, float(change.mean())
+        seen, slope = contrast(design.x, whole, design.groups)
+        effect = options.spread(data.n_seeds).contrast(seen, slope * spread(design.x, design.groups), level)
+        margin, mean = options.margins.learned, effect.estimate * float(level.mean())
         named = "points of accuracy" if what == "accuracy" else "nats less"
         rows.append(
             options.judge(
@@ -230,7 +231,8 @@ def _onsets(data: SweepCurves, options: Options, side: str, design: Design, ques
     if not among:
         return Answer((), (), tuple(notes))
     over = options.spread(data.n_seeds)
-    effect = over.mean(slopes(design.x, np.log(np.where(learned, onset, 1.0)), among) * spread(design.x, among)).exp()
+    seen, slope = contrast(design.x, np.log(np.where(learned, onset, 1.0)), among)
+    effect = over.contrast(seen, slope * spread(design.x, among)).exp()
     # Points that are not learned are those with the latest onsets: what is left cannot show that nothing moves.
     verdict = effect.verdict(*options.margins.onsets())
     row = options.judge(

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dominoes.theory.intervals import FloatArray
+from dominoes.theory.luck import Contest, count_error
 from dominoes.theory.questions.doubles import Known, known_windows
 from dominoes.theory.questions.preference import preference
-from dominoes.theory.rules import deviance, fired, floored, half_a_count, pairing_error, product_conflicts, rmse
+from dominoes.theory.rules import deviance, floored, product_conflicts, rmse
 from dominoes.theory.run_arrays import RunArrays, Slice
 from dominoes.theory.verdicts import Answer, Options, Verdict, gathered
 
@@ -33,25 +34,26 @@ def conflicts(data: RunArrays, options: Options) -> Answer:
     for side, value in (("top", 1.0), ("bottom", 0.0)):
         shares[f"product, {side} preferred"] = product_conflicts(1 - top, 1 - bottom, K, value)
     rows: list[Verdict] = []
+    contest = Contest.of(data, measured, options.level)
     for part in known_windows(measured, K, options.margins.known):
         if not isinstance(part, Known):
             rows += options.unanswered("conflicts", part[1], measured.n_seeds, window=part[0]).verdicts
             continue
         if K > 2:
             predicted = {name: each[2] for name, each in shares.items() if name in options.rules}
-            rows += [_neither(options, measured, name, each, part, K) for name, each in predicted.items()]
-        rows += [_closer(options, measured, shares, name, part, K) for name in shares if name != "product"]
-    return gathered([Answer(tuple(rows), (), notes), preference(measured, shares, K, options)])
+            pictures = (K - 2) / K * contest.paired(part.weights)
+            rows += [_neither(options, measured, name, each, part, pictures) for name, each in predicted.items()]
+        rows += [_closer(options, measured, shares, name, part, contest) for name in shares if name != "product"]
+    return gathered([Answer(tuple(rows), (), notes), preference(measured, shares, contest, options)])
 
 
-def _neither(options: Options, measured: Slice, model: str, predicted: FloatArray, part: Known, K: int) -> Verdict:
+def _neither(options: Options, measured: Slice, model: str, predicted: FloatArray, part: Known, paired: float) -> Verdict:
     """The share of answers that are neither class, against a rule's."""
-    top, bottom, for_top, for_bottom = measured.values
+    *_, for_top, for_bottom = measured.values
     n, share = measured.n, np.maximum(1 - for_top - for_bottom, 0.0)
-    silent = [K / (K - 1) * (1 - side).mean(axis=0) for side in (top, bottom)]
-    pictures = math.hypot((K - 2) / K * pairing_error(silent[0], silent[1], part.weights, n), half_a_count(n))
     above, below = floored(share @ part.weights, n), floored(predicted @ part.weights, n)
-    interval = options.spread(measured.n_seeds).log_ratio(above, below, pictures / float(above.mean())).exp()
+    level = float(above.mean())
+    interval = options.spread(measured.n_seeds).log_ratio(above, below, math.hypot(paired, count_error(level, n)) / level).exp()
     off = float(deviance(share, predicted, part.weights, n).mean()), float(rmse(share, predicted, part.weights).mean())
     return options.judge(
         "conflicts", f"{options.rules[model].label} for conflicts", "measured / predicted share of answers that are neither class",
@@ -60,18 +62,19 @@ def _neither(options: Options, measured: Slice, model: str, predicted: FloatArra
     )  # fmt: skip
 
 
-def _closer(options: Options, measured: Slice, shares: Mapping[str, Sequence[FloatArray]], rival: str, part: Known, K: int) -> Verdict:
+def _closer(
+    options: Options, measured: Slice, shares: Mapping[str, Sequence[FloatArray]], rival: str, part: Known, contest: Contest
+) -> Verdict:
     """Is the product rule with equal preference closer to the shares of both classes than a rival?"""
-    top, bottom, *answers = measured.values
+    answers = measured.values[2:]
     square = {
         name: [(seen - foreseen) ** 2 @ part.weights for seen, foreseen in zip(answers, shares[name][:2], strict=True)]
         for name in ("product", rival)
     }
     off = {name: np.sqrt(np.mean(each, axis=0)) for name, each in square.items()}
-    both = np.clip((fired(top, K) * fired(bottom, K)).mean(axis=0), 0.0, 1.0)
     # What moves the top's share by x moves the bottom's by −x, at most: the change of the mean square is linear in x.
     slope = [(shares["product"][side] - shares[rival][side]).mean(axis=0) for side in (0, 1)]
-    change = won(part.weights * (slope[0] - slope[1]), both, measured.n)
+    change = contest.error(part.weights * (slope[0] - slope[1]))
     pictures = change / 2 / max(float(np.mean([each.mean() for each in off.values()])), 1e-9)
     interval = options.spread(measured.n_seeds).mean(off[rival] - off["product"], pictures)
     name = options.rules[rival].label if rival in options.rules else f"the product rule with the {rival.removeprefix('product, ')}"
@@ -81,11 +84,3 @@ def _closer(options: Options, measured: Slice, shares: Mapping[str, Sequence[Flo
         also=f"RMSE {float(off['product'].mean()):.3f}, rival {float(off[rival].mean()):.3f}",
         model="product", rival=rival, window=part.window, n=measured.n, rmse=float(off["product"].mean()),
     )  # fmt: skip
-
-
-def won(over: FloatArray, joint: FloatArray, n: float) -> float:
-    """Standard error of Σ over · (share in which the top wins) where the picture settles which of two patterns wins, the same for every
-    seed: its variance is at most a quarter of the share in which both fire."""
-    if not math.isfinite(n):
-        return 0.0
-    return math.sqrt(max(float(over @ np.minimum.outer(joint, joint) @ over) / 4 / n, 0.0))

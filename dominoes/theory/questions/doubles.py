@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from dominoes.theory import intervals, verdicts
 from dominoes.theory.intervals import BoolArray, FloatArray
-from dominoes.theory.rules import RULES, Rule, deviance, fired, floored, half_a_count, luck, luck_by_class, rmse
+from dominoes.theory.luck import Pairing, agreed, count_error
+from dominoes.theory.rules import RULES, Rule, deviance, fired, floored, rmse
 from dominoes.theory.run_arrays import RunArrays, Slice
 from dominoes.theory.verdicts import Answer, Options, Verdict
 from dominoes.theory.windows import shared, windows
@@ -26,31 +27,6 @@ class Known:
     window: str
     used: BoolArray
     weights: FloatArray
-
-
-@dataclass(frozen=True)
-class Pairing:
-    """What it does to the error on doubles that hard tops may stand above hard bottoms by chance, the same for all seeds.
-
-    Attributes:
-        top, bottom: (T,) one-sided errors, means over seeds. by_class: (S, T, K) measured − predicted error of each class, or None.
-        n: pictures a kind. K: classes. level: of the intervals.
-    """
-
-    top: FloatArray
-    bottom: FloatArray
-    by_class: FloatArray | None
-    n: float
-    K: int
-    level: float
-
-    def error(self, weights: FloatArray) -> float:
-        """Standard error of Σ_t w_t (error on doubles): an upper bound, or less where the classes differ by less."""
-        most = luck(self.top, self.bottom, weights, self.n, self.K)
-        if self.by_class is None:
-            return most
-        found = luck_by_class(self.by_class, weights, self.level)
-        return min(most, found) if math.isfinite(found) else most
 
 
 def known_windows(measured: Slice, classes_count: int, least: float) -> list[Known | tuple[str, str]]:
@@ -99,23 +75,25 @@ def doubles(data: RunArrays, options: Options) -> Answer:
         why = "difficulty that the halves of a class share would look like a failure of the rule"
         notes = (*notes, f"doubles: nothing is judged per class: {reason}; {why}")
     rows: list[Verdict] = []
+    alone = top.mean(axis=0), bottom.mean(axis=0)
     parts = known_windows(measured, K, options.margins.known)
+    pairing = Pairing(*alone, n, K, options.level, agreed(data, measured), by_class)
     for part in parts:
         if isinstance(part, Known):
-            pairing = Pairing(top.mean(axis=0), bottom.mean(axis=0), by_class, n, K, options.level)
             rows += _in_window(options, measured, forms, part, pairing)
         else:
             rows += options.unanswered("doubles", part[1], measured.n_seeds, window=part[0]).verdicts
     used = np.any([part.used for part in parts if isinstance(part, Known)] or [np.zeros(len(measured.steps), dtype=bool)], axis=0)
     if not used.any():
         return Answer(tuple(rows), (), notes)
-    each = np.eye(len(measured.steps))
-    by_step = np.array([luck(top.mean(axis=0), bottom.mean(axis=0), one, n, K) for one in each])
+    pairing = replace(pairing, by_class=None)
+    by_step = np.array([pairing.error(one) for one in np.eye(len(measured.steps))])
     bands = []
     for model in ("product", "product per class"):
         if model in forms:
             seen, foreseen = (floored(values, n) for values in forms[model])
-            reach = np.hypot(by_step, half_a_count(n)) / seen.mean(axis=0)
+            counted = [count_error(float(share), n) for share in seen.mean(axis=0)]
+            reach = np.hypot(by_step, counted) / seen.mean(axis=0)
             values = options.spread(measured.n_seeds).log_ratios(seen, foreseen, reach)
             bands.append(verdicts.band("doubles", model, _QUANTITY, measured.steps, used, values, 1.0))
     return Answer(tuple(rows), tuple(bands), notes)
@@ -125,12 +103,13 @@ def _in_window(
     options: Options, measured: Slice, forms: Mapping[str, tuple[FloatArray, FloatArray]], part: Known, pairing: Pairing
 ) -> list[Verdict]:
     n, spread = measured.n, options.spread(measured.n_seeds)
-    shared_error = math.hypot(pairing.error(part.weights), half_a_count(n))
+    paired = pairing.error(part.weights)
     name = partial(named, rules=options.rules)
     rows, scores = [], {}
     for model, (error, predicted) in forms.items():
         above, below = floored(error @ part.weights, n), floored(predicted @ part.weights, n)
-        interval = spread.log_ratio(above, below, shared_error / float(above.mean())).exp()
+        level = float(above.mean())
+        interval = spread.log_ratio(above, below, math.hypot(paired, count_error(level, n)) / level).exp()
         scores[model] = deviance(error, predicted, part.weights, n), rmse(error, predicted, part.weights)
         off = float(scores[model][0].mean()), float(scores[model][1].mean())
         also = f"RMSE {intervals.number(off[1])}"

@@ -28,6 +28,12 @@ def slopes(x: FloatArray, y: FloatArray, groups: Sequence[Points]) -> FloatArray
     return np.asarray(sum(y[:, points] @ each for each, points in centred) / sum(each @ each for each, _ in centred))
 
 
+def contrast(x: FloatArray, y: FloatArray, groups: Sequence[Points]) -> tuple[FloatArray, FloatArray]:
+    """The points that groups hold, and what each of them adds to the common slope: (P,), (S, P) -> y (S, Q), coefficients (Q,)."""
+    points = np.unique(np.concatenate(list(groups)))
+    return y[:, points], slopes(x, np.eye(len(x)), groups)[points]
+
+
 def spread(x: FloatArray, groups: Sequence[Points]) -> float:
     """How far x goes from one end of a group to the other, on average over groups."""
     return float(np.mean([np.ptp(x[points]) for points in groups]))

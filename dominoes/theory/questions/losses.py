@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from dominoes.theory.rules import RULES, calibrated_loss, fired, floored, half_a_count, pairing_error, rmse
+from dominoes.theory.luck import agreed, count_error, pairing_error
+from dominoes.theory.rules import RULES, calibrated_loss, fired, floored, rmse
 from dominoes.theory.run_arrays import RunArrays
 from dominoes.theory.verdicts import Answer, Options, gathered
 from dominoes.theory.windows import shared
@@ -36,7 +37,10 @@ def _both_losses(data: RunArrays, options: Options) -> Answer:
     }
     # Under the first reading a loss is ln K times the share of pictures on which nothing fires.
     silent = [np.minimum(loss.mean(axis=0) / math.log(K), 1.0) for loss in (loss_top, loss_bottom)]
-    pictures = math.hypot(pairing_error(silent[0], silent[1], weights, n), half_a_count(n)) * math.log(K)
+    rho = agreed(data, measured)
+    paired = pairing_error(silent[0], silent[1], weights, n, 1.0 if rho is None else rho)
+    least = count_error(float((loss_both @ weights).mean()) / math.log(K), n)
+    pictures = math.hypot(paired, least) * math.log(K)
     spread = options.spread(measured.n_seeds)
     rows = []
     for model, (predicted, formula) in models.items():

@@ -11,8 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from dominoes.theory.intervals import FloatArray, number
+from dominoes.theory.luck import count_error
 from dominoes.theory.questions.doubles import Known, known_windows
-from dominoes.theory.rules import floored, half_a_count
+from dominoes.theory.rules import floored
 from dominoes.theory.run_arrays import RunArrays
 from dominoes.theory.verdicts import Answer, Options, Verdict, gathered
 
@@ -68,7 +69,8 @@ def _of_probe(data: RunArrays, options: Options, probe: str) -> Answer:
 def _ratio(options: Options, what: str, seen: FloatArray, predicted: FloatArray, part: Known, n: float) -> Verdict:
     """The product rule on the very pictures: error on doubles, or share of conflicts answered with neither class."""
     above, below = floored(seen @ part.weights, n), floored(predicted @ part.weights, n)
-    interval = options.spread(len(seen)).log_ratio(above, below, half_a_count(n) / float(above.mean())).exp()
+    level = float(above.mean())
+    interval = options.spread(len(seen)).log_ratio(above, below, count_error(level, n) / level).exp()
     quantity = "error" if what == "doubles" else "share of answers that are neither class"
     return options.judge(
         _QUESTION, f"the product rule for {what}, picture by picture", f"measured / predicted {quantity}", interval,

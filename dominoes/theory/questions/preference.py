@@ -14,19 +14,22 @@ import numpy as np
 
 from dominoes.theory import verdicts
 from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS, FloatArray, Interval, number
+from dominoes.theory.luck import Contest
 from dominoes.theory.questions.doubles import Known, known_windows
-from dominoes.theory.rules import fired, pairing_error
+from dominoes.theory.rules import fired
 from dominoes.theory.run_arrays import Slice
 from dominoes.theory.verdicts import Answer, Options, Verdict
 
 
-def preference(measured: Slice, shares: Mapping[str, Sequence[FloatArray]], K: int, options: Options) -> Answer:
+def preference(measured: Slice, shares: Mapping[str, Sequence[FloatArray]], contest: Contest, options: Options) -> Answer:
     """Is λ constant, and ½, 1 or 0; and is it what a rule without a free parameter predicts?
 
     Args:
         measured: accuracy of top and bottom, agree_top and agree_bottom of conflicts.
         shares: rule -> shares of conflicts answered with the top's class, the bottom's, neither.
+        contest: what the pictures do to λ, the same for every seed.
     """
+    K, pictures = contest.pairing.K, contest.error
     top, bottom, for_top, _ = measured.values
     p, q = fired(top, K), fired(bottom, K)
     both, n = p * q, measured.n
@@ -42,13 +45,6 @@ def preference(measured: Slice, shares: Mapping[str, Sequence[FloatArray]], K: i
     spread = options.spread(measured.n_seeds)
     place = np.log(np.maximum(measured.steps, 1.0))
     place = (place - place[used][0]) / (place[used][-1] - place[used][0])
-
-    def pictures(over: FloatArray) -> float:
-        # Beside the pairing, which of two patterns wins may be settled by the picture, the same for every seed.
-        if not math.isfinite(n):
-            return 0.0
-        won = float(over @ np.minimum.outer(joint, joint) @ over) / 4 / n
-        return math.hypot(pairing_error(p.mean(axis=0), q.mean(axis=0), over, n), math.sqrt(max(won, 0.0)))
 
     def level(w: FloatArray, seen: FloatArray, within: FloatArray) -> FloatArray:
         return np.asarray((w @ (seen @ within)) / (w @ (both @ within)))

@@ -1,0 +1,95 @@
+"""What all seeds share is found, and nothing of it is counted twice."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal, norm
+from simulated_truths import Truth, simulated
+
+from dominoes.theory.luck import Contest, Pairing, agreed, count_error, covariance, luck_by_class, pairing_error
+from dominoes.theory.questions.conflicts import WANTED
+from dominoes.theory.run_arrays import arrays
+
+
+def test_the_error_of_pairing_is_the_spread_over_pairings() -> None:
+    """Pictures learned in a fixed order and paired at random: the spread of the summed deviations is the standard error."""
+    generator = np.random.default_rng(0)
+    n, top, bottom, weights = 400, np.array([0.8, 0.5, 0.1]), np.array([0.9, 0.6, 0.4]), np.array([0.2, 0.3, 0.5])
+    place = (np.arange(n) + 0.5) / n
+    deviations = []
+    for _ in range(3000):
+        mixed = generator.permutation(place)
+        both = ((place[None] < top[:, None]) & (mixed[None] < bottom[:, None])).mean(axis=1)
+        deviations.append(float((both - top * bottom) @ weights))
+    assert np.std(deviations) == pytest.approx(pairing_error(top, bottom, weights, n), rel=0.05)
+    assert pairing_error(top, bottom, weights, math.nan) == 0
+
+
+def test_classes_show_what_their_pairing_does() -> None:
+    """Deviations that all seeds share, drawn anew for each class: the standard error of their mean is found, the seeds' own taken off."""
+    generator = np.random.default_rng(3)
+    weights = np.full(4, 0.25)
+    found, off = [], []
+    for _ in range(400):
+        shared = generator.normal(scale=0.02, size=(1, 1, 10)) + np.zeros((5, 4, 10))
+        deviation = shared + generator.normal(scale=0.02, size=(5, 1, 10))
+        found.append(luck_by_class(deviation, weights, 0.95))
+        off.append(float(shared[0, 0].mean()))
+    widened = 2.262 / 1.96
+    assert np.sqrt(np.mean(np.square(found))) == pytest.approx(np.std(off) * widened, rel=0.1)
+    assert math.isnan(luck_by_class(deviation[:, :, :3], weights, 0.95))
+    assert math.isnan(luck_by_class(deviation[:1], weights, 0.95))
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.3, 0.6, 0.95, 1.0])
+def test_the_covariance_is_that_of_two_normal_difficulties(rho: float) -> None:
+    """P(wrong in two runs) − the product of the shares, against the bivariate normal distribution of scipy; nested at 1, none at 0."""
+    share = np.array([0.05, 0.4, 0.9])
+    found = covariance(share, rho)
+    for i, one in enumerate(share):
+        for j, other in enumerate(share):
+            if rho == 1:
+                expected = min(one, other) * (1 - max(one, other))
+            else:
+                places = [norm.ppf(one), norm.ppf(other)]
+                expected = multivariate_normal.cdf(places, cov=[[1, rho], [rho, 1]]) - one * other
+            assert found[i, j] == pytest.approx(expected, abs=2e-5)
+
+
+@pytest.mark.parametrize(("truth", "least", "most"), [(0.2, 0.0, 0.3), (0.95, 0.4, 1.0)])
+def test_how_far_seeds_agree_is_read_off_the_crossed_answers(truth: float, least: float, most: float) -> None:
+    """Ten seeds whose difficulties correlate by .2 or .95: the variance that they share, as a part of the largest that it can be, on
+    average over 8 simulations; without crossed answers it is the largest."""
+    found = []
+    for number in range(8):
+        curves, classes, joint = simulated(Truth(agreement=truth, points=20), 10, number, kinds=("top", "bottom", "both", "conflict"))
+        data, without = arrays(curves, classes, joint=joint), arrays(curves, classes)
+        measured = data.common(WANTED)
+        assert not isinstance(measured, str)
+        assert agreed(without, measured) is None
+        whole = Contest.of(without, measured, 0.95).paired(measured.weights)
+        found.append((Contest.of(data, measured, 0.95).paired(measured.weights) / whole) ** 2)
+    assert least <= np.mean(found) <= most
+
+
+def test_the_shared_error_of_doubles_grows_with_agreement() -> None:
+    """From none to that of `pairing_error`, which is the largest."""
+    weights = np.array([0.5, 0.5])
+    none = Pairing(np.array([0.6, 0.1]), np.array([0.7, 0.4]), 1000, 10, 0.95, agreed=0.0)
+    errors = [replace(none, agreed=rho).error(weights) for rho in (0.0, 0.4, 0.8, 1.0, None)]
+    assert errors[0] == pytest.approx(0, abs=1e-9)
+    assert errors == sorted(errors)
+    silent = 10 / 9
+    assert errors[-1] == errors[-2] == pytest.approx(pairing_error(silent * none.top, silent * none.bottom, weights, 1000) / silent)
+    assert replace(none, n=math.nan).error(weights) == 0
+
+
+def test_half_a_count_widens_only_what_counts_less_than_one() -> None:
+    """A share below one picture of 1,000 a run has the error of half a picture; above it the spread of seeds says what counting does."""
+    assert count_error(0.0004, 1000) == 0.0005
+    assert count_error(0.0, math.nan) == 1e-4
+    assert count_error(0.0011, 1000) == 0
