@@ -95,7 +95,7 @@ def test_a_run_that_two_studies_share_is_kept_once(table: pd.DataFrame) -> None:
     curves, specs = tasks.fit_tables(edition, tasks.Fold("all", fit, ()))
     assert len(curves) == len(tasks.fit_tables(alone, tasks.Fold("all", tuple(alone.arrays), ()))[0])
     assert len(specs) == len(alone.specs)
-    with pytest.raises(LeaderboardError, match="is there twice, with other curves"):
+    with pytest.raises(LeaderboardError, match="is there twice with different curves"):
         editions.make({"s": table, "t": table.assign(loss=table["loss"] + 0.5)}, "e")
 
 
