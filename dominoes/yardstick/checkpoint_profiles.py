@@ -11,6 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -36,6 +37,7 @@ from dominoes.training.device import device_of
 from dominoes.yardstick import curvature, learning_coefficient
 from dominoes.yardstick.chains import Landscape, Walk, walk
 from dominoes.yardstick.learning_coefficient import Estimate, Sampling, ordering
+from dominoes.yardstick.processes import pool
 from dominoes.yardstick.restricted_loss import ALL, Weights
 
 #: The name, among kinds, of all training dominoes together.
@@ -219,37 +221,52 @@ def execute(arguments: str, folder: Path) -> None:
 
 
 def cost(wanted: Sequence[ProfileTask]) -> str:
-    """What the tasks will take, in a sentence, from a few steps and one search for λ_max at the first that can be sampled."""
+    """What the tasks will take, in a sentence, from a few steps and one search for λ_max at the first that can be sampled.
+
+    They are timed in a process such as those that do the tasks. Raises RunError if that is killed.
+    """
     missing = [task for task in wanted if task.kept is None]
     how = wanted[0].request.sampling
     steps = len(missing) * how.chains * how.draws
     said = f"{len(wanted)} checkpoints × localisations, {len(wanted) - len(missing)} done; {how.chains} chains × {how.draws} steps each"
-    for task in missing:
-        try:
-            weights, sampled, _, observed, _ = _prepared(task)
-        except DominoesError:
-            continue
-        # What a walk takes beside its steps is the losses of all examples at w*.
-        short, long = (_walked(sampled, weights, observed, how, count * how.every) for count in (1, 1 + _TRIAL))
-        seconds = (long - short) / (_TRIAL * how.every)
-        around = len(missing) * learning_coefficient.WALKS * max(short - how.every * seconds, 0)
-        start = time.process_time()
-        curvature.largest(sampled, weights.vector, seed=how.seed)
-        search = time.process_time() - start
-        searches = sum(learning_coefficient.SEARCHES + (each.kappa is not None) for each in missing)
-        return (
-            f"{said}: {steps:,} steps of {1000 * seconds:.0f} ms and {searches} searches for λ_max of {search:.1f} s, "
-            f"{(steps * seconds + searches * search + around) / 60:.0f} CPU-minutes"
-        )
+    with pool(1) as processes:
+        for task in missing:
+            try:
+                timed = processes.submit(_timed, task).result()
+            except BrokenProcessPool as error:
+                raise RunError("the process in which steps are timed was killed (was there enough memory?)") from error
+            if timed is None:
+                continue
+            seconds, around, search = timed
+            searches = sum(learning_coefficient.SEARCHES + (each.kappa is not None) for each in missing)
+            total = steps * seconds + len(missing) * learning_coefficient.WALKS * around + searches * search
+            return (
+                f"{said}: {steps:,} steps of {1000 * seconds:.0f} ms and {searches} searches for λ_max of {search:.1f} s, "
+                f"{total / 60:.0f} CPU-minutes"
+            )
     return f"{said}: nothing is left that can be sampled"
 
 
-def _walked(sampled: Landscape, weights: Weights, observed: dict[str, Landscape], how: Sampling, steps: int) -> float:
-    """Processor seconds of a walk of one chain."""
-    few = Walk(1.0, 1.0, 1e-9, steps, how.batch, how.every, batched=how.batched)
+def _timed(task: ProfileTask) -> tuple[float, float, float] | None:
+    """Processor seconds of a step of one chain, of what a walk does beside its steps, and of a search for λ_max; None without chains."""
+    try:
+        weights, sampled, _, observed, _ = _prepared(task)
+    except DominoesError:
+        return None
+    how = task.request.sampling
+
+    def walked(steps: int) -> float:
+        few = Walk(1.0, 1.0, 1e-9, steps, how.batch, how.every, batched=how.batched)
+        start = time.process_time()
+        walk(sampled, weights.vector, few, starts=weights.vector[None], observed=observed)
+        return time.process_time() - start
+
+    # The losses of all examples at w* are what a walk takes beside its steps.
+    short, long = walked(how.every), walked((1 + _TRIAL) * how.every)
+    seconds = max(long - short, 0) / (_TRIAL * how.every)
     start = time.process_time()
-    walk(sampled, weights.vector, few, starts=weights.vector[None], observed=observed)
-    return time.process_time() - start
+    curvature.largest(sampled, weights.vector, seed=how.seed)
+    return seconds, max(short - how.every * seconds, 0), time.process_time() - start
 
 
 def sentences(table: pd.DataFrame) -> list[str]:

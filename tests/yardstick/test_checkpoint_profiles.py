@@ -5,7 +5,9 @@ import math
 import shutil
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -210,6 +212,20 @@ def test_a_task_that_fails_says_where_and_why(results: Path, monkeypatch: pytest
     assert "ZeroDivisionError" in (folder / "FAILED").read_text(encoding="utf-8")
     assert len(sampled([task])) == 5
     assert {path.name for path in folder.iterdir()} == {"rows.json", "DONE"}
+
+
+def test_a_plan_whose_process_is_killed_says_so(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence instead of a traceback."""
+
+    class Killed:
+        def submit(self, *work: object) -> Future[None]:
+            ended: Future[None] = Future()
+            ended.set_exception(BrokenProcessPool())
+            return ended
+
+    monkeypatch.setattr(checkpoint_profiles, "pool", lambda workers: nullcontext(Killed()))
+    with pytest.raises(RunError, match="the process in which steps are timed was killed"):
+        cost(tasks(results, replace(REQUEST, gammas=(6e4,))))
 
 
 def test_a_task_is_read_as_it_was_said(results: Path) -> None:
