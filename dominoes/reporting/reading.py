@@ -3,6 +3,7 @@ table of a few columns of codes and numbers, and not ten thousand tables."""
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -72,7 +73,7 @@ class Confusion(Mapping[str, NDArray[np.int64]]):
     def __getitem__(self, run: str) -> NDArray[np.int64]:
         folder = self._folders[run]
         try:
-            with np.load(folder / state.CONFUSION) as content:
+            with np.load(io.BytesIO(state.file(folder, state.CONFUSION))) as content:
                 return np.asarray(content["counts"])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise Damage(folder, f"{state.CONFUSION} cannot be read") from error
@@ -156,7 +157,7 @@ def of_folders(folders: Sequence[Path]) -> tuple[list[Run], pd.DataFrame | None]
 
 def classes(folders: Sequence[Path]) -> pd.DataFrame | None:
     """The tables by class of finished runs, joined; None without any. Raises CurvesError if one breaks the contract."""
-    contents = [(folder / "classes.csv").read_bytes() for folder in folders if (folder / "classes.csv").is_file()]
+    contents = [state.file(folder, "classes.csv") for folder in folders if state.of(folder) is State.DONE]
     return tables.parse(_one(contents), form="classes", name="classes.csv of the runs") if contents else None
 
 
@@ -172,14 +173,12 @@ def _read(folder: Path) -> tuple[Run, bytes | None]:
         problem = state.damage(folder, deep=False, content=environment)
         if problem is not None:
             return _damaged(folder, problem), None
-        spec = recorded((folder / "spec.json").read_text(encoding="utf-8"))
-        content = (folder / "curves.csv").read_bytes()
+        spec = recorded(state.file(folder, "spec.json").decode())
+        content = state.file(folder, "curves.csv")
     except Damage as damage:
         return _damaged(folder, damage.problem), None
     except ValueError:
         return _damaged(folder, "its spec.json is none that this version of the package knows"), None
-    except OSError as error:
-        return _damaged(folder, f"its files cannot be read ({error.strerror})"), None
     # Of ten thousand runs all that they tell of themselves would be as much as their curves.
     environment = {name: environment[name] for name in _TOLD if name in environment} | {"files": dict.fromkeys(environment["files"])}
     status = str(environment["status"])

@@ -16,7 +16,7 @@ from dominoes import tables
 from dominoes.errors import CurvesError, DominoesError, RunError, brief
 from dominoes.reporting import reading
 from dominoes.reporting.reading import CODED, DAMAGED, Run
-from dominoes.runs import parameters, plan, state
+from dominoes.runs import parameters, plan, run_folders, state
 from dominoes.runs.state import RUNS
 from dominoes.spec import DominoSpec
 
