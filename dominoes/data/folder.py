@@ -182,7 +182,7 @@ def verify(path: Path, *, data: Path | None = None, trust: bool = False) -> list
     """
     path = Path(path)
     spec, digests = _head(path, trust)
-    top, bottom = sources.pair(spec, data=data)
+    top, bottom = sources.pair(spec, data=data, fresh=True)
     found = []
     for side, source in zip(SIDES, (top, bottom), strict=True):
         now = _about(source) | {"sha256": sources.digest(source.pictures, source.labels)}
