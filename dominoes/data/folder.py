@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-import io
+import hashlib
 import json
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,34 @@ from dominoes.spec import KINDS, SIDES, DominoSpec, dump, parse, read_mapping
 FORMAT = 1
 COLUMNS = ("index", "label", "kind", "top_index", "bottom_index", "top_label", "bottom_label")
 MARK = "digests.json"
+# Rows that are text at once.
+_ROWS = 100_000
 _DIGESTED = ("spec.yaml", "composition.json", "metadata.csv", "README.md", "croissant.json")
 
 
 def metadata(table: Deal) -> str:
     """The rows of a deal as CSV: equal deals are equal bytes."""
-    kinds = np.array(KINDS)[table.kind]
-    columns = [np.arange(len(table)), table.label, kinds, *(table.index[side] for side in SIDES)]
-    columns += [np.where(table.shown[side] < 0, "", table.shown[side].astype(str)) for side in SIDES]
-    rows = (",".join(row) for row in zip(*(column.astype(str).tolist() for column in columns), strict=True))
-    return "\n".join([",".join(COLUMNS), *rows]) + "\n"
+    return "".join(metadata_lines(table))
+
+
+def metadata_lines(table: Deal) -> Iterator[str]:
+    """The text of `metadata` in pieces, so that of many dominoes it need not be in memory at once."""
+    yield ",".join(COLUMNS) + "\n"
+    kind, names = table.kind, np.array(KINDS)
+    for start in range(0, len(table), _ROWS):
+        rows = slice(start, start + _ROWS)
+        columns = [np.arange(start, min(start + _ROWS, len(table))), table.label[rows], names[kind[rows]]]
+        columns += [table.index[side][rows] for side in SIDES]
+        columns += [np.where(table.shown[side][rows] < 0, "", table.shown[side][rows].astype(str)) for side in SIDES]
+        yield "\n".join(",".join(row) for row in zip(*(column.astype(str).tolist() for column in columns), strict=True)) + "\n"
+
+
+def metadata_digest(table: Deal) -> str:
+    """SHA-256 of `metadata`."""
+    state = hashlib.sha256()
+    for text in metadata_lines(table):
+        state.update(text.encode())
+    return state.hexdigest()
 
 
 def save(dealt: Dealt, path: Path, *, force: bool = False) -> None:
@@ -40,7 +59,8 @@ def save(dealt: Dealt, path: Path, *, force: bool = False) -> None:
     with files.new_folder(path, force=force, ours=MARK) as folder:
         (folder / "spec.yaml").write_text(dump(dealt.spec), encoding="utf-8")
         (folder / "composition.json").write_text(dealt.composition.dumps(), encoding="utf-8")
-        (folder / "metadata.csv").write_text(metadata(dealt.deal), encoding="utf-8")
+        with open(folder / "metadata.csv", "w", encoding="utf-8", newline="") as file:
+            file.writelines(metadata_lines(dealt.deal))
         digests = {
             "format": FORMAT,
             "dominoes": __version__,
@@ -123,26 +143,30 @@ def _read_composition(path: Path, spec: DominoSpec) -> Composition:
 
 def _read_metadata(path: Path) -> Deal:
     file = path / "metadata.csv"
+    # As numbers as soon as they are read: of ten million rows the text is a gigabyte, and its pieces are more.
+    numbers, kinds = array("q"), array("b")
     try:
-        rows = csv.reader(io.StringIO(file.read_text(encoding="utf-8"), newline=""))
+        with open(file, encoding="utf-8", newline="") as text:
+            rows = csv.reader(text)
+            if tuple(next(rows, ())) != COLUMNS:
+                raise DatasetError(f"{file} has other columns than {','.join(COLUMNS)}; build the dataset again")
+            for line, row in enumerate(rows, 2):
+                try:
+                    if len(row) != len(COLUMNS):
+                        raise ValueError(f"{len(row)} values instead of {len(COLUMNS)}")
+                    index, label, kind, top, bottom, top_label, bottom_label = row
+                    values = [int(value) for value in (index, label, top, bottom, top_label or -1, bottom_label or -1)]
+                    kinds.append(KINDS.index(kind))
+                except ValueError as error:
+                    if isinstance(error, UnicodeDecodeError):
+                        raise
+                    raise DatasetError(f"{file}, line {line}: {error}; expected {','.join(COLUMNS)}") from error
+                numbers.extend(values)
     except UnicodeDecodeError as error:
         raise DatasetError(f"{file} is no text in UTF-8 ({error.reason}); build the dataset again") from error
-    if tuple(next(rows, ())) != COLUMNS:
-        raise DatasetError(f"{file} has other columns than {','.join(COLUMNS)}; build the dataset again")
-    numbers, kinds = [], []
-    for line, row in enumerate(rows, 2):
-        try:
-            if len(row) != len(COLUMNS):
-                raise ValueError(f"{len(row)} values instead of {len(COLUMNS)}")
-            index, label, kind, top, bottom, top_label, bottom_label = row
-            numbers.append([int(value) for value in (index, label, top, bottom, top_label or -1, bottom_label or -1)])
-            kinds.append(KINDS.index(kind))
-        except ValueError as error:
-            raise DatasetError(f"{file}, line {line}: {error}; expected {','.join(COLUMNS)}") from error
-    try:
-        table = np.array(numbers, dtype=np.int64).reshape(len(numbers), 6)
     except OverflowError as error:
         raise DatasetError(f"{file} holds a number beyond 64 bits; build the dataset again") from error
+    table = np.frombuffer(numbers, dtype=np.int64).reshape(len(kinds), 6) if kinds else np.zeros((0, 6), dtype=np.int64)
     found = Deal(table[:, 1], {"top": table[:, 2], "bottom": table[:, 3]}, {"top": table[:, 4], "bottom": table[:, 5]})
     for wrong in np.flatnonzero(table[:, 0] != np.arange(len(table))):
         raise DatasetError(f"{file}, line {wrong + 2}: index {table[wrong, 0]}, expected {wrong}; a row is missing, doubled or moved")
@@ -158,7 +182,7 @@ def verify(path: Path, *, data: Path | None = None, trust: bool = False) -> list
     """
     path = Path(path)
     spec, digests = _head(path, trust)
-    top, bottom = sources.pair(spec, data=data)
+    top, bottom = sources.pair(spec, data=data, fresh=True)
     found = []
     for side, source in zip(SIDES, (top, bottom), strict=True):
         now = _about(source) | {"sha256": sources.digest(source.pictures, source.labels)}

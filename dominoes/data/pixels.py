@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from dominoes import files
 from dominoes.data.dominoes import Dominoes
+from dominoes.data.locations import SIZE
 from dominoes.errors import OutputError
 from dominoes.spec import SIDES
 
@@ -54,9 +56,16 @@ def _table(dominoes: Dominoes) -> dict[str, Any]:
 
 
 def _npz(dominoes: Dominoes, path: Path) -> None:
-    pictures = np.concatenate([chunk for _, chunk in _chunks(dominoes)])
-    with open(path, "wb") as file:
-        np.savez(file, x=pictures, y=dominoes.deal.label, **_table(dominoes))
+    # As numpy.savez writes it, but for the pictures, which never are in memory at once.
+    shape = (len(dominoes), 2 * SIZE, SIZE, 3)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        with archive.open(zipfile.ZipInfo("x.npy"), "w", force_zip64=True) as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            for _, chunk in _chunks(dominoes):
+                file.write(chunk.data)
+        for name, values in {"y": dominoes.deal.label, **_table(dominoes)}.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asanyarray(values), allow_pickle=False)
 
 
 def _png(picture: NDArray[np.uint8]) -> bytes:
@@ -68,7 +77,7 @@ def _png(picture: NDArray[np.uint8]) -> bytes:
 
 
 def _folder(dominoes: Dominoes, path: Path, force: bool) -> None:
-    from dominoes.data.folder import metadata
+    from dominoes.data.folder import metadata_lines
 
     # ImageFolder numbers classes in the order of their names, so these need leading zeros.
     width = len(str(len(dominoes.classes) - 1))
@@ -78,7 +87,8 @@ def _folder(dominoes: Dominoes, path: Path, force: bool) -> None:
         for start, chunk in _chunks(dominoes):
             for number, picture in enumerate(chunk, start):
                 (folder / f"{dominoes.deal.label[number]:0{width}d}" / f"{number:06d}.png").write_bytes(_png(picture))
-        (folder / "metadata.csv").write_text(metadata(dominoes.deal), encoding="utf-8")
+        with open(folder / "metadata.csv", "w", encoding="utf-8", newline="") as file:
+            file.writelines(metadata_lines(dominoes.deal))
         (folder / _MARK).write_text(json.dumps({"classes": dominoes.classes}, indent=1) + "\n", encoding="utf-8")
 
 

@@ -9,10 +9,11 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,8 +69,8 @@ def stack(found: Iterator[tuple[str, NDArray[Any]]], count: int, resample: str |
 
     Those of 28×28 are padded with 0; those of other sizes are resampled, or refused where no way to do so is named.
     """
-    stacked = np.zeros((count, 3, SIZE, SIZE), dtype=np.uint8)
-    gray = True
+    # Gray until one has colours: three times as much memory, which of a million pictures is 3 GB.
+    stacked = np.zeros((count, 1, SIZE, SIZE), dtype=np.uint8)
     for number, (where, picture) in enumerate(found):
         if picture.ndim == 2:
             picture = picture[:, :, None]
@@ -82,9 +83,12 @@ def stack(found: Iterator[tuple[str, NDArray[Any]]], count: int, resample: str |
             picture = resampled(picture, resample).reshape(SIZE, SIZE, channels)
         height, width = picture.shape[:2]
         edge = (SIZE - height) // 2
+        if channels == 3 and stacked.shape[1] == 1:
+            before, stacked = stacked, np.zeros((count, 3, SIZE, SIZE), dtype=np.uint8)
+            stacked[:number] = before[:number]
+            del before
         stacked[number, :, edge : edge + height, edge : edge + width] = picture.transpose(2, 0, 1)
-        gray = gray and channels == 1
-    return np.ascontiguousarray(stacked[:, :1]) if gray else stacked
+    return stacked
 
 
 def _other_size(where: str, height: int, width: int) -> SourceError:
@@ -254,17 +258,46 @@ def read_npz(path: Path, split: Split, how: Reading = PLAIN) -> Decoded:
             missing = [key for key in keys if key not in archive.files]
             if missing:
                 raise SourceError(f"{path} holds {', '.join(archive.files) or 'nothing'}; expected {' and '.join(keys)}")
-            pictures, labels = archive[keys[0]], archive[keys[1]]
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            labels = archive[keys[1]]
+        with zipfile.ZipFile(path) as archive, archive.open(f"{keys[0]}.npy") as member:
+            shape, backward, dtype = _header(member)
+            if dtype != np.uint8 or len(shape) not in (3, 4):
+                raise SourceError(f"{path}: {keys[0]} is {dtype} of shape {shape}; expected uint8 of N×32×32, N×28×28 or N×32×32×3")
+            found = labels_of(labels, f"{path}: {keys[1]}")
+            if len(found) != shape[0]:
+                raise SourceError(f"{path}: {shape[0]} pictures in {keys[0]} and {len(found)} labels in {keys[1]}; expected as many")
+            pictures = _backward(member, shape) if backward else _slices(member, shape)
+            rows = ((f"{path}, row {row}", picture) for row, picture in enumerate(pictures))
+            return stack(rows, shape[0], how.resample), found, None
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise SourceError(f"{path} is not a readable .npz file ({brief(error)}); fetch it again") from error
-    if pictures.dtype != np.uint8 or pictures.ndim not in (3, 4):
-        raise SourceError(
-            f"{path}: {keys[0]} is {pictures.dtype} of shape {pictures.shape}; expected uint8 of N×32×32, N×28×28 or N×32×32×3"
-        )
-    found = labels_of(labels, f"{path}: {keys[1]}")
-    if len(found) != len(pictures):
-        raise SourceError(f"{path}: {len(pictures)} pictures in {keys[0]} and {len(found)} labels in {keys[1]}; expected as many")
-    return stack(((f"{path}, row {row}", picture) for row, picture in enumerate(pictures)), len(pictures), how.resample), found, None
+
+
+# Pictures of an .npz that are read at once.
+_SLICE = 4096
+
+
+def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether the first index runs fastest, and type of an array in a file; what follows are its bytes."""
+    version = np.lib.format.read_magic(member)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    found: tuple[tuple[int, ...], bool, np.dtype[Any]] = read(member)
+    return found
+
+
+def _slices(member: IO[bytes], shape: tuple[int, ...]) -> Iterator[NDArray[np.uint8]]:
+    size = int(np.prod(shape[1:]))
+    for start in range(0, shape[0], _SLICE):
+        count = min(_SLICE, shape[0] - start)
+        content = member.read(count * size)
+        if len(content) < count * size:
+            raise EOFError(f"it ends after {start + len(content) // max(size, 1)} of {shape[0]} pictures")
+        yield from np.frombuffer(content, dtype=np.uint8).reshape(count, *shape[1:])
+
+
+def _backward(member: IO[bytes], shape: tuple[int, ...]) -> Iterator[NDArray[np.uint8]]:
+    """Pictures of an array in Fortran's order, which no slice of the file holds whole."""
+    yield from np.frombuffer(member.read(), dtype=np.uint8).reshape(shape[::-1]).T
 
 
 def _image_folder(root: Path, split: Split) -> tuple[list[str], list[tuple[Path, int]]]:

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dominoes import dials, files
-from dominoes.data import brought, classes, locations, originals, readers, transforms
+from dominoes import dials
+from dominoes.data import brought, classes, fingerprints, locations, originals, readers, transforms
 from dominoes.data.catalogue import FILES_OF, LABELS, NAMES, STOCKS
 from dominoes.data.locations import Reading, exists
 from dominoes.errors import OutputError, SourceError
@@ -105,29 +105,33 @@ def _refuse_overlap(spec: DominoSpec, split: Split, data: Path | None) -> None:
         classes.refuse_overlap((spec.top, spec.bottom), (top, bottom))
 
 
-def pair(spec: DominoSpec, *, split: Split | None = None, data: Path | None = None, download: bool = False) -> tuple[Source, Source]:
+def pair(
+    spec: DominoSpec, *, split: Split | None = None, data: Path | None = None, download: bool = False, fresh: bool = False
+) -> tuple[Source, Source]:
     """The sources of both sides, as the spec transforms them; of another split than the spec's, if one is named. Raises as `load`."""
     of = split or spec.split
-    top, bottom = (load(getattr(spec, side), of, spec.transforms(side), data=data, download=download) for side in SIDES)
+    top, bottom = (load(getattr(spec, side), of, spec.transforms(side), data=data, download=download, fresh=fresh) for side in SIDES)
     _refuse_overlap(spec, of, data)
     return top, bottom
 
 
-def load(name: str, split: Split, transformed: tuple[str, ...] = (), *, data: Path | None = None, download: bool = False) -> Source:
+def load(
+    name: str, split: Split, transformed: tuple[str, ...] = (), *, data: Path | None = None, download: bool = False, fresh: bool = False
+) -> Source:
     """Pictures, labels and digest of a source, and what transforms make of it.
 
     Args:
         name: as `original` takes it.
         split: which of the source's splits.
         transformed: `NAME=VALUE` each, in the spec's words; the result is kept in the cache like decoded pictures.
-        data, download: as `original` takes them.
+        data, download, fresh: as `original` takes them.
 
     Raises SourceError, and SpecError where a transform does not suit the source.
     """
-    this = original(name, split, data=data, download=download)
+    this = original(name, split, data=data, download=download, fresh=fresh)
     if not transformed:
         return this
-    train = this if split is Split.TRAIN else original(name, Split.TRAIN, data=data, download=download)
+    train = this if split is Split.TRAIN else original(name, Split.TRAIN, data=data, download=download, fresh=fresh)
     if all(dials.read(text).identity for text in transformed):
         return replace(this, transforms=transformed)
 
@@ -142,7 +146,7 @@ def load(name: str, split: Split, transformed: tuple[str, ...] = (), *, data: Pa
     return replace(_cached(name, split, key, changed, checked=True), transforms=transformed)
 
 
-def original(name: str, split: Split, *, data: Path | None = None, download: bool = False) -> Source:
+def original(name: str, split: Split, *, data: Path | None = None, download: bool = False, fresh: bool = False) -> Source:
     """Pictures, labels and digest of a source, as they are.
 
     Args:
@@ -154,12 +158,13 @@ def original(name: str, split: Split, *, data: Path | None = None, download: boo
         split: which of the source's splits.
         data: folder to look in for named sources, before DOMINOES_DATA and the cache folder.
         download: let torchvision download (and checksum) a named source that is in none of these.
+        fresh: read every byte of the files, also of those whose digest is remembered (`fingerprints`).
 
     Raises SourceError: no such source, no data, unreadable or unusable pictures. It names the file and the row.
     """
     base = classes.base(name)
     if base != name:
-        whole = original(base, split, data=data, download=download)
+        whole = original(base, split, data=data, download=download, fresh=fresh)
         known = NAMES.get(base, whole.classes)
         labels, names = classes.merged(classes.groups(name, known), whole.labels, known)
         return replace(whole, name=name, labels=labels, classes=names, digest=digest(whole.pictures, labels))
@@ -179,8 +184,11 @@ def original(name: str, split: Split, *, data: Path | None = None, download: boo
         hint = f"did you mean {near[0]}?" if near else "pass a name, or the path of an existing file or folder (from the current folder)"
         raise SourceError(f"there is no source {name}; the names are {', '.join(STOCKS)}; {hint}")
     try:
+        remembered = cache_folder() / "digests"
         # The folder of a file can be its label, so its name belongs to what the pictures are decoded from.
-        key = "\n".join([layout, *(f"{file.parent.name}/{file.name} {files.sha256(file)}" for file in found)])
+        key = "\n".join(
+            [layout, *(f"{file.parent.name}/{file.name} {fingerprints.sha256(file, remembered, fresh=fresh)}" for file in found)]
+        )
     except OSError as error:
         raise SourceError(f"{error.filename} cannot be read ({error.strerror}); let it be read, or pass another source") from error
     return _cached(name, split, key, read)

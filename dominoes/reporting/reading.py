@@ -3,6 +3,7 @@ table of a few columns of codes and numbers, and not ten thousand tables."""
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from dominoes import tables
 from dominoes.errors import CurvesError, SpecError
-from dominoes.runs import run_folders, state
+from dominoes.runs import state
 from dominoes.runs.state import RUNS, Damage, State
 from dominoes.spec import RunSpec, parse, recorded
 
@@ -71,13 +72,8 @@ class Confusion(Mapping[str, NDArray[np.int64]]):
 
     def __getitem__(self, run: str) -> NDArray[np.int64]:
         folder = self._folders[run]
-        if not (folder / state.CONFUSION).is_file() and state.packed(folder) is not None:
-            kept = run_folders.read(folder).confusion
-            if kept is None:
-                raise Damage(folder, f"{state.CONFUSION} is missing")
-            return kept
         try:
-            with np.load(folder / state.CONFUSION) as content:
+            with np.load(io.BytesIO(state.file(folder, state.CONFUSION))) as content:
                 return np.asarray(content["counts"])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise Damage(folder, f"{state.CONFUSION} cannot be read") from error
@@ -161,9 +157,7 @@ def of_folders(folders: Sequence[Path]) -> tuple[list[Run], pd.DataFrame | None]
 
 def classes(folders: Sequence[Path]) -> pd.DataFrame | None:
     """The tables by class of finished runs, joined; None without any. Raises CurvesError if one breaks the contract."""
-    contents = [(folder / "classes.csv").read_bytes() for folder in folders if (folder / "classes.csv").is_file()]
-    packed = [folder for folder in folders if not folder.is_dir()]
-    contents += [text.encode() for text in run_folders.texts(packed, "classes")]
+    contents = [state.file(folder, "classes.csv") for folder in folders if state.of(folder) is State.DONE]
     return tables.parse(_one(contents), form="classes", name="classes.csv of the runs") if contents else None
 
 
@@ -179,18 +173,12 @@ def _read(folder: Path) -> tuple[Run, bytes | None]:
         problem = state.damage(folder, deep=False, content=environment)
         if problem is not None:
             return _damaged(folder, problem), None
-        if folder.is_dir():
-            spec = recorded((folder / "spec.json").read_text(encoding="utf-8"))
-            content = (folder / "curves.csv").read_bytes()
-        else:
-            kept = run_folders.read(folder)
-            spec, content = kept.spec, kept.contents["curves.csv"]
+        spec = recorded(state.file(folder, "spec.json").decode())
+        content = state.file(folder, "curves.csv")
     except Damage as damage:
         return _damaged(folder, damage.problem), None
     except ValueError:
         return _damaged(folder, "its spec.json is none that this version of the package knows"), None
-    except OSError as error:
-        return _damaged(folder, f"its files cannot be read ({error.strerror})"), None
     # Of ten thousand runs all that they tell of themselves would be as much as their curves.
     environment = {name: environment[name] for name in _TOLD if name in environment} | {"files": dict.fromkeys(environment["files"])}
     status = str(environment["status"])

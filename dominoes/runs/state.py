@@ -175,6 +175,17 @@ def _changed_since(folder: Path, content: Mapping[str, Any]) -> bool:
     return False
 
 
+def file(folder: Path, name: str) -> bytes:
+    """A file of a finished run, in its folder or packed; that it is what was written is for `damage` to say. Raises Damage."""
+    try:
+        shard = _shard(folder)
+        return (folder / name).read_bytes() if shard is None else shard.file(folder.name, name)
+    except OSError as error:
+        raise Damage(folder, f"{name} is missing or cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise Damage(folder, str(error)) from error
+
+
 def contents(folder: Path, content: Mapping[str, Any], *, checkpoints: bool = True) -> dict[str, bytes]:
     """The files of a finished run by name, spec.json too and checkpoints not, each compared with what `content` (its environment) says
     was written; of checkpoints only the size if so asked, as who reads curves need not read weights. Raises Damage."""

@@ -188,6 +188,16 @@ class Shard:
                 found[name] = self.texts(form, [run])[run].encode()
         return Member(run, row["environment"], found)
 
+    def file(self, run: str, name: str) -> bytes:
+        """One file of a run. Raises Broken if it has none of this name."""
+        form = name.removesuffix(".csv")
+        if form in FORMS and run not in self.odd(form) and name in self.about()[run][2]:
+            return self.texts(form, [run])[run].encode()
+        found = self.member(run, tables=False).contents
+        if name not in found:
+            raise Broken(f"{name} is missing")
+        return found[name]
+
     def environment(self, run: str) -> str:
         """Text of a run's environment.json."""
         return str(self.folded("runs")["environment"][self._rows[run]].as_py())
@@ -223,6 +233,10 @@ class Shard:
 
     def about(self) -> dict[str, tuple[int, int | None, list[str]]]:
         """By run, its dominoes, its classes, and the names of its files."""
+        return self._about
+
+    @cached_property
+    def _about(self) -> dict[str, tuple[int, int | None, list[str]]]:
         runs = self.part.runs
         values = (runs[name].to_pylist() for name in ("run", "n", "classes", "tables"))
         return {run: (n, classes, names.split()) for run, n, classes, names in zip(*values, strict=True)}
