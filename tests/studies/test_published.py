@@ -142,7 +142,7 @@ def test_a_protocol_is_run_and_read_off(tmp_path: Path, monkeypatch: pytest.Monk
     assert "of before" not in text
     assert text.endswith("## After\n\nlast\n")
     assert "6 of 6 runs." in text
-    for line in published.rows(pd.read_csv(tmp_path / "shah2020" / "published.csv"), "shah2020/published.csv"):
+    for line in published.rows(pd.read_csv(tmp_path / "shah2020" / "published.csv")):
         assert line in text
 
 
@@ -164,15 +164,15 @@ def test_what_is_wrong_in_a_protocol_is_refused(tmp_path: Path) -> None:
 
 
 def test_rows_say_what_is_not_there(tmp_path: Path) -> None:
-    """Markdown with the source of its numbers; nothing published, nothing measured, one seed."""
+    """Nothing published, nothing measured, one seed without an interval."""
     made = protocol(tmp_path)
-    lines = published.rows(published.compared(made, "small", found(made, [0.5, 0.54, 0.58], [0.4, math.nan, math.nan])), "p.csv")
-    assert lines[0].startswith(
-        "| ranged | 0.500 to 0.600 | 0.540 (0.441 to 0.639)<!-- p.csv | number == 'ranged' | published_low, published_high, "
-    )
-    assert "| single | 0.500 | 0.400<!-- p.csv" in lines[1]
-    assert lines[2].startswith("| direction | not published | 0.100<!--")
-    assert lines[3] == "| other | 0.500 | not measured<!-- p.csv | number == 'other' | published_low --> | 0 | not measured |"
+    lines = published.rows(published.compared(made, "small", found(made, [0.5, 0.54, 0.58], [0.4, math.nan, math.nan])))
+    assert lines == [
+        "| ranged | 0.5 to 0.6 | 0.540 (0.441 to 0.639) | 3 | holds |",
+        "| single | 0.5 | 0.400 | 1 | no verdict |",
+        "| direction | not published | 0.100 | 1 | cannot tell |",
+        "| other | 0.5 |  | 0 | not measured |",
+    ]
 
 
 def test_lenet_has_the_published_sizes() -> None:
@@ -193,5 +193,5 @@ def test_what_is_kept_follows_from_the_runs_values(folder: Path) -> None:
         table.astype({"spread": str}).fillna({"spread": ""}), kept.astype({"spread": str}).replace("nan", ""), check_dtype=False
     )
     text = (folder.parent / "README.md").read_text(encoding="utf-8")
-    for line in published.rows(kept, f"{folder.name}/published.csv"):
+    for line in published.rows(kept):
         assert line in text
