@@ -1,6 +1,7 @@
 """Published protocols: files that can be read, numbers that follow from the runs' tables, verdicts only where a range was stated."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,8 +16,9 @@ from click.testing import CliRunner
 from scipy import stats
 
 from dominoes.cli.commands import main
+from dominoes.data import dealing, probe_sets
 from dominoes.errors import OutputError, SpecError
-from dominoes.runs import plan
+from dominoes.runs import execution, plan
 from dominoes.studies import networks, protocols, published, shipped, write_up
 from dominoes.studies.protocols import Protocol
 
@@ -81,6 +83,24 @@ def test_every_protocol_has_datasets(data: Path) -> None:
     for name in NAMES:
         for sweep in protocols.named(name).sweeps.values():
             assert plan.make(sweep, data=data).infeasible == ()
+
+
+@pytest.mark.slow
+@pytest.mark.data
+@pytest.mark.parametrize("name", NAMES)
+def test_every_quantity_is_measured(name: str, data: Path, tmp_path: Path) -> None:
+    """A run of each protocol's small scale, cut to a few steps, comes to every number that the protocol asks for."""
+    made = protocols.named(name)
+    (spec, *_) = made.sweeps["small"].runs
+    dataset = spec.dataset.model_copy(update={"n": 300})
+    train = spec.train.model_copy(update={"epochs": 1, "measurements": 2, "probe": 40})
+    spec = spec.model_copy(update={"dataset": dataset, "train": train})
+    dealt = dealing.make(dataset, data=data)
+    execution.execute(spec, dealt, probe_sets.for_training(dataset, train, data=data), tmp_path)
+    small = replace(made, sweeps={"small": replace(made.sweeps["small"], runs=(spec,))})
+    values = published.values(small, plan.make(small.sweeps["small"], data=data), tmp_path)
+    assert set(values["quantity"]) == {number.quantity for number in made.about.numbers}
+    assert values["value"].between(0, 1).all()
 
 
 def test_numbers_are_means_over_seeds_with_students_interval(tmp_path: Path) -> None:
