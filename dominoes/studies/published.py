@@ -168,20 +168,13 @@ def reproduce(name: str, out: Path, *, scale: str, **options: Any) -> tuple[pd.D
     return compared(protocol, scale, found), found
 
 
-def rows(table: pd.DataFrame, file: str) -> list[str]:
-    """A table PUBLISHED as rows of Markdown, each with a comment that names its row in `file`, so that a test can recompute its numbers."""
+def rows(table: pd.DataFrame) -> list[str]:
+    """A table PUBLISHED as rows of Markdown, as they stand in a README: a test makes them again from the runs' values."""
     found = []
     for row in table.to_dict("records"):
-        names = [name for name in ("published_low", "published_high") if row[name] == row[name]]
-        if len(names) == 2 and row[names[0]] == row[names[1]]:
-            names = names[:1]
-        said = " to ".join(f"{row[name]:.3f}" for name in names) or "not published"
-        ours = "not measured" if not row["n_seeds"] else f"{row['estimate']:.3f}"
-        names += ["estimate"] if row["n_seeds"] else []
-        if row["low"] == row["low"]:
-            ours += f" ({row['low']:.3f} to {row['high']:.3f})"
-            names += ["low", "high"]
-        query = f"number == '{row['number']}'"
-        source = f"<!-- {file} | {query} | {', '.join(names)} -->" if names else ""
-        found.append(f"| {row['number']} | {said} | {ours}{source} | {row['n_seeds']} | {row['verdict']} |")
+        ends = dict.fromkeys(f"{row[name]:.4g}" for name in ("published_low", "published_high") if row[name] == row[name])
+        ours = f"{row['estimate']:.3f}" if row["n_seeds"] else ""
+        ours += f" ({row['low']:.3f} to {row['high']:.3f})" if row["low"] == row["low"] else ""
+        cells = (row["number"], " to ".join(ends) or "not published", ours, row["n_seeds"], row["verdict"])
+        found.append(f"| {' | '.join(map(str, cells))} |")
     return found

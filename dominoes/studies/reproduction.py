@@ -16,7 +16,7 @@ from dominoes.runs import parameters, plan, run_folders, sweep_file, sweeping
 from dominoes.runs.engines.protocol import RunReport, WorkerSetting
 from dominoes.runs.plan import Plan
 from dominoes.runs.run_folders import FinishedRun
-from dominoes.runs.state import DONE, RUNS, Damage
+from dominoes.runs.state import Damage
 from dominoes.runs.sweep_file import Sweep
 from dominoes.studies import agreement, contrasts, headline_numbers, scaling, shipped
 from dominoes.theory.sweep_comparison import compare_sweep
@@ -149,9 +149,10 @@ def curves_of(planned: Plan, out: Path, by: list[str]) -> pd.DataFrame:
 
 
 def finished_runs(planned: Plan, out: Path) -> Iterator[tuple[FinishedRun, dict[str, Any]]]:
-    """The finished runs of a plan in its order, each with its parameters (`parameters.of_spec`); damaged ones are left out."""
-    folders = [Path(out) / RUNS / each.spec.id for each in planned.runs]
-    for done in run_folders.read_all(folder for folder in folders if (folder / DONE).exists()):
+    """The finished runs of a plan in its order, folders and packed ones, each with its parameters (`parameters.of_spec`); damaged ones are
+    left out."""
+    found = {folder.name: folder for folder in run_folders.finished(out)}
+    for done in run_folders.read_all(found[each.id] for each in planned.runs if each.id in found):
         if not isinstance(done, Damage):
             yield done, parameters.of_spec(done.spec, done.n)
 

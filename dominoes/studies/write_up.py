@@ -49,9 +49,7 @@ def _section(name: str, scale: str, table: pd.DataFrame, machine: Sequence[str])
     about = protocols.named(name).about
     cut = [f"Small scale: `{about.small_scale}`."] if scale == protocols.SMALL else ["As it was published, as far as it is followed."]
     head = ["| number | published | ours (95 %) | seeds | verdict |", "|---|---|---|---|---|"]
-    told = [f"{sentence}  " for sentence in (*cut, *machine)]
-    told[-1] = told[-1].rstrip()
-    return [f"## What came out: {name}", "", *told, "", *head, *published.rows(table, f"{name}/{TABLE}")]
+    return [f"## What came out: {name}", "", *cut, *machine, "", *head, *published.rows(table)]
 
 
 def _machine(out: Path, runs: int) -> list[str]:

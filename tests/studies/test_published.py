@@ -1,6 +1,7 @@
 """Published protocols: files that can be read, numbers that follow from the runs' tables, verdicts only where a range was stated."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,8 +16,9 @@ from click.testing import CliRunner
 from scipy import stats
 
 from dominoes.cli.commands import main
+from dominoes.data import dealing, probe_sets
 from dominoes.errors import OutputError, SpecError
-from dominoes.runs import plan
+from dominoes.runs import execution, plan
 from dominoes.studies import networks, protocols, published, shipped, write_up
 from dominoes.studies.protocols import Protocol
 
@@ -83,6 +85,24 @@ def test_every_protocol_has_datasets(data: Path) -> None:
             assert plan.make(sweep, data=data).infeasible == ()
 
 
+@pytest.mark.slow
+@pytest.mark.data
+@pytest.mark.parametrize("name", NAMES)
+def test_every_quantity_is_measured(name: str, data: Path, tmp_path: Path) -> None:
+    """A run of each protocol's small scale, cut to a few steps, comes to every number that the protocol asks for."""
+    made = protocols.named(name)
+    (spec, *_) = made.sweeps["small"].runs
+    dataset = spec.dataset.model_copy(update={"n": 300})
+    train = spec.train.model_copy(update={"epochs": 1, "measurements": 2, "probe": 40})
+    spec = spec.model_copy(update={"dataset": dataset, "train": train})
+    dealt = dealing.make(dataset, data=data)
+    execution.execute(spec, dealt, probe_sets.for_training(dataset, train, data=data), tmp_path)
+    small = replace(made, sweeps={"small": replace(made.sweeps["small"], runs=(spec,))})
+    values = published.values(small, plan.make(small.sweeps["small"], data=data), tmp_path)
+    assert set(values["quantity"]) == {number.quantity for number in made.about.numbers}
+    assert values["value"].between(0, 1).all()
+
+
 def test_numbers_are_means_over_seeds_with_students_interval(tmp_path: Path) -> None:
     """A mean, a difference paired by seed, and the difference from what was published."""
     made = protocol(tmp_path)
@@ -142,7 +162,7 @@ def test_a_protocol_is_run_and_read_off(tmp_path: Path, monkeypatch: pytest.Monk
     assert "of before" not in text
     assert text.endswith("## After\n\nlast\n")
     assert "6 of 6 runs." in text
-    for line in published.rows(pd.read_csv(tmp_path / "shah2020" / "published.csv"), "shah2020/published.csv"):
+    for line in published.rows(pd.read_csv(tmp_path / "shah2020" / "published.csv")):
         assert line in text
 
 
@@ -164,15 +184,15 @@ def test_what_is_wrong_in_a_protocol_is_refused(tmp_path: Path) -> None:
 
 
 def test_rows_say_what_is_not_there(tmp_path: Path) -> None:
-    """Markdown with the source of its numbers; nothing published, nothing measured, one seed."""
+    """Nothing published, nothing measured, one seed without an interval."""
     made = protocol(tmp_path)
-    lines = published.rows(published.compared(made, "small", found(made, [0.5, 0.54, 0.58], [0.4, math.nan, math.nan])), "p.csv")
-    assert lines[0].startswith(
-        "| ranged | 0.500 to 0.600 | 0.540 (0.441 to 0.639)<!-- p.csv | number == 'ranged' | published_low, published_high, "
-    )
-    assert "| single | 0.500 | 0.400<!-- p.csv" in lines[1]
-    assert lines[2].startswith("| direction | not published | 0.100<!--")
-    assert lines[3] == "| other | 0.500 | not measured<!-- p.csv | number == 'other' | published_low --> | 0 | not measured |"
+    lines = published.rows(published.compared(made, "small", found(made, [0.5, 0.54, 0.58], [0.4, math.nan, math.nan])))
+    assert lines == [
+        "| ranged | 0.5 to 0.6 | 0.540 (0.441 to 0.639) | 3 | holds |",
+        "| single | 0.5 | 0.400 | 1 | no verdict |",
+        "| direction | not published | 0.100 | 1 | cannot tell |",
+        "| other | 0.5 |  | 0 | not measured |",
+    ]
 
 
 def test_lenet_has_the_published_sizes() -> None:
@@ -193,5 +213,5 @@ def test_what_is_kept_follows_from_the_runs_values(folder: Path) -> None:
         table.astype({"spread": str}).fillna({"spread": ""}), kept.astype({"spread": str}).replace("nan", ""), check_dtype=False
     )
     text = (folder.parent / "README.md").read_text(encoding="utf-8")
-    for line in published.rows(kept, f"{folder.name}/published.csv"):
+    for line in published.rows(kept):
         assert line in text

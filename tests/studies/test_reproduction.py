@@ -1,6 +1,7 @@
 """A study from its runs to what is kept, and again: the same runs agree, others differ, and every reader takes what is kept."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -62,6 +63,19 @@ def test_what_is_kept_is_what_was_measured(made: Path) -> None:
     assert call("headlines", made / "kept", "--out", made / "again.csv").exit_code == 0
     assert (made / "again.csv").read_bytes() == (made / "kept" / "headlines.csv").read_bytes()
     assert (made / "kept" / "headlines.png").stat().st_size > 10_000
+
+
+def test_packed_runs_are_kept_as_folders_are(made: Path, tmp_path: Path) -> None:
+    """The same bytes, whether finished runs lie in folders or in shards."""
+    shutil.copytree(made / "runs", tmp_path / "runs")
+    assert call("sweep", "pack", tmp_path / "runs").exit_code == 0
+    assert not list((tmp_path / "runs" / "runs").glob("*/DONE"))
+    done = call("sweep", "keep", tmp_path / "runs", "--out", tmp_path / "kept")
+    assert done.exit_code == 0, done.output
+    for name in ("curves.parquet", "headlines.csv", "comparison.csv", "runs.csv"):
+        assert (tmp_path / "kept" / name).read_bytes() == (made / "kept" / name).read_bytes(), name
+    found = reproduction.reproduce(made / "tiny.yaml", tmp_path / "runs", kept=made / "kept", device="cpu")
+    assert (found.missing, found.count("differs")) == (0, 0)
 
 
 def test_every_reader_takes_what_is_kept(made: Path, tmp_path: Path) -> None:
@@ -147,5 +161,5 @@ def test_what_cannot_be_reproduced_is_refused(made: Path, tmp_path: Path) -> Non
 def test_the_shipped_studies_are_found() -> None:
     """In a checkout by their files; each is a sweep that can be read."""
     assert "1a-prevalence" in shipped.names(shipped.STUDIES)
-    assert call("reproduce", "list").stdout.split() == list(shipped.names(shipped.STUDIES))
+    assert call("reproduce", "list").stdout.split() == [*shipped.names(shipped.STUDIES), *shipped.names(shipped.PUBLISHED)]
     assert sweep_file.read(shipped.sweep_file(shipped.STUDIES, "8-variance")).name == "8-variance"
