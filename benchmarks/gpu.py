@@ -1,9 +1,9 @@
 """Everything that only a card can show, in one command: `python -m benchmarks.gpu --out FOLDER [--data DIR]`, under nine minutes.
 
-The CUDA tests, then a sweep for each row: 110 detector and 110 ResNet8 runs of 275,000 samples, packed against one at a time, tf32 against
-float32, what deterministic algorithms cost, and which share of a run is measuring. Each stage is a process of its own with a limit, so that
-one that hangs or fails costs its own row and no other. FOLDER gets `gpu.json` with every figure and `gpu.md` with the table, rewritten after
-each stage. Wall seconds: the card is waited for. Without a card it says so and exits with 2.
+The CUDA tests, then a sweep for each row: 110 detector and 110 ResNet8 runs of 275,000 samples, packed against one at a time, stacked
+against streams, tf32 against float32, what deterministic algorithms cost, and how much of a run is measuring. Each stage is a process of
+its own with a limit, so that one that hangs or fails costs its own row and no other. FOLDER gets `gpu.json` with every figure and `gpu.md`
+with the table, rewritten after each stage. Wall seconds: the card is waited for. Without a card it says so and exits with 2.
 """
 
 from __future__ import annotations
@@ -140,6 +140,9 @@ def stages(place: Path, sizes: Sizes) -> dict[str, Stage]:
         "usual": Stage(f"{count} detector runs, packed", 60, "as 110 runs, in proportion: 9 to 17 s", some("usual")),
         "detector": Stage(f"{sizes.many} detector runs × 275k samples", 120, bytes_, many("detector")),
         "alone": Stage("detector, one run at a time against packed", 60, "×10 (floor), ×20 (aim)", alone),
+        "stacked": Stage(
+            f"{count} detector runs, --pack-mode stacked", 60, "a hundredth of the kernels", some("stacked", "--pack-mode", "stacked")
+        ),
         "nondeterministic": Stage(f"{count} detector runs, --no-deterministic", 60, "≥ ×1", some("free", "--no-deterministic")),
         "tf32": Stage(f"{count} detector runs, tf32", 60, "×1 to ×1.3: bound by memory", some("tf32", **{"train.precision": "tf32"})),
         "resnet8": Stage(

@@ -31,19 +31,19 @@ def test_without_a_card_it_says_so_in_one_sentence(tmp_path: Path) -> None:
 def test_every_row_is_filled(tmp_path: Path) -> None:
     """With the command line's own sweeps: each row has its figures, comparisons those of both sides; JSON and Markdown agree."""
     whole = measured(stages(tmp_path / "work", TINY), tmp_path, {"card": "none"}, seconds=500)
-    assert [row["reason"] for row in whole["rows"].values()] == [""] * 7
+    assert [row["reason"] for row in whole["rows"].values()] == [""] * 8
     rows = {key: row["figures"] for key, row in whole["rows"].items()}
     assert rows["tests"]["passed"] + rows["tests"].get("skipped", 0) == 1
     for key, runs in (("usual", 2), ("detector", 2), ("alone", 2), ("resnet8", 2)):
         assert rows[key]["seconds"] > rows[key]["at work s"] > 0, key
         assert 0 < rows[key]["measuring, share"] < 1
         assert runs * rows[key]["median run s"] < 2 * rows[key]["seconds"]
-    for key in ("nondeterministic", "tf32"):
+    for key in ("stacked", "nondeterministic", "tf32"):
         assert rows[key]["usual / this"] == pytest.approx(rows["usual"]["at work s"] / rows[key]["at work s"])
     assert rows["alone"]["alone / packed, a run"] > 0
     assert json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))["rows"] == whole["rows"]
     lines = (tmp_path / "gpu.md").read_text(encoding="utf-8").splitlines()
-    assert len(lines) == 4 + 7
+    assert len(lines) == 4 + 8
     assert all(line.count("|") == 5 for line in lines[2:])
 
 
