@@ -36,8 +36,6 @@ ROOT = Path(__file__).parents[1]
 REAL, EMBEDDED = ("mnist", "cifar10"), ("digits", "textures")
 # A run as studies have it: 50,000 training and 10,000 test dominoes, 5 epochs, probes of 1,000 a kind, the baseline every 100 steps.
 TRAIN, TEST, PROBE, EPOCHS, EVERY = 50_000, 10_000, 1000, 5, 100
-# Forward and backward, floating-point operations a sample; and what an H200 does at most in float32, by its data sheet.
-OPERATIONS, H200 = {"detector": 17.9e6, "resnet8": 318e6}, 67e12
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -115,8 +113,9 @@ def cpu_rows(side: Callable[[str], Side], sources: tuple[str, str], scale: int |
     def ratio(figure: str, ours: dict[str, Any], theirs: dict[str, Any]) -> Callable[[], dict[str, float]]:
         def measure() -> dict[str, float]:
             plain = side("baseline")(figure, sources=sources, **theirs)["seconds"]
-            fast = side("ours")(figure, sources=sources, **ours)["seconds"]
-            return {"ratio": plain / fast, "baseline s": plain, "ours s": fast}
+            fast = side("ours")(figure, sources=sources, **ours)
+            shares = {"share of ours in measuring": fast["measuring"]} if "measuring" in fast else {}
+            return {"ratio": plain / fast["seconds"], "baseline s": plain, "ours s": fast["seconds"], **shares}
 
         return measure
 
@@ -172,59 +171,15 @@ def cpu_rows(side: Callable[[str], Side], sources: tuple[str, str], scale: int |
         if quick:
             sizes |= {"n": 128, "epochs": 1}
         theirs = sizes | ({"test": 40, "every": 1} if quick else {"test": TEST // part, "every": max(EVERY // part, 1)})
-        ours = sizes | {"probe": 20 if quick else PROBE // part}
+        # What the rule makes of 50,000 dominoes and 5 epochs, in proportion.
+        ours = sizes | {"measurements": 60, "probe": 20 if quick else PROBE // part, "probe_train": 5 if quick else PROBE // 4 // part}
         rows[f"default schedule {model}"] = Row(f"whole run, default schedule, {model}, CPU", 6.0, 8.0, ratio("whole", ours, theirs))
+    small = {"model": "detector", "n": 128 if quick else 5000, "epochs": 1 if quick else EPOCHS}
+    theirs = small | ({"test": 40, "every": 1} if quick else {"test": TEST, "every": EVERY})
+    rows["small detector"] = Row("whole run, default, 5,000 dominoes, detector, CPU", 3.0, 4.0, ratio("whole", small, theirs))
     rows["memory"] = Row("peak memory of a run on 50,000 dominoes, beyond imports", 4.0, 6.0, memory)
     rows["start"] = Row("start to first step, imports apart", 1.5, 0.5, start, unit="s")
     return rows
-
-
-def cuda_rows(sources: tuple[str, str], quick: bool, out: Path) -> dict[str, Row]:
-    """Rows of `dominoes sweep run` on a GPU: 110 runs of 275,000 samples with 60 measurements, packed; and 4 of them one at a time."""
-
-    def swept(model: str, runs: int, pack: str) -> dict[str, float]:
-        """Wall seconds of the whole command, starting Python, compiling and writing included; from the beginning of the first run to the
-        end of the last; and of the run in the middle."""
-        file, place = out / f"{model}-{runs}.json", out / f"{model}-{runs}-{pack}-{time.time_ns()}"
-        fields = {
-            "dataset.top": sources[0],
-            "dataset.bottom": sources[1],
-            "dataset.prevalence": [0.65, 0.65],
-            "dataset.n": 300 if quick else 55_000,
-            "train.model": model,
-            "train.probe": 20 if quick else PROBE,
-        }
-        parameters = {name: {"value": value} for name, value in fields.items()} | {"seed": {"min": 0, "max": runs - 1}}
-        file.write_text(json.dumps({"name": "benchmark", "method": "grid", "parameters": parameters}), encoding="utf-8")
-        command = [sys.executable, str(ROOT / "cli.py"), "sweep", "run", str(file), "--device", "cuda", "--pack", pack, "--out", str(place)]
-        began = time.perf_counter()
-        subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-        seconds = time.perf_counter() - began
-        starts, ends = ([file.stat().st_mtime for file in place.glob(f"runs/*/{name}")] for name in ("spec.json", "DONE"))
-        inside = [json.loads(file.read_text(encoding="utf-8"))["seconds"]["wall"] for file in place.glob("runs/*/environment.json")]
-        return {"seconds": seconds, "at work s": max(ends) - min(starts), "median run s": statistics.median(inside)}
-
-    count = 2 if quick else 110
-
-    def all_of(model: str) -> Callable[[], dict[str, float]]:
-        def measure() -> dict[str, float]:
-            found = swept(model, count, "auto")
-            rate = OPERATIONS[model] * 275_000 * count / found["at work s"]
-            return {**found, "training TFLOP/s": rate / 1e12, "share of an H200's float32": rate / H200}
-
-        return measure
-
-    def packed() -> dict[str, float]:
-        # The start of a process would count for a quarter in each of four runs, and for a hundredth in each of the others.
-        alone = swept("detector", 2 if quick else 4, "1")["median run s"]
-        together = swept("detector", count, "auto")["at work s"] / count
-        return {"ratio": alone / together, "alone s a run": alone, "packed s a run": together}
-
-    return {
-        "cuda detector": Row("CUDA: 110 detector runs × 275k samples", 60, 20, all_of("detector"), unit="s"),
-        "cuda resnet8": Row("CUDA: 110 resnet8 runs", 180, 90, all_of("resnet8"), unit="s"),
-        "cuda packed": Row("CUDA: packed vs. one run at a time", 10, 20, packed),
-    }
 
 
 def measured(row: Row, rounds: int, warm: bool) -> dict[str, Any]:
@@ -282,30 +237,20 @@ def main() -> None:
     result: dict[str, Any] = {"about": about}
     with tempfile.TemporaryDirectory() as folder, sides() as side:
         rows = cpu_rows(side, sources, options.scale, options.quick, Path(folder))
-        on_card = cuda_rows(sources, options.quick, Path(folder))
         for each in options.only or []:
-            if not any(key.startswith(each) for key in (*rows, *on_card)):
-                parser.error(f"no row begins with {each}; the rows are {', '.join((*rows, *on_card))}")
-        wanted = [key for key in (*rows, *on_card) if not options.only or any(key.startswith(each) for each in options.only)]
+            if not any(key.startswith(each) for key in rows):
+                parser.error(f"no row begins with {each}; the rows are {', '.join(rows)}")
+        wanted = [key for key in rows if not options.only or any(key.startswith(each) for each in options.only)]
         if not options.json:
             print(", ".join(f"{name} {value}" for name, value in about.items()))
             if options.markdown:
                 print("\n| figure | median | range | floor | aim | beside |\n|---|---|---|---|---|---|")
         for key in wanted:
-            row = rows.get(key) or on_card[key]
-            if key in on_card and not _cuda():
-                result[key] = {
-                    "title": row.title,
-                    "floor": row.floor,
-                    "aim": row.aim,
-                    "median": None,
-                    "reached": "not measured (no CUDA device)",
-                }
-            else:
-                # In whole runs what happens once belongs to what is measured, as in fresh processes.
-                result[key] = measured(row, options.rounds, warm=not options.quick and key.startswith(("step", "evaluation")))
+            # In whole runs what happens once belongs to what is measured, as in fresh processes.
+            warm = not options.quick and key.startswith(("step", "evaluation"))
+            result[key] = measured(rows[key], options.rounds, warm=warm)
             if not options.json:
-                print((_cells if options.markdown else _line)(key, result[key], row.unit), flush=True)
+                print((_cells if options.markdown else _line)(key, result[key], rows[key].unit), flush=True)
     if options.json:
         print(json.dumps(result, indent=1))
 
@@ -318,26 +263,17 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _cuda() -> bool:
-    code = "import torch; print(torch.cuda.is_available())"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "True"
-
-
 def _cells(key: str, found: dict[str, Any], unit: str) -> str:
     sign, end = ("", " s") if unit == "s" else ("÷" if key == "memory" else "×", "")
-    middle, spread, beside = found["reached"], "", ""
-    if found["median"] is not None:
-        middle = f"{sign}{found['median']:.2f}{end}"
-        spread = f"{found['range'][0]:.2f} to {found['range'][1]:.2f}"
-        names = [name for name in found["rounds"][0] if name != found["by"]]
-        beside = ", ".join(f"{name} {statistics.median(each[name] for each in found['rounds']):.4g}" for name in names)
+    middle = f"{sign}{found['median']:.2f}{end}"
+    spread = f"{found['range'][0]:.2f} to {found['range'][1]:.2f}"
+    names = [name for name in found["rounds"][0] if name != found["by"]]
+    beside = ", ".join(f"{name} {statistics.median(each[name] for each in found['rounds']):.4g}" for name in names)
     return f"| {found['title']} | {middle} | {spread} | {sign}{found['floor']:g}{end} | {sign}{found['aim']:g}{end} | {beside} |"
 
 
 def _line(key: str, found: dict[str, Any], unit: str) -> str:
     head = f"{key:26} {found['title']}: "
-    if found["median"] is None:
-        return head + found["reached"]
     last = ", ".join(f"{name} {value:.4g}" for name, value in found["rounds"][-1].items() if name != found["by"])
     low, high = found["range"]
     return (

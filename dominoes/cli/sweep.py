@@ -98,6 +98,13 @@ def _cost(planned: Plan, workers: int | None, device: str, data: Path | None, do
     metavar="auto|N",
     help="Runs that a worker trains at once; auto: on CUDA as many as find memory, 32 at most, elsewhere 1.",
 )
+@click.option(
+    "--pack-mode",
+    type=click.Choice(["streams", "stacked"]),
+    default="streams",
+    show_default=True,
+    help="streams: each run its own network and numbers; stacked: runs of one shape as one network, other last digits.",
+)
 @options.deterministic
 @options.device()
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Execute at most N runs of those that are missing.")
@@ -125,6 +132,7 @@ def run(
     engine: str,
     workers: int | None,
     pack: str,
+    pack_mode: str,
     deterministic: bool,
     device: str,
     limit: int | None,
@@ -153,7 +161,7 @@ def run(
     for note in described.notes:
         click.echo(f"Note: {note}", err=True)
     where = data.resolve() if data else None
-    setting = WorkerSetting(out.resolve(), device, where, download, _pack(pack), deterministic, callbacks=callbacks)
+    setting = WorkerSetting(out.resolve(), device, where, download, _pack(pack), deterministic, callbacks=callbacks, pack_mode=pack_mode)
     ready = sweeping.prepare(
         described,
         setting,

@@ -33,6 +33,8 @@ from dominoes.training import loop, trial
 from dominoes.training.device import Device, broken, out_of_memory
 from dominoes.training.loop import Callback, Trained, finish
 
+#: Makes the turns of training a run: `loop.turns` and its like.
+Train = Callable[..., Generator[None, None, Trained]]
 # Written as CSV, the rows of 50,000 dominoes take longer than three steps of training on them.
 _rows_known: dict[int, tuple[weakref.ref[Deal], str]] = {}
 
@@ -124,6 +126,7 @@ def turns(
     lane: Device,
     *,
     packing: Callable[[], int] = lambda: 1,
+    train: Train = loop.turns,
     progress: Callable[[int, int], None] = lambda step, steps: None,
     repair: bool = False,
     accept_changed: bool = False,
@@ -136,6 +139,7 @@ def turns(
 
     Args:
         packing: says, at the end, how many runs were on the device at once at most.
+        train: what makes the turns of training: `loop.turns`, or a stack's.
     """
     folder = Path(out) / RUNS / spec.id
     digests = _digests(dealt, probes)
@@ -150,7 +154,7 @@ def turns(
         (folder / claims.FAILED).unlink(missing_ok=True)
         _forget_parts(folder)
         try:
-            environment = yield from _run(spec, dealt, probes, folder, claim, digests, lane, packing, progress, callbacks)
+            environment = yield from _run(spec, dealt, probes, folder, claim, digests, lane, packing, train, progress, callbacks)
         except Exception as error:
             if not of_device(error):
                 claim.fail(failure(error), traceback.format_exc())
@@ -185,6 +189,7 @@ def _run(
     digests: Mapping[str, str],
     lane: Device,
     packing: Callable[[], int],
+    train: Train,
     progress: Callable[[int, int], None],
     callbacks: Sequence[Callback],
 ) -> Generator[None, None, dict[str, Any]]:
@@ -200,7 +205,7 @@ def _run(
         checkpoints.write(network, folder, step)
 
     code = [each.plain() for each in used(spec)]
-    trained = yield from loop.turns(spec, Dominoes.of(dealt), probes, lane, progress=step_done, keep=keep, callbacks=callbacks)
+    trained = yield from train(spec, Dominoes.of(dealt), probes, lane, progress=step_done, keep=keep, callbacks=callbacks)
     tables.write(trained.curves, folder / "curves.csv")
     tables.write(trained.classes, folder / "classes.csv", form="classes")
     tables.write(trained.joint, folder / state.JOINT, form="joint")
@@ -260,6 +265,7 @@ def _environment(trained: Trained, dealt: Dealt, digests: Mapping[str, str], lan
         "threads": lane.threads,
         "precision": lane.precision.value,
         "deterministic": lane.deterministic,
+        **({"stacked": trained.stacked} if trained.stacked else {}),
         "steps": trained.steps,
         "measuring": dict(trained.measuring),
         **({"levels": [asdict(level) for level in trained.levels]} if trained.levels else {}),

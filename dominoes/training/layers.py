@@ -6,6 +6,9 @@ after the other.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -14,6 +17,24 @@ from torch import Tensor, nn
 # Values of a layer at a time: 2 MB, which stay in a processor's cache until the next step has read them.
 _PART = 2**19
 _POOL: tuple[list[int], ...] = ([2, 2], [2, 2], [0, 0], [1, 1])
+
+
+_plain: ContextVar[bool] = ContextVar("plain", default=False)
+
+
+@contextmanager
+def plain() -> Iterator[None]:
+    """Inside, every function here is its plain twin, which `torch.func.vmap` can carry through."""
+    token = _plain.set(True)
+    try:
+        yield
+    finally:
+        _plain.reset(token)
+
+
+def is_last(values: Tensor) -> bool:
+    """Whether channels come last in memory; not asked where layers are plain, since a batched tensor cannot tell."""
+    return not _plain.get() and values.is_contiguous(memory_format=torch.channels_last)
 
 
 def conv_pool(x: Tensor, conv: nn.Conv2d) -> Tensor:
@@ -43,7 +64,7 @@ def norm(x: Tensor, module: nn.Module, residual: Tensor | None = None, *, relu: 
 
 def _by_parts(x: Tensor) -> bool:
     usual = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    return usual and x.is_contiguous(memory_format=torch.channels_last)
+    return usual and is_last(x)
 
 
 class _Norm(torch.autograd.Function):

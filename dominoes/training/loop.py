@@ -60,8 +60,8 @@ class Trained:
         levels: of the train loss that were asked for and met.
         joint: table of `tables.JOINT`.
         measures: table of `tables.MEASURES`.
-        measuring: how it was measured: `version` of the numbers (`data.measuring`), `points` asked for, `train_sample`, the most training
-            dominoes of a kind, and `halves`, whether each half was computed once.
+        measuring: how it was measured (`data.measuring.told`).
+        stacked: with how many runs, itself included, it was one batched network (`stacked`); 0: it had its own.
     """
 
     curves: pd.DataFrame
@@ -75,6 +75,7 @@ class Trained:
     joint: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(tables.JOINT)))
     measures: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(tables.MEASURES)))
     measuring: Mapping[str, int | bool] = field(default_factory=dict)
+    stacked: int = 0
 
 
 def schedule(steps: int, points: int) -> list[int]:
@@ -253,12 +254,7 @@ def turns(
         tuple(levels.met),
         meter.joint(),
         meter.measures(),
-        {
-            "version": measuring.VERSION,
-            "points": points,
-            "train_sample": measuring.train_sample(how, count),
-            "halves": record.halves,
-        },
+        measuring.told(how, count, halves=record.halves),
     )
 
 

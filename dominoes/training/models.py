@@ -21,7 +21,7 @@ from dominoes.errors import RegistryError, SpecError
 from dominoes.spec import stream
 from dominoes.training import halves
 from dominoes.training.halves import UPPER
-from dominoes.training.layers import conv_pool, norm
+from dominoes.training.layers import conv_pool, is_last, norm
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Detector(nn.Module):
     def _hidden(self, x: Tensor, rows: slice, bias: Tensor | None = None) -> Tensor:
         """The share of the hidden layer that some rows of the pooled map have: N×32×rows×15 to N×128."""
         weight = self.hidden.weight[:, :, rows]
-        if self.hidden.weight.is_contiguous(memory_format=torch.channels_last):
+        if is_last(self.hidden.weight):
             x, weight = x.permute(0, 2, 3, 1), weight.permute(0, 2, 3, 1)
         return nn.functional.linear(x.flatten(1), weight.flatten(1), bias)
 

@@ -85,6 +85,8 @@ class WorkerSetting:
         work: `module:attr` of what is called with each task's arguments and its folder, where jobs are tasks; empty where they are runs.
             A name, since it belongs to rooms above this one.
         shelf: the folder in `out` that holds the folders of jobs.
+        pack_mode: how runs share a device: `streams`, each with its own network and numbers, or `stacked`, those of one shape as one
+            batched network (`training.stacked`).
     """
 
     out: Path
@@ -98,6 +100,7 @@ class WorkerSetting:
     callbacks: tuple[str, ...] = ()
     work: str = ""
     shelf: str = state.RUNS
+    pack_mode: str = "streams"
 
     def dumps(self) -> str:
         """As a line of JSON."""

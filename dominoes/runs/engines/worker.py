@@ -32,9 +32,10 @@ from dominoes.runs import claims, execution, state
 from dominoes.runs.code import used
 from dominoes.runs.engines.protocol import BY_ANOTHER, MOST_TOGETHER, Job, RunReport, Task, WorkerSetting, dataset_folder, failed
 from dominoes.spec import DominoSpec, RunSpec, recorded
-from dominoes.training import trial
+from dominoes.training import loop, trial
 from dominoes.training.device import Device, broken, device_of
 from dominoes.training.loop import Callback, callback
+from dominoes.training.stacked import Stacks
 from dominoes.training.turns import CardMemory, Pack
 
 
@@ -56,9 +57,10 @@ def together(setting: WorkerSetting) -> Pack[Job, RunReport]:
     cuda = setting.device in ("auto", "cuda") and torch.cuda.is_available()
     limit = setting.pack or (MOST_TOGETHER if cuda else 1)
     memory = CardMemory(torch.device("cuda")) if cuda and setting.pack is None else None
+    train = Stacks().turns if setting.pack_mode == "stacked" else loop.turns
 
     def start(job: Job, count: Callable[[], int]) -> Generator[None, None, RunReport]:
-        return _turns(job, setting, count) if isinstance(job, RunSpec) else _task(job, setting)
+        return _turns(job, setting, count, train) if isinstance(job, RunSpec) else _task(job, setting)
 
     return Pack(start, limit, memory)
 
@@ -98,7 +100,7 @@ def attempt(specs: Iterable[Job], setting: WorkerSetting) -> Iterator[RunReport]
             yield report
 
 
-def _turns(spec: RunSpec, setting: WorkerSetting, packing: Callable[[], int]) -> Generator[None, None, RunReport]:
+def _turns(spec: RunSpec, setting: WorkerSetting, packing: Callable[[], int], train: execution.Train) -> Generator[None, None, RunReport]:
     """One run by turns; whatever goes wrong is in the report, and in the run's folder if that can be written.
 
     Raises what is wrong with the device.
@@ -114,7 +116,9 @@ def _turns(spec: RunSpec, setting: WorkerSetting, packing: Callable[[], int]) ->
             raise
         return failed(spec, setting, execution.failure(error), traceback.format_exc(), time.perf_counter() - began)
     try:
-        outcome = yield from execution.turns(spec, dealt, tests, setting.out, lane, packing=packing, repair=True, callbacks=callbacks)
+        outcome = yield from execution.turns(
+            spec, dealt, tests, setting.out, lane, packing=packing, train=train, repair=True, callbacks=callbacks
+        )
     except claims.Busy as error:
         return RunReport(spec.id, "running", str(error), seconds=time.perf_counter() - began)
     except Exception as error:
