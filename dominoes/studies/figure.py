@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -24,6 +25,8 @@ _PANELS = {
                                        "bottom")),
     "onset (step, logarithmic)": (("onset top", "top only", "top"), ("onset bottom", "bottom only", "bottom")),
 }  # fmt: skip
+# Characters a line of a point's name.
+_LABEL = 44
 
 
 def draw(headlines: pd.DataFrame, path: Path) -> None:
@@ -36,7 +39,11 @@ def draw(headlines: pd.DataFrame, path: Path) -> None:
     points = list(dict.fromkeys(table["point"]))
     if not points:
         raise CurvesError("there is no point to draw; expected headline numbers of a study")
-    figure = Figure(figsize=(10.5, 1.6 + 0.34 * len(points)), layout="constrained")
+    # A name and its value stay on one line.
+    labels = [textwrap.fill(", ".join(part.replace(" ", "\u00a0") for part in point.split(", ")), _LABEL) for point in points]
+    lines_each = max(label.count("\n") + 1 for label in labels)
+    longest = max(len(line) for label in labels for line in label.split("\n"))
+    figure = Figure(figsize=(9 + 0.075 * longest, 1.6 + max(0.34, 0.19 * lines_each) * len(points)), layout="constrained")
     axes = figure.subplots(1, len(_PANELS), sharey=True, squeeze=False).ravel()
     for axis, (title, lines) in zip(axes, _PANELS.items(), strict=True):
         for place, (quantity, name, colour) in enumerate(lines):
@@ -56,7 +63,7 @@ def draw(headlines: pd.DataFrame, path: Path) -> None:
             axis.xaxis.set_major_formatter("{x:g}")
         else:
             axis.set_xlim(0, 1)
-    axes[0].set_yticks(range(len(points)), [stills.literal(point) for point in points], fontsize="small")
+    axes[0].set_yticks(range(len(points)), [stills.literal(label) for label in labels], fontsize="small")
     axes[0].set_ylim(len(points) - 0.5, -0.5)
     with files.replacing(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "dominoes"}):
         figure.savefig(temporary, dpi=110)
