@@ -98,7 +98,7 @@ class Grid:
         most: the value that has it; NaN: the highest there is.
         log: colours go by the logarithm.
         where: values that rows must have in other columns.
-        text: column of words that are written into the cells; empty: none.
+        text: column of words that are written into the cells, a line for each part between semicolons; empty: none.
         below: a key of COLOURS, that of −most: colours part at 0. Empty: colours begin at 0, or at the lowest value where `log`.
     """
 

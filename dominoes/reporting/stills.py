@@ -183,7 +183,14 @@ def _draw_grid(figure: Figure, axis: Axes, grid: Grid, table: pd.DataFrame) -> N
         cells[down, along] = row[grid.value]
         if grid.text:
             axis.text(
-                along, down, literal(str(row[grid.text])), ha="center", va="center", fontsize="small", color="black", linespacing=0.95
+                along,
+                down,
+                literal(str(row[grid.text]).replace("; ", "\n")),
+                ha="center",
+                va="center",
+                fontsize="small",
+                color="black",
+                linespacing=0.95,
             )
     most = grid.most if np.isfinite(grid.most) else (np.nanmax(cells) if np.isfinite(cells).any() else 1.0)
     least = np.nanmin(cells) if grid.log and np.isfinite(cells).any() else -most if grid.below else 0.0

@@ -111,7 +111,7 @@ def skills(table: pd.DataFrame) -> Chart:
 
 def _cell(row: Mapping[Any, Any]) -> dict[str, Any]:
     skill = float(row["skill"])
-    words = f"{skill:.2f}\n{row['low']:.2f} to {row['high']:.2f}" if math.isfinite(skill) else "–"
+    words = f"{skill:.2f}; {row['low']:.2f} to {row['high']:.2f}" if math.isfinite(skill) else "–"
     return {str(name): value for name, value in row.items()} | {"shown": float(np.clip(skill, -1, 1)), "words": words}
 
 
@@ -130,8 +130,9 @@ def measured(board: Board, task: str) -> Chart | None:
     if not keys:
         return None
     shown = [keys[place] for place in np.unique(np.linspace(0, len(keys) - 1, min(_MOST_SPECS, len(keys))).astype(int))]
-    ranked = [name for name in _by_skill(board.table[board.table["task"] == task]) if name in asked and len(asked[name])]
-    names = (ranked or [name for name in asked if len(asked[name])])[:_MOST_THEORIES]
+    # By their skill over all tasks, so that a theory has one colour in all figures.
+    ranked = [name for name in _by_skill(board.table) if name in asked][:_MOST_THEORIES]
+    names = [name for name in ranked if len(asked[name])]
     curves = _SHOWN.get(task, _SIDES)
     table = pd.DataFrame(list(_rows(board.edition, {name: asked[name] for name in names}, shown, curves)))
     if not len(table):
@@ -140,9 +141,9 @@ def measured(board: Board, task: str) -> Chart | None:
     for kind, metric in curves:
         where = {"curve": f"{kind}, {metric}"}
         lines = [Line("measured", "measured", "empty", "low", "high", "points", where)]
-        lines += [Line(f"of {name}", name, HUES[number], where=where) for number, name in enumerate(names)]
+        lines += [Line(f"of {name}", name, HUES[ranked.index(name)], where=where) for name in names]
         panels.append(Panel(f"{kind}", "step", "training step", _LABELS[metric], tuple(lines), x_log=True, y_range=(0.0, 1.02)))
-    left = f" The {len(names)} theories with most skill of {len(ranked)};" if len(ranked) > len(names) else ""
+    left = f" Of {len(asked)} theories those with most skill;" if len(asked) > len(ranked) else ""
     specs = f"{len(shown)} of {len(keys)} specs" if len(shown) < len(keys) else f"{len(keys)} specs"
     caption = f"Dots: mean over runs of a spec, bars: lowest to highest run; lines: means of the forecasts.{left} {specs}."
     return Chart(f"forecasts-{task}", f"Forecasts of {task}", caption, table, tuple(panels), choice="spec")

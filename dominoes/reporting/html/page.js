@@ -2,7 +2,7 @@
 // Draws the page's charts. Every number that is drawn is read from the CSV that the chart's data link gives.
 (() => {
   const COLOURS = JSON.parse(document.getElementById("colours").textContent);
-  const CONFIG = { responsive: true, displaylogo: false, showSendToCloud: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+  const CONFIG = { displaylogo: false, showSendToCloud: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
   const NARROW = 700;
   const charts = new Map();
 
@@ -428,7 +428,7 @@
         z[y][x] = value === null ? null : grid.log ? Math.log10(value) : value;
         const n = columns.n ? `<br>n: ${columns.n[row]}` : columns.points ? `<br>points: ${columns.points[row]}` : "";
         text[y][x] = `${safe(grid.y_label)}: ${safe(ys[y])}<br>${safe(grid.x_label)}: ${safe(xs[x])}<br><b>${value === null ? "none" : written(value)}</b>${n}`;
-        if (grid.text) layout.annotations.push({ text: safe(columns[grid.text][row]).replace(/\n/g, "<br>"), x, y, xref: `x${end}`, yref: `y${end}`, showarrow: false, font: { size: width < NARROW ? 8.5 : 11, color: style("--text") } });
+        if (grid.text) layout.annotations.push({ text: safe(columns[grid.text][row]).replace(/; /g, "<br>"), x, y, xref: `x${end}`, yref: `y${end}`, showarrow: false, font: { size: width < NARROW ? 8.5 : 11, color: style("--text") } });
       }
       const flat = z.flat().filter(value => value !== null);
       const most = grid.most !== null ? grid.most : flat.length ? Math.max(...flat) : 1;
@@ -482,7 +482,7 @@
     }
     const narrow = (chart.box.clientWidth || 800) < NARROW;
     const layout = base(470), thick = narrow ? 0.03 : 0.014, left = name => flow.nodes[name].column * (1 - thick) / 2;
-    layout.margin = { l: 4, r: narrow ? 4 : 180, t: 8, b: 8 };
+    layout.margin = { l: 4, r: narrow ? 4 : 205, t: 8, b: 8 };
     layout.xaxis = { range: [0, 1], visible: false, fixedrange: true };
     layout.yaxis = { range: [0, 1], visible: false, fixedrange: true };
     const area = (x, y, colour, text) => ({ type: "scatter", mode: "lines", x, y, fill: "toself", fillcolor: colour, line: { width: 0, color: colour }, hoveron: "fills", hoverinfo: "text", text, meta: text, showlegend: false });
@@ -504,7 +504,9 @@
       traces.push(area([x, x + thick, x + thick, x], [high, high, low, low], COLOURS[node.colour], text));
       // On a phone names of the last column stand before their nodes, for there is no room behind.
       const before = narrow && node.column === 2;
-      layout.annotations.push({ text: narrow ? text.replace(": ", "<br>") : text, x: before ? x : x + thick, y: (high + low) / 2, xref: "x", yref: "y", xanchor: before ? "right" : "left", xshift: before ? -4 : 4, showarrow: false, align: before ? "right" : "left", font: { size: narrow ? 10.5 : 12.5 } });
+      // The name of a thin node stands above its ribbons, which would strike it out.
+      const thin = (high - low) * layout.height < 16 && node.column === 1 && !narrow;
+      layout.annotations.push({ text: narrow ? text.replace(": ", "<br>") : text, x: before ? x : x + thick, y: thin ? high : (high + low) / 2, yanchor: thin ? "bottom" : "middle", xref: "x", yref: "y", xanchor: before ? "right" : "left", xshift: before ? -4 : 4, showarrow: false, align: before ? "right" : "left", font: { size: narrow ? 10.5 : 12.5 } });
     }
     chart.legend.replaceChildren();
     return { traces, layout };
@@ -556,7 +558,9 @@
       chart.box.classList.remove("waiting");
       chart.width = chart.box.clientWidth;
       if (!made.traces.length && !made.layout.annotations.length) made.layout.annotations.push({ text: "nothing is chosen, or nothing was measured", xref: "paper", yref: "paper", x: 0.5, y: 0.5, showarrow: false });
-      await window.Plotly.react(chart.box, made.traces, made.layout, { ...CONFIG, responsive: !made.layout.width });
+      // The width is told: plotly would keep that of before where the page has changed its own, as it does for paper.
+      made.layout.width = chart.width || 800;
+      await window.Plotly.react(chart.box, made.traces, made.layout, CONFIG);
       chart.figure.dataset.traces = made.traces.length;
     })();
     return chart.drawn;

@@ -29,9 +29,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     curves.to_csv(folder / "curves.csv", index=False)
     made = editions.make({"prevalence-small": curves}, "frozen")
     editions.write(made, folder / "frozen")
-    theories = [catalogue.find(name) for name in ("copy-nearest", "independent-patterns") if name in catalogue.BUILT_IN] or [
-        catalogue.find(name) for name in catalogue.BUILT_IN[:2]
-    ]
+    theories = [catalogue.find(name) for name in ("copy-nearest", "gaussian-evidence")]
     found = boards.run({each.name: each.make for each in theories}, made, ("doubles", "conflicts", "neighbours"))
     boards.write(found.table, folder / "board.csv")
     boards.write_forecasts(found, folder / "forecasts.parquet")
@@ -49,7 +47,7 @@ def test_skills_are_the_boards_own(scored: Path) -> None:
         assert np.isnan(cell.shown) == np.isnan(row.skill)
         if np.isfinite(row.skill):
             assert cell.shown == np.clip(row.skill, -1, 1)
-            assert cell.words == f"{row.skill:.2f}\n{row.low:.2f} to {row.high:.2f}"
+            assert cell.words == f"{row.skill:.2f}; {row.low:.2f} to {row.high:.2f}"
     means = table.groupby("theory")["skill"].mean()
     order = [means[name] for name in dict.fromkeys(chart.table["theory"]) if np.isfinite(means[name])]
     assert order == sorted(order, reverse=True)
