@@ -243,7 +243,7 @@ def memory_baseline(model: str, n: int, test: int, sources: tuple[str, str], pro
 def start_ours(model: str, n: int, sources: tuple[str, str], probe: int, out: str) -> Answer:
     """Wall seconds from imported modules to the end of the first step, as a worker goes; the dataset's folder is in `out`."""
     imported = _age()
-    spec = RunSpec(dataset=spec_of(n, sources), train=TrainSpec(model=model, probe=probe))
+    spec = RunSpec(dataset=spec_of(n, sources), train=TrainSpec(model=model, probe=probe, probe_train=-(-probe // 4)))
     setting = protocol.WorkerSetting(Path(out), "cpu")
     found: Answer = {"imports": imported}
     began = time.perf_counter()
