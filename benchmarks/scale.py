@@ -1,4 +1,4 @@
-"""How time and memory grow from a hundred runs to a million, and from a thousand dominoes to ten million; each figure in a process of its own.
+"""How time and memory grow from a thousand runs to a million, and with dominoes and classes; each figure in a process of its own.
 
     python -m benchmarks.scale --quick           # bounded sizes, as CI has them
     python -m benchmarks.scale                   # full sizes, about an hour
@@ -91,7 +91,7 @@ def packed(out: Path, count: int) -> None:
     kinds = {spec.id: run_folders.read(template / "runs" / spec.id).environment["dominoes"]["kinds"] for spec in base}
     rng = np.random.default_rng(0)
     planned: list[Planned] = []
-    (out / manifest.HOME).mkdir(parents=True)
+    (out / "packed").mkdir(parents=True)
     for start in range(0, count, _TEMPLATE * 10):
         copies: list[dict[str, pa.Table]] = []
         rows: list[dict[str, object]] = []
@@ -116,7 +116,7 @@ def packed(out: Path, count: int) -> None:
             copies.append(tables)
             rows += [row | {"run": ids[str(row["run"])]} for row in part.runs.to_pylist()]
         whole = {what: pa.concat_tables([tables[what] for tables in copies]) for what in copies[0]}
-        shards.keep(whole, rows, out / manifest.HOME)
+        shards.keep(whole, rows, out / "packed")
     plan.save(Plan("scale", "", ("seed",), tuple(planned), ()), out, b"name: scale\n", table=True)
 
 
@@ -170,8 +170,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as place:
             out = Path(place) / "out"
             packed(out, count)
-            size = sum(path.stat().st_size for path in (out / "packed").iterdir()) / count
-            note = f"{size / 1000:.1f} KB a run in {len(list((out / HOME).iterdir()))} files"
+            files = list((out / "packed").iterdir())
+            size = sum(path.stat().st_size for path in files) / count
+            note = f"{size / 1000:.1f} KB a run in {len(files)} files"
             if wanted("status"):
                 found["status"][count] = measured(_STATUS, str(out), note)
             if wanted("export") and count <= 100_000:
