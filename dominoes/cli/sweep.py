@@ -327,7 +327,7 @@ def pack(folder: Path) -> None:
 
         found = sweeping.pack(folder, progress=show)
     networks = f"; {found.networks} that keep networks stay folders" if found.networks else ""
-    click.echo(f"{folder}: {found.runs} runs packed into {found.shards} shards{networks}")
+    click.echo(f"{folder}: {found.runs} runs packed into {found.shards} shard{'s' * (found.shards != 1)}{networks}")
     output.incomplete(output.damaged(found.damaged), accepted=False)
 
 

@@ -91,3 +91,12 @@ def test_no_rounds_are_refused(module: str) -> None:
     found = subprocess.run([sys.executable, "-m", f"benchmarks.{module}", "--rounds", "0"], cwd=ROOT, capture_output=True, text=True)
     assert found.returncode == 2
     assert "expected 1 or more, got 0" in found.stderr
+
+
+@pytest.mark.slow
+def test_growth_is_measured() -> None:
+    """`benchmarks.scale` makes packed sweeps of the sizes asked for and says what their status takes, and how that grows."""
+    command = [sys.executable, "-m", "benchmarks.scale", "--only", "status", "--sizes", "500", "1000"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.count("| status, packed runs |") == 3
+    assert "failed" not in done.stdout

@@ -67,6 +67,11 @@ def write(members: Sequence[Member], home: Path) -> Part:
         for each in members
     ]
     tables["runs"] = pa.Table.from_pylist(rows, _MEMBERS)
+    return keep(tables, [_row(each) for each in members], home)
+
+
+def keep(tables: Mapping[str, pa.Table], rows: list[dict[str, Any]], home: Path) -> Part:
+    """Write the files of a shard, read them back, and enter it in the manifest with a row for each run. Raises OutputError."""
     token = secrets.token_hex(6)
     written: dict[str, Path] = {}
     try:
@@ -88,7 +93,7 @@ def write(members: Sequence[Member], home: Path) -> Part:
             path.unlink(missing_ok=True)
     names = {what: f"{stem}.{what}.parquet" for what in digests}
     found = {name: {"bytes": (home / name).stat().st_size, "sha256": digests[what]} for what, name in names.items()}
-    name, content = manifest.content(stem, [_row(each) for each in members], found)
+    name, content = manifest.content(stem, rows, found)
     files.write(home / name, content)
     files.flush_folder(home)
     return manifest.read(home / name)

@@ -92,7 +92,7 @@ def test_tables_of_packed_runs_are_those_of_folders(made: tuple[Plan, Path], out
 def test_a_sweep_is_packed_from_the_command_line(out: Path, made: tuple[Plan, Path], tmp_path: Path) -> None:
     """`sweep pack`, then status, export, compare, fit, report; the plan becomes a table with the same runs."""
     result = CliRunner().invoke(main, ["sweep", "pack", str(out)])
-    assert (result.exit_code, result.output) == (0, f"{out}: 12 runs packed into 1 shards\n")
+    assert (result.exit_code, result.output) == (0, f"{out}: 12 runs packed into 1 shard\n")
     assert plan.record(out) == out / "plan.parquet"
     assert plan.load(out) == made[0]
     status = CliRunner().invoke(main, ["sweep", "status", str(out)])
