@@ -172,6 +172,18 @@ def check(table: pd.DataFrame, *, form: str = "curves", name: str = "the table")
     return table.astype(kinds)
 
 
+def bounded(table: pd.DataFrame, *, name: str = "the table") -> pd.DataFrame:
+    """Return `table` if its losses can be averaged, or raise CurvesError that names the first that is beyond: its run broke off."""
+    beyond = pd.to_numeric(table["loss"], errors="coerce") > _HIGHEST_LOSS
+    if beyond.any():
+        row = int(np.flatnonzero(beyond)[0])
+        raise CurvesError(
+            f"{name}: column loss, row {row + 1}: {float(table['loss'].iloc[row]):g}, expected at most {_HIGHEST_LOSS:g} nats; "
+            "the run broke off, leave it out"
+        )
+    return table
+
+
 def read(path: Path, *, form: str = "curves") -> pd.DataFrame:
     """Read and check a table from CSV or Parquet (by its suffix). Raises CurvesError with the file's name."""
     return check(read_unchecked(path, form=form), form=form, name=str(path))

@@ -19,6 +19,7 @@ from dominoes.leaderboard import identities
 from dominoes.leaderboard.scale import METRICS, FloatArray
 from dominoes.runs import parameters
 from dominoes.spec import DominoSpec, RunSpec, TrainSpec
+from dominoes.tables import bounded
 
 CURVES, RUNS, MANIFEST = "curves.parquet", "runs.parquet", "edition.json"
 FORMAT = 1
@@ -203,7 +204,7 @@ def _study(study: str, table: pd.DataFrame, held_out: bool) -> tuple[pd.DataFram
     table = table[table["split"] == "test"] if "split" in table.columns else table
     if not len(table):
         raise LeaderboardError(f"{study}: there are no rows of split test; theories are asked about the test probes")
-    table = table.assign(run=table["run"].astype(str)).sort_values(["run", "kind", "step"], kind="stable")
+    table = bounded(table, name=study).assign(run=table["run"].astype(str)).sort_values(["run", "kind", "step"], kind="stable")
     last = table.groupby("run")["step"].max()
     first = table.drop_duplicates("run").set_index("run")
     dials = [name for name in table.columns if name not in (*_OF_CURVES, *_OF_RUNS)]

@@ -10,6 +10,7 @@ twice. How far they agree is read off the answers crossed picture by picture (`a
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,6 +26,9 @@ from dominoes.theory.run_arrays import RunArrays, Slice
 _FEWEST_CLASSES = 5
 # Of doubles with both halves wrong: where fewer are expected, their variance is not measured.
 _FEWEST_WRONG = 3
+# Share of the variance of pairing that seeds have in common before they are looked at (.1 to .3 in forty runs of the detector that
+# differ by seed and deal), and the degrees of freedom that this counts for.
+_BEFORE = (0.2, 2.0)
 # Runs that agree more than this are taken to agree; below, so many nodes integrate the covariance to four digits.
 _ONE = 0.99
 _NODES = 24
@@ -178,7 +182,8 @@ def count_error(share: float, n: float) -> float:
 
 def agreed(data: RunArrays, measured: Slice) -> float | None:
     """How far the seeds agree on which pictures are hard, from answers crossed picture by picture: the correlation ρ between seeds of a
-    normal difficulty, 0 to 1; None without crossed answers or with one seed.
+    normal difficulty, 0 to 1; None without crossed answers or with one seed. Few seeds tell little of it, so what they show is taken
+    together with what is usual (`_BEFORE`).
 
     Of n pictures paired at random, the share on which both halves are answered wrongly deviates from the product of the margins m_t m_b
     with variance m_t (1 − m_t) m_b (1 − m_b) / (n − 1) (the hypergeometric's). What of it differs between seeds is measured; the rest they
@@ -222,11 +227,62 @@ def agreed(data: RunArrays, measured: Slice) -> float | None:
         return None
     weights = weights / weights.sum()
     seen = float(np.mean([weights @ (1 - apart / np.maximum(each, 1e-12)) for apart, each in pieces]))
+    freedom = measured.n_seeds - 1
+    seen = (freedom * seen + _BEFORE[1] * _BEFORE[0]) / (freedom + _BEFORE[1])
     if seen <= 0:
         return 0.0
     if seen >= weights @ shared(1.0):
         return 1.0
     return float(optimize.brentq(lambda rho: float(weights @ shared(rho)) - seen, 0.0, 1.0, xtol=1e-4))
+
+
+def luck_by_cell(
+    crossed: FloatArray, event: FloatArray, slopes: tuple[FloatArray, FloatArray], weights: FloatArray, pairing: Pairing
+) -> float:
+    """Standard error, shared by all seeds, of Σ_t w_t (share of the event − what a rule predicts of it), whatever rule is true; 0 with
+    one seed or where the number of pictures is not known.
+
+    A picture counts by whether the patterns of its halves are silent: v(T, B) = P(event | T, B) − slope_t T − slope_b B, guesses undone
+    (`undone`). What the luck of the pictures does is then that of the tops, of the bottoms, and of their pairing, M_t² C_t + M_b² C_b +
+    I² C_t C_b, with the main effects and the interaction of v as coefficients and the covariances C between runs (`covariance`). Under
+    the product rule only the pairing is left; under another a sample of hard tops moves what is measured and what is predicted by
+    different amounts.
+
+    Args:
+        crossed: (S, T, 2, 2, A) shares of pictures, as `RunArrays.crossed`. event: (S, T, 2, 2) those of them that are counted.
+        slopes: (T,) derivatives of the prediction by the error of the top, and of the bottom. weights: (T,).
+    """
+    if pairing.agreed is None or not math.isfinite(pairing.n):
+        return 0.0
+    # Over the steps together: at one of them hardly any picture may have both halves wrong.
+    back, silent = undone(pairing.K), pairing.K / (pairing.K - 1)
+    cells = np.einsum("t,fa,gb,stab->fg", weights, back, back, crossed.sum(axis=4))
+    counted = np.einsum("t,fa,gb,stab->fg", weights, back, back, event)
+    share = np.divide(counted, cells, out=np.zeros((2, 2)), where=cells > 0)
+    # Axes: silent, fires.
+    together = np.full(len(weights), share[0, 0] - share[0, 1] - share[1, 0] + share[1, 1])
+    top = share[0, 1] - share[1, 1] + together * silent * pairing.bottom - slopes[0] / silent
+    bottom = share[1, 0] - share[1, 1] + together * silent * pairing.top - slopes[1] / silent
+    tops, bottoms = (covariance(silent * error, pairing.agreed) for error in (pairing.top, pairing.bottom))
+    found = np.outer(top, top) * tops + np.outer(bottom, bottom) * bottoms + np.outer(together, together) * tops * bottoms
+    return math.sqrt(max(float(weights @ found @ weights), 0.0) / pairing.n)
+
+
+def undone(K: int) -> FloatArray:
+    """(2, 2): from the shares of a side that are wrong and right alone those that are silent and fire, guesses among K classes undone.
+
+    silent = K/(K−1) · wrong, fires = right − wrong/(K−1).
+    """
+    return np.array([[K / (K - 1), 0.0], [-1 / (K - 1), 1.0]])
+
+
+def slopes_of(
+    predict: Callable[[FloatArray, FloatArray], FloatArray], top: FloatArray, bottom: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """(T,), (T,): derivatives of a prediction by the error of the top and of the bottom."""
+    move = 1e-3
+    here = predict(top, bottom)
+    return (predict(top + move, bottom) - here) / move, (predict(top, bottom + move) - here) / move
 
 
 def _same(one: Slice, other: Slice) -> bool:

@@ -76,6 +76,7 @@ def test_a_run_that_broke_off_is_left_out(table: pd.DataFrame) -> None:
         (lambda table: table.assign(loss=-table["loss"]), "not a finite number of at least 0"),
         (lambda table: table.assign(split="train"), "no rows of split test"),
         (lambda table: table.drop(columns="loss"), "column loss is missing"),
+        (lambda table: table.assign(loss=1e308), r"s: column loss, row 1: 1e\+308, expected at most 1e\+09 nats; the run broke off"),
     ],
 )
 def test_broken_curves_are_refused(table: pd.DataFrame, change: object, sentence: str) -> None:

@@ -42,7 +42,7 @@ def fit_table(
 
     Raises CurvesError on a table that breaks its contract, FitError on an unknown family or metric.
     """
-    table = tables.check(curves)
+    table = tables.bounded(tables.check(curves))
     for name, given, known in (("family", families, SHAPES), ("metric", metrics, METRICS)):
         unknown = [one for one in given if one not in known and not (name == "family" and is_brought(one))]
         if unknown:

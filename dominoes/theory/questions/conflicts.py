@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dominoes.theory.intervals import FloatArray
-from dominoes.theory.luck import Contest, count_error
+from dominoes.theory.luck import Contest, Pairing, count_error, luck_by_cell, slopes_of
 from dominoes.theory.questions.doubles import Known, known_windows
 from dominoes.theory.questions.preference import preference
-from dominoes.theory.rules import deviance, floored, product_conflicts, rmse
+from dominoes.theory.rules import Rule, deviance, floored, product_conflicts, rmse
 from dominoes.theory.run_arrays import RunArrays, Slice
 from dominoes.theory.verdicts import Answer, Options, Verdict, gathered
 
@@ -41,25 +41,38 @@ def conflicts(data: RunArrays, options: Options) -> Answer:
             continue
         if K > 2:
             predicted = {name: each[2] for name, each in shares.items() if name in options.rules}
-            pictures = (K - 2) / K * contest.paired(part.weights)
-            rows += [_neither(options, measured, name, each, part, pictures) for name, each in predicted.items()]
+            crossed = data.crossed("conflict", measured)
+            rows += [_neither(options, measured, name, each, part, contest.pairing, crossed) for name, each in predicted.items()]
         rows += [_closer(options, measured, shares, name, part, contest) for name in shares if name != "product"]
     return gathered([Answer(tuple(rows), (), notes), preference(measured, shares, contest, options)])
 
 
-def _neither(options: Options, measured: Slice, model: str, predicted: FloatArray, part: Known, paired: float) -> Verdict:
+def _neither(
+    options: Options, measured: Slice, model: str, predicted: FloatArray, part: Known, pairing: Pairing, crossed: FloatArray | None
+) -> Verdict:
     """The share of answers that are neither class, against a rule's."""
     *_, for_top, for_bottom = measured.values
     n, share = measured.n, np.maximum(1 - for_top - for_bottom, 0.0)
     above, below = floored(share @ part.weights, n), floored(predicted @ part.weights, n)
-    level = float(above.mean())
-    interval = options.spread(measured.n_seeds).log_ratio(above, below, math.hypot(paired, count_error(level, n)) / level).exp()
+    level, K = float(above.mean()), pairing.K
+    # Of K/(K−1) times the errors that are paired, the share (K−2)/K is neither class.
+    pictures = (K - 2) / (K - 1) * pairing.error(part.weights)
+    if crossed is not None:
+        slopes = slopes_of(lambda top, bottom: _answer_neither(options.rules[model], top, bottom, K), pairing.top, pairing.bottom)
+        ratio = level / float(below.mean())
+        pictures = luck_by_cell(crossed, crossed[..., 2], (ratio * slopes[0], ratio * slopes[1]), part.weights, pairing)
+    interval = options.spread(measured.n_seeds).log_ratio(above, below, math.hypot(pictures, count_error(level, n)) / level).exp()
     off = float(deviance(share, predicted, part.weights, n).mean()), float(rmse(share, predicted, part.weights).mean())
     return options.judge(
         "conflicts", f"{options.rules[model].label} for conflicts", "measured / predicted share of answers that are neither class",
         interval,
         options.margins.factor(), measured.n_seeds, model=model, window=part.window, expected=1.0, n=n, deviance=off[0], rmse=off[1],
     )  # fmt: skip
+
+
+def _answer_neither(rule: Rule, top: FloatArray, bottom: FloatArray, K: int) -> FloatArray:
+    assert rule.conflicts is not None
+    return rule.conflicts(top, bottom, K)[2]
 
 
 def _closer(

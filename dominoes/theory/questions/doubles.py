@@ -11,7 +11,7 @@ import numpy as np
 
 from dominoes.theory import intervals, verdicts
 from dominoes.theory.intervals import BoolArray, FloatArray
-from dominoes.theory.luck import Pairing, agreed, count_error
+from dominoes.theory.luck import Pairing, agreed, count_error, luck_by_cell, slopes_of
 from dominoes.theory.rules import RULES, Rule, deviance, fired, floored, rmse
 from dominoes.theory.run_arrays import RunArrays, Slice
 from dominoes.theory.verdicts import Answer, Options, Verdict
@@ -80,7 +80,7 @@ def doubles(data: RunArrays, options: Options) -> Answer:
     pairing = Pairing(*alone, n, K, options.level, agreed(data, measured), by_class)
     for part in parts:
         if isinstance(part, Known):
-            rows += _in_window(options, measured, forms, part, pairing)
+            rows += _in_window(options, measured, forms, part, pairing, data.crossed("both", measured))
         else:
             rows += options.unanswered("doubles", part[1], measured.n_seeds, window=part[0]).verdicts
     used = np.any([part.used for part in parts if isinstance(part, Known)] or [np.zeros(len(measured.steps), dtype=bool)], axis=0)
@@ -100,7 +100,12 @@ def doubles(data: RunArrays, options: Options) -> Answer:
 
 
 def _in_window(
-    options: Options, measured: Slice, forms: Mapping[str, tuple[FloatArray, FloatArray]], part: Known, pairing: Pairing
+    options: Options,
+    measured: Slice,
+    forms: Mapping[str, tuple[FloatArray, FloatArray]],
+    part: Known,
+    pairing: Pairing,
+    crossed: FloatArray | None,
 ) -> list[Verdict]:
     n, spread = measured.n, options.spread(measured.n_seeds)
     paired = pairing.error(part.weights)
@@ -109,7 +114,13 @@ def _in_window(
     for model, (error, predicted) in forms.items():
         above, below = floored(error @ part.weights, n), floored(predicted @ part.weights, n)
         level = float(above.mean())
-        interval = spread.log_ratio(above, below, math.hypot(paired, count_error(level, n)) / level).exp()
+        pictures = paired
+        if crossed is not None:
+            predict = options.rules[model.removesuffix(" per class")].doubles
+            slopes = slopes_of(lambda top, bottom, of=predict: of(top, bottom, pairing.K), pairing.top, pairing.bottom)  # type: ignore[misc]
+            ratio = level / float(below.mean())
+            pictures = luck_by_cell(crossed, crossed[..., 1], (ratio * slopes[0], ratio * slopes[1]), part.weights, pairing)
+        interval = spread.log_ratio(above, below, math.hypot(pictures, count_error(level, n)) / level).exp()
         scores[model] = deviance(error, predicted, part.weights, n), rmse(error, predicted, part.weights)
         off = float(scores[model][0].mean()), float(scores[model][1].mean())
         also = f"RMSE {intervals.number(off[1])}"

@@ -8,10 +8,12 @@ the two answers tell how often both, one, or neither fires, whether or not they 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from dominoes.theory.intervals import FloatArray, number
-from dominoes.theory.luck import count_error
+from dominoes.theory.luck import Pairing, agreed, count_error, luck_by_cell, undone
 from dominoes.theory.questions.doubles import Known, known_windows
 from dominoes.theory.rules import floored
 from dominoes.theory.run_arrays import RunArrays
@@ -32,10 +34,9 @@ def pictures(data: RunArrays, options: Options) -> Answer:
 def firing(crossed: FloatArray, K: int) -> FloatArray:
     """Share of pictures on which the top's pattern fires or not, and the bottom's: (S, T, 2, 2, A) -> (S, T, 2, 2), silent before firing.
 
-    silent = K/(K−1) · wrong alone, fires = right alone − wrong alone/(K−1), on each axis: the guesses undone.
+    On each axis the guesses are undone (`luck.undone`).
     """
-    undone = np.array([[K / (K - 1), 0.0], [-1 / (K - 1), 1.0]])
-    return np.asarray(np.einsum("fa,gb,stab->stfg", undone, undone, crossed.sum(axis=4)))
+    return np.asarray(np.einsum("fa,gb,stab->stfg", undone(K), undone(K), crossed.sum(axis=4)))
 
 
 def _of_probe(data: RunArrays, options: Options, probe: str) -> Answer:
@@ -50,27 +51,39 @@ def _of_probe(data: RunArrays, options: Options, probe: str) -> Answer:
     fires = firing(crossed, K)
     neither = np.maximum(fires[..., 0, 0], 0.0)
     rows: list[Verdict] = []
+    top, bottom = ((1 - side).mean(axis=0) for side in measured.values)
+    pairing = Pairing(top, bottom, measured.n, K, options.level, agreed(data, measured))
     for part in known_windows(measured, K, options.margins.known):
         if not isinstance(part, Known):
             continue
         if probe == "both":
             wrong = crossed[..., 1].sum(axis=(2, 3))
-            rows.append(_ratio(options, "doubles", wrong, (K - 1) / K * neither, part, measured.n))
+            rows.append(_ratio(options, "doubles", wrong, (K - 1) / K * neither, part, crossed, pairing))
             rows += [_only_one(options, crossed, fires, side, part, measured.n, K) for side in ("top", "bottom")]
             continue
         if K > 2:
-            rows.append(_ratio(options, "conflicts", crossed[..., 2].sum(axis=(2, 3)), (K - 2) / K * neither, part, measured.n))
+            answered = crossed[..., 2].sum(axis=(2, 3))
+            rows.append(_ratio(options, "conflicts", answered, (K - 2) / K * neither, part, crossed, pairing))
         rows.append(_both_right(options, crossed, fires, part, measured.n, K))
     if not rows:
         return options.unanswered(_QUESTION, "the two patterns are hardly known together", measured.n_seeds, model=probe)
     return Answer(tuple(rows), (), measured.notes)
 
 
-def _ratio(options: Options, what: str, seen: FloatArray, predicted: FloatArray, part: Known, n: float) -> Verdict:
+def _ratio(
+    options: Options, what: str, seen: FloatArray, predicted: FloatArray, part: Known, crossed: FloatArray, pairing: Pairing
+) -> Verdict:
     """The product rule on the very pictures: error on doubles, or share of conflicts answered with neither class."""
+    n, K = pairing.n, pairing.K
     above, below = floored(seen @ part.weights, n), floored(predicted @ part.weights, n)
     level = float(above.mean())
-    interval = options.spread(len(seen)).log_ratio(above, below, count_error(level, n) / level).exp()
+    # What is predicted of a picture follows from its own cell, and is no event: what is left of v is (seen − ratio × predicted).
+    share = (K - 1) / K if what == "doubles" else (K - 2) / K
+    expected = level / float(below.mean()) * share * np.outer(undone(K)[0], undone(K)[0])
+    event = crossed[..., 1 if what == "doubles" else 2] - crossed.sum(axis=4) * expected
+    none = np.zeros(len(part.weights))
+    pictures = luck_by_cell(crossed, event, (none, none), part.weights, pairing)
+    interval = options.spread(len(seen)).log_ratio(above, below, math.hypot(pictures, count_error(level, n)) / level).exp()
     quantity = "error" if what == "doubles" else "share of answers that are neither class"
     return options.judge(
         _QUESTION, f"the product rule for {what}, picture by picture", f"measured / predicted {quantity}", interval,
