@@ -68,3 +68,12 @@ def test_what_orders_the_onsets(solo: pd.DataFrame, on_dominoes: pd.Series) -> N
     assert f"the steps to train loss .01 have {ordered(means['steps'], on_dominoes)}." in TEXT
     assert f"the losses there are {said(solo['train_loss'].min(), 4)} to {said(solo['train_loss'].max(), 4)}" in TEXT
     assert f"(all {len(solo)} runs)" in TEXT
+
+
+def test_the_estimate_that_was_tried() -> None:
+    """One row, without an estimate; the README says which it is and repeats the reasons."""
+    (row,) = pd.read_csv(RESULTS / "llc" / "llc-solo.csv", keep_default_na=False).to_dict("records")
+    assert row["estimate"] == ""
+    drift, quarter = re.findall(r"by ([+-]\d+%)", row["status"])
+    assert f"`{row['top']}`, seed {row['seed']}, γ {row['gamma']:,.0f}: the loss drifts by {drift}" in TEXT
+    assert f"a quarter of the step changes the estimate by {quarter})" in TEXT
