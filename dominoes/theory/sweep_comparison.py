@@ -82,7 +82,7 @@ def of_points(curves: pd.DataFrame, classes: pd.DataFrame | None, by: Sequence[s
     """What a sweep's points are asked each alone, for its headlines, without bands and notes; none where no point can be compared."""
     try:
         fields = by or telling(curves[swept(curves)].drop_duplicates())
-        found = compare_groups(curves, classes, by=fields, level=level, questions=("learned first", "doubles", "conflicts"))
+        found = compare_groups(curves, classes, by=fields, level=level, questions=("learned first", "doubles", "conflicts", "reliability"))
     except (CurvesError, ValueError):
         return []
     return [dataclasses.replace(found, notes=(), bands=found.bands.iloc[:0])]
