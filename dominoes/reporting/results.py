@@ -22,7 +22,7 @@ from dominoes.spec import DominoSpec
 
 FITS, COMPARISON, SIMPLICITY, LLC = "fits.csv", "comparison.csv", "simplicity.csv", "llc.csv"
 # Groups whose curves a page draws and keeps, each at most once: more cannot be told apart, and would not fit in a mail.
-MOST_GROUPS = 128
+MOST_GROUPS = 112
 # What the theory reads of a run beside the fields, where it is known.
 _KNOWN = (
     "source_top", "source_bottom", "prevalence_top", "prevalence_bottom", "both", "reliability_top", "reliability_bottom", tables.DEAL

@@ -22,7 +22,7 @@ from dominoes.cli import main
 REAL = ("README.md",)
 SHORTER = {"build": " --n 4000", "train": " --epochs 2 --measurements 12 --probe 200 --seeds 0-1"}
 # These take more than about ten seconds.
-LONG = ("docs/tutorial/first-verdict.md", "docs/howto/sweeps.md")
+LONG = ("docs/tutorial/first-verdict.md", "docs/howto/sweeps.md", "docs/howto/report.md")
 EXACT = ("solve", "build", "verify", "preview", "plot", "export")
 
 
