@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import simulated_curves
 
-from dominoes.errors import LeaderboardError
+from dominoes.errors import DominoesError, LeaderboardError
 from dominoes.leaderboard import edition as editions
 from dominoes.leaderboard import tasks
 
@@ -82,7 +82,7 @@ def test_a_run_that_broke_off_is_left_out(table: pd.DataFrame) -> None:
 def test_broken_curves_are_refused(table: pd.DataFrame, change: object, sentence: str) -> None:
     """Curves that break an identity come from a broken evaluator; no edition is made of them."""
     assert callable(change)
-    with pytest.raises(LeaderboardError, match=sentence):
+    with pytest.raises(DominoesError, match=sentence):
         editions.make({"s": change(table)}, "e")
 
 
