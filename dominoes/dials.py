@@ -23,7 +23,7 @@ Change = Callable[[Pictures], Pictures]
 
 
 @dataclass(frozen=True)
-class Range:
+class DialRange:
     """A dial: the values that it takes, from `low` to `high`, and what it does to pictures.
 
     Attributes:
@@ -139,17 +139,17 @@ _CONTRAST = "a share of the contrast above 0 (at 0 a picture is constant), at mo
 _OCCLUDE = "a share of the picture from 0 to below 1 (at 1 it is constant)"
 _PATCH = "a patch's whole side from 1 to 32 pixels"
 DIALS = {
-    "noise": Range(_NOISE, 0, 0, 10, _noise),
-    "blur": Range("a standard deviation from 0 to 32 pixels", 0, 0, 32, _blur),
-    "downsample": Range("a whole factor from 1 to 16", 1, 1, 16, _downsample, whole=True),
-    "contrast": Range(_CONTRAST, 1, 0, 1, _contrast, open_low=True),
-    "gray": Range("0 or 1", 0, 0, 1, _gray, whole=True),
-    "occlude": Range(_OCCLUDE, 0, 0, 1, _occlude, open_high=True),
-    "patch_shuffle": Range(_PATCH, 32, 1, 32, _patch_shuffle, whole=True, same_everywhere=True),
-    "pixel_shuffle": Range("0 or 1", 0, 0, 1, _pixel_shuffle, whole=True, same_everywhere=True),
-    "prototypes": Range("a whole number of pictures a class from 1, or all", _ALL, 1, 1_000_000, None, whole=True),
+    "noise": DialRange(_NOISE, 0, 0, 10, _noise),
+    "blur": DialRange("a standard deviation from 0 to 32 pixels", 0, 0, 32, _blur),
+    "downsample": DialRange("a whole factor from 1 to 16", 1, 1, 16, _downsample, whole=True),
+    "contrast": DialRange(_CONTRAST, 1, 0, 1, _contrast, open_low=True),
+    "gray": DialRange("0 or 1", 0, 0, 1, _gray, whole=True),
+    "occlude": DialRange(_OCCLUDE, 0, 0, 1, _occlude, open_high=True),
+    "patch_shuffle": DialRange(_PATCH, 32, 1, 32, _patch_shuffle, whole=True, same_everywhere=True),
+    "pixel_shuffle": DialRange("0 or 1", 0, 0, 1, _pixel_shuffle, whole=True, same_everywhere=True),
+    "prototypes": DialRange("a whole number of pictures a class from 1, or all", _ALL, 1, 1_000_000, None, whole=True),
 }
-NAMES = tuple(DIALS)
+DIAL_NAMES = tuple(DIALS)
 _SWITCHES = ("gray", "pixel_shuffle")
 
 
@@ -164,13 +164,13 @@ class Dial:
         return f"{self.name}={'all' if self.value == _ALL else f'{self.value:.12g}'}"
 
     @property
-    def range(self) -> Range:
+    def range(self) -> DialRange:
         """Its record. Raises RegistryError, or SpecError if what was brought is none, or does not take the value."""
         if self.name in DIALS:
             return DIALS[self.name]
         found = registry.find("dials", self.name).load()
-        if not isinstance(found, Range):
-            raise SpecError(f"dial {self.name} is {type(found).__name__}; expected a dominoes.dials.Range")
+        if not isinstance(found, DialRange):
+            raise SpecError(f"dial {self.name} is {type(found).__name__}; expected a dominoes.dials.DialRange")
         if not _suits(found, self.value):
             raise SpecError(f"{self}: expected {self.name}=VALUE with {found.words}")
         return found
@@ -196,9 +196,9 @@ def read(text: str) -> Dial:
     name = name.strip()
     known = DIALS.get(name)
     if known is None and not is_brought(name):
-        near = difflib.get_close_matches(name, NAMES, n=1)
+        near = difflib.get_close_matches(name, DIAL_NAMES, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
-        raise ValueError(f"there is no transform {name}{hint}; expected one of {', '.join(NAMES)}, or module:attr of your own")
+        raise ValueError(f"there is no transform {name}{hint}; expected one of {', '.join(DIAL_NAMES)}, or module:attr of your own")
     if not equals and name in _SWITCHES:
         value = "1"
     try:
@@ -217,7 +217,7 @@ def is_brought(name: str) -> bool:
     return registry.is_reference(name) or name in {entry.name for entry in registry.installed("dials")}
 
 
-def _suits(known: Range, number: float) -> bool:
+def _suits(known: DialRange, number: float) -> bool:
     inside = known.low <= number <= known.high or number == known.identity
     edge = (known.open_low and number == known.low) or (known.open_high and number == known.high)
     return inside and not edge and not (known.whole and number != _ALL and not number.is_integer())

@@ -110,7 +110,7 @@ def _falling(levels: tuple[float, ...]) -> tuple[float, ...]:
 Number = Annotated[float, BeforeValidator(_number)]
 Whole = Annotated[int, BeforeValidator(_number)]
 Share = Annotated[Number, Field(ge=0, le=1)]
-Named = Annotated[dict[str, Any], AfterValidator(Arguments), BeforeValidator(arguments.read)]
+NamedArguments = Annotated[dict[str, Any], AfterValidator(Arguments), BeforeValidator(arguments.read)]
 
 
 def _written(text: str) -> str:
@@ -138,4 +138,4 @@ ScheduleName = Annotated[str, _name("schedules")]
 LossName = Annotated[str, _name("losses")]
 Augmentations = Annotated[tuple[Annotated[str, AfterValidator(_call)], ...], BeforeValidator(_texts)]
 Checkpoints = Annotated[str, BeforeValidator(_checkpoints)]
-Levels = Annotated[tuple[Annotated[Number, Field(gt=0)], ...], AfterValidator(_falling), BeforeValidator(_levels)]
+LossLevels = Annotated[tuple[Annotated[Number, Field(gt=0)], ...], AfterValidator(_falling), BeforeValidator(_levels)]

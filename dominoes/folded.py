@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 #: What tells the curves of a table apart, and what is measured at each step of one.
-KEYS = ("run", "split", "kind")
+CURVE_KEYS = ("run", "split", "kind")
 LISTS = ("step", "epoch", "samples", "n", "loss", "accuracy", "agree_top", "agree_bottom")
 
 
@@ -19,7 +19,7 @@ def fold(table: pd.DataFrame) -> pd.DataFrame:
     """A table of curves with one row a curve: the columns of LISTS that it has hold lists, all others (which are the same along a curve)
     their value. Curves stand in the order in which they first appear; `unfold` gives the table back."""
     lists = [name for name in LISTS if name in table.columns]
-    groups = table.groupby(list(KEYS), sort=False).indices
+    groups = table.groupby(list(CURVE_KEYS), sort=False).indices
     first = [rows[0] for rows in groups.values()]
     found = table.iloc[first].reset_index(drop=True)
     for name in lists:

@@ -96,7 +96,7 @@ class Run:
 
 
 # What curves are taken from: runs, tables, or paths of results; one or several.
-Curves = Run | pd.DataFrame | PathLike
+CurvesLike = Run | pd.DataFrame | PathLike
 
 
 def solve(request: Request, *, data: PathLike | None = None) -> Composition:
@@ -179,7 +179,7 @@ def train(
     return Run(spec, *measured, len(trained_on), networks, trained.levels, trained.joint, trained.measures)
 
 
-def compare(curves: Curves | Sequence[Curves], classes: pd.DataFrame | None = None, **options: Any) -> Comparison:
+def compare(curves: CurvesLike | Sequence[CurvesLike], classes: pd.DataFrame | None = None, **options: Any) -> Comparison:
     """Ask whether the pattern-learning model predicts the curves; each group of runs that differ by seed alone is judged.
 
     Args:
@@ -194,13 +194,18 @@ def compare(curves: Curves | Sequence[Curves], classes: pd.DataFrame | None = No
     return comparison.compare_groups(joined, by_class if classes is None else classes, **options)
 
 
-def fit(curves: Curves | Sequence[Curves], **options: Any) -> pd.DataFrame:
+def fit(curves: CurvesLike | Sequence[CurvesLike], **options: Any) -> pd.DataFrame:
     """Every learning curve fitted with every family, one row each; options of `theory.fit_table`. Raises CurvesError, FitError."""
     return fits.fit_table(_joined(curves)[0], **options)
 
 
 def report(
-    found: Curves | Sequence[Curves], path: PathLike, *, fit: bool = False, data: PathLike | None = None, board: PathLike | None = None
+    found: CurvesLike | Sequence[CurvesLike],
+    path: PathLike,
+    *,
+    fit: bool = False,
+    data: PathLike | None = None,
+    board: PathLike | None = None,
 ) -> Path:
     """Write one page (.html) about runs, tables of curves or folders of results; returns its path.
 
@@ -296,7 +301,7 @@ def _spec(request: Request) -> DominoSpec:
     return parse(DominoSpec, instances.expanded(request))
 
 
-def _several(curves: Curves | Sequence[Curves]) -> list[Curves]:
+def _several(curves: CurvesLike | Sequence[CurvesLike]) -> list[CurvesLike]:
     found = [curves] if isinstance(curves, Run | pd.DataFrame | str | Path) else list(curves)
     if not found:
         raise CurvesError("there are no curves; expected runs, tables of curves, or paths of results")
@@ -306,7 +311,7 @@ def _several(curves: Curves | Sequence[Curves]) -> list[Curves]:
     return found
 
 
-def _joined(curves: Curves | Sequence[Curves]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+def _joined(curves: CurvesLike | Sequence[CurvesLike]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """One table of curves, with what differs between the runs as further columns, and one by class."""
     found = _several(curves)
     runs = [each for each in found if isinstance(each, Run)]
@@ -328,7 +333,7 @@ def _joined(curves: Curves | Sequence[Curves]) -> tuple[pd.DataFrame, pd.DataFra
     return pd.concat(parts, ignore_index=True), pd.concat(by_class, ignore_index=True) if by_class else None
 
 
-def _crossed(curves: Curves | Sequence[Curves]) -> pd.DataFrame | None:
+def _crossed(curves: CurvesLike | Sequence[CurvesLike]) -> pd.DataFrame | None:
     """The answers crossed picture by picture of runs and folders; None where there are others, or where one lacks them."""
     found = []
     for each in _several(curves):
@@ -346,7 +351,7 @@ def _crossed(curves: Curves | Sequence[Curves]) -> pd.DataFrame | None:
     return pd.concat(found, ignore_index=True)
 
 
-def _kept(found: Curves | Sequence[Curves], place: Path) -> Results:
+def _kept(found: CurvesLike | Sequence[CurvesLike], place: Path) -> Results:
     """Results for a page: those on disk as they are; runs and tables in memory by way of a table."""
     several = _several(found)
     paths = [Path(each) for each in several if isinstance(each, str | Path)]

@@ -50,7 +50,7 @@ class Kind:
     names: tuple[str, ...] = ()
 
 
-KINDS: dict[str, Kind] = {
+REGISTRIES: dict[str, Kind] = {
     "models": Kind("model", "dominoes.training.models:MODELS", ("detector", "mlp", "resnet8", "resnet18")),
     "optimizers": Kind(
         "optimizer",
@@ -64,7 +64,7 @@ KINDS: dict[str, Kind] = {
     "callbacks": Kind("callback"),
     "sources": Kind("source", "dominoes.data.catalogue:STOCKS"),
     "dials": Kind("dial", "dominoes.dials:DIALS"),
-    "theories": Kind("theory", "dominoes.leaderboard.theories.catalogue:BUILT_IN"),
+    "theories": Kind("theory", "dominoes.leaderboard.theories.catalogue:THEORIES"),
     "families": Kind("family of curves", "dominoes.theory.fits.families:FAMILIES"),
     "questions": Kind("question"),
     "rules": Kind("rule", "dominoes.theory.rules:RULES"),
@@ -96,11 +96,11 @@ class Provenance:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Registered:
     """A name and what it stands for, not loaded yet.
 
     Attributes:
-        kind: one of KINDS.
+        kind: one of REGISTRIES.
         name: as it was asked for, without a pin.
         origin: BUILT_IN, ENTRY_POINT or REFERENCE.
         target: `module:attr` of the thing, or of the table of the built-in ones.
@@ -139,24 +139,26 @@ class Entry:
     @property
     def said(self) -> str:
         """What messages call it."""
-        return f"{KINDS[self.kind].noun} {self.name}"
+        return f"{REGISTRIES[self.kind].noun} {self.name}"
 
 
-def find(kind: str, name: str) -> Entry:
-    """What a name of one of KINDS stands for; no code of it is run. Raises RegistryError if nothing, or two things, answer to it."""
+def find(kind: str, name: str) -> Registered:
+    """What a name of one of REGISTRIES stands for; no code of it is run. Raises RegistryError if nothing, or two things, answer to it."""
     if match := _REFERENCE.fullmatch(name):
-        return Entry(kind, name.partition("@")[0], REFERENCE, f"{match['module']}:{match['attribute']}", pin=match["pin"])
+        return Registered(kind, name.partition("@")[0], REFERENCE, f"{match['module']}:{match['attribute']}", pin=match["pin"])
     found = [entry for entry in entries(kind) if entry.name == name]
     if len(found) > 1:
         places = " and ".join(f"{each.distribution} {each.version} ({each.target})" for each in found)
-        raise RegistryError(f"the {KINDS[kind].noun} {name} is in {places}; uninstall one, or write module:attr for the one that is meant")
+        raise RegistryError(
+            f"the {REGISTRIES[kind].noun} {name} is in {places}; uninstall one, or write module:attr for the one that is meant"
+        )
     if not found:
         raise RegistryError(_unknown(kind, name))
     return found[0]
 
 
 def _unknown(kind: str, name: str) -> str:
-    noun, known = KINDS[kind].noun, sorted({entry.name for entry in entries(kind)})
+    noun, known = REGISTRIES[kind].noun, sorted({entry.name for entry in entries(kind)})
     if ":" in name:
         return f"'{name}' is no reference to a {noun}; expected module:attr, such as nets:Wide, or module:attr@sha256: and 64 hex digits"
     near = difflib.get_close_matches(name, known, n=1)
@@ -170,21 +172,21 @@ def _unknown(kind: str, name: str) -> str:
     return f"there is no {noun} '{name}'; {hint}"
 
 
-def entries(kind: str) -> list[Entry]:
+def entries(kind: str) -> list[Registered]:
     """All that answer to a name: the built-in ones, then those of installed packages. Two may have one name (`find` refuses that)."""
-    known = KINDS[kind]
+    known = REGISTRIES[kind]
     names = known.names or (tuple(_imported(known.table, known.noun)) if known.table else ())
-    return [Entry(kind, name, BUILT_IN, known.table, "dominoes", _own_version()) for name in names] + list(installed(kind))
+    return [Registered(kind, name, BUILT_IN, known.table, "dominoes", _own_version()) for name in names] + list(installed(kind))
 
 
 @lru_cache
-def installed(kind: str) -> tuple[Entry, ...]:
+def installed(kind: str) -> tuple[Registered, ...]:
     """The entry points of the group `dominoes.<kind>`, by name."""
     from importlib.metadata import entry_points
 
     # A distribution that lies on the path twice says everything twice.
     found = {
-        Entry(
+        Registered(
             kind,
             each.name,
             ENTRY_POINT,
@@ -241,7 +243,7 @@ def importable(folder: Path | str) -> None:
         sys.path.append(str(folder))
 
 
-def digest(entry: Entry) -> str:
+def digest(entry: Registered) -> str:
     """SHA-256 of the code of an entry from outside: see `Provenance`. The code is read, not run."""
     spec = _locate(entry)
     if spec.submodule_search_locations is None:
@@ -253,7 +255,7 @@ def digest(entry: Entry) -> str:
     return total.hexdigest()
 
 
-def _locate(entry: Entry) -> ModuleSpec:
+def _locate(entry: Registered) -> ModuleSpec:
     """Where the module, or the outermost package of it, is found; nothing is imported."""
     top = entry.target.partition(":")[0].partition(".")[0]
     here = os.getcwd()  # noqa: PTH109  (an entry of the path, which is text)
@@ -280,7 +282,7 @@ def _owner(target: str) -> tuple[str | None, str | None]:
     return (names[0], version(names[0])) if names else (None, None)
 
 
-def _attribute(entry: Entry) -> Any:
+def _attribute(entry: Registered) -> Any:
     return _imported(entry.target, entry.said)
 
 

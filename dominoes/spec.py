@@ -26,10 +26,10 @@ from dominoes.fields import (
     CountOrAuto,
     CountOrMax,
     GroupingName,
-    Levels,
+    LossLevels,
     LossName,
     ModelName,
-    Named,
+    NamedArguments,
     Number,
     OptimizerName,
     ScheduleName,
@@ -251,20 +251,20 @@ class TrainSpec(_Spec):
     probe: CountOrAuto = AUTO
     probe_seed: Whole = 0
     precision: Precision = Precision.FLOAT32
-    model_args: Named = Arguments()
-    optimizer_args: Named = Arguments()
+    model_args: NamedArguments = Arguments()
+    optimizer_args: NamedArguments = Arguments()
     parameter_groups: GroupingName | None = None
     schedule: ScheduleName = "constant"
-    schedule_args: Named = Arguments()
+    schedule_args: NamedArguments = Arguments()
     warmup: Annotated[Whole, Field(ge=0, le=MOST)] = 0
     clip: Annotated[Number, Field(gt=0)] | None = None
     loss: LossName = "cross-entropy"
-    loss_args: Named = Arguments()
+    loss_args: NamedArguments = Arguments()
     augment: Augmentations = ()
     input: Input = Input.STANDARD
     checkpoints: Checkpoints = "none"
     stop_loss: Annotated[Number, Field(gt=0)] | None = None
-    measure_at_loss: Levels = ()
+    measure_at_loss: LossLevels = ()
     level_kind: Literal["mix", "top", "bottom", "both", "empty"] = "mix"
     probe_permuted: bool = False
     probe_pairings: Annotated[Whole, Field(ge=1, le=1000)] = 1

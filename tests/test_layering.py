@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "dominoes"
 # Modules on the ground, each may import those before it; rooms, each may import the ground and the rooms before it.
-GROUND = ("lazy", "errors", "files", "registry", "arguments", "dials", "fields", "spec", "folded", "tables")
+GROUND = ("lazy", "arrays", "errors", "files", "registry", "arguments", "dials", "fields", "spec", "folded", "tables")
 ROOMS = ("solver", "theory", "data", "training", "runs", "yardstick", "leaderboard", "reporting", "studies", "interface", "cli")
 
 
@@ -141,3 +141,17 @@ assert not torch.cuda.is_initialized()
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment, cwd=tmp_path)
     assert (done.stdout, done.stderr) == ("", "")
     assert [path for path in tmp_path.rglob("*") if path.is_file() and "matplotlib" not in str(path)] == []
+
+
+def test_no_class_or_constant_bears_the_name_of_another_rooms() -> None:
+    """One name, one thing: a reader who meets a class or a constant knows which it is, wherever it is imported."""
+    homes: dict[str, dict[str, str]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+            names = [node.name] if isinstance(node, ast.ClassDef) else [each.id for each in targets if isinstance(each, ast.Name)]
+            for name in names:
+                if not name.startswith("_"):
+                    homes.setdefault(name, {})[room] = str(path.relative_to(PACKAGE))
+    assert {name: sorted(places.values()) for name, places in homes.items() if len(places) > 1} == {}

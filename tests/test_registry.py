@@ -10,7 +10,7 @@ import pytest
 
 from dominoes import __version__, registry
 from dominoes.errors import RegistryError
-from dominoes.registry import KINDS, check_call, entries, find, is_reference, refuse_untrusted
+from dominoes.registry import REGISTRIES, check_call, entries, find, is_reference, refuse_untrusted
 
 NETS = "made = []\nclass Wide:\n    def __init__(self, classes, width=3): made.append(width)\n"
 
@@ -182,10 +182,10 @@ def test_a_reference_is_told_from_a_name() -> None:
     assert not any(map(is_reference, ("detector", "./a.npz", "better side", "C:/x.npz", "a:B@sha256:12", "a:", ":b", "1a:b")))
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted(REGISTRIES))
 def test_built_in_names_are_those_of_their_table(kind: str) -> None:
     """The names that are known without the room are the names in the room's table."""
-    known = KINDS[kind]
+    known = REGISTRIES[kind]
     if known.table and known.names:
         module, _, attribute = known.table.partition(":")
         table = getattr(pytest.importorskip(module), attribute)

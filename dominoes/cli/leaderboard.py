@@ -14,8 +14,8 @@ from dominoes.errors import LeaderboardError
 if TYPE_CHECKING:
     from dominoes.leaderboard.entry import Entry
 
-TASKS = ("doubles", "conflicts", "neighbours", "beyond", "transfer", "competition", "ahead")
-_tasks = click.option("--task", "chosen", multiple=True, type=click.Choice(TASKS), help="Only this task; repeatable.  [default: all]")
+_TASKS = ("doubles", "conflicts", "neighbours", "beyond", "transfer", "competition", "ahead")
+_tasks = click.option("--task", "chosen", multiple=True, type=click.Choice(_TASKS), help="Only this task; repeatable.  [default: all]")
 _edition = click.option(
     "--edition",
     "name",
@@ -49,7 +49,7 @@ def run(names: tuple[str, ...], chosen: tuple[str, ...], name: str | None, seed:
     from dominoes.leaderboard import board, collecting
     from dominoes.leaderboard.theories import catalogue
 
-    theories = [catalogue.find(each) for each in dict.fromkeys(names or catalogue.BUILT_IN)]
+    theories = [catalogue.find(each) for each in dict.fromkeys(names or catalogue.THEORIES)]
     edition = collecting.edition(name)
     with tqdm(total=len(theories) + 1, unit="theory", disable=None, file=sys.stderr) as bar:
 
@@ -58,7 +58,7 @@ def run(names: tuple[str, ...], chosen: tuple[str, ...], name: str | None, seed:
             bar.update(1)
 
         found = board.run(
-            {each.name: each.make for each in theories}, edition, chosen or TASKS,
+            {each.name: each.make for each in theories}, edition, chosen or _TASKS,
             provenance={each.name: each.provenance for each in theories}, seed=seed, watch=watch,
         )  # fmt: skip
     board.write(found.table, out)
@@ -91,7 +91,7 @@ def show(path: Path, plot: Path | None, curves: Path | None, forecasts: Path | N
 
         answers = board.read_forecasts(forecasts)
         edition = collecting.edition(name)
-        for task in TASKS:
+        for task in _TASKS:
             if any((each["task"] == task).any() for each in answers.values()):
                 figure.forecasts(edition, answers, task, curves / f"{task}.png")
                 click.echo(str(curves / f"{task}.png"))
@@ -155,7 +155,7 @@ def freeze(theory: str, chosen: tuple[str, ...], name: str | None, out: Path, fo
     """Keep a theory's forecasts, with the versions of evaluator and edition, as an entry."""
     from dominoes.leaderboard import collecting, entry
 
-    made = entry.freeze(theory, collecting.edition(name), out, chosen or TASKS, force=force)
+    made = entry.freeze(theory, collecting.edition(name), out, chosen or _TASKS, force=force)
     for task, sentence in made.answers.failures.items():
         click.echo(f"Note: no forecasts in {task}: {sentence}", err=True)
     click.echo(

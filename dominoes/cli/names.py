@@ -14,7 +14,7 @@ _INSTANCES = ("name", "dominoes", "title", "SHA-256 of rows")
 
 
 @click.command("list")
-@click.argument("kind", required=False, type=click.Choice([*registry.KINDS, "instances"]))
+@click.argument("kind", required=False, type=click.Choice([*registry.REGISTRIES, "instances"]))
 @click.option("--json", "as_json", is_flag=True, help="Print the names as JSON.")
 def list_(kind: str | None, as_json: bool) -> None:
     """Print what has a name: built in, or brought by an installed package; of one KIND or of all. `instances` are standard datasets."""
@@ -29,7 +29,7 @@ def list_(kind: str | None, as_json: bool) -> None:
         text = tabulate([(each["name"], each["dominoes"], each["title"], each["rows"][:12]) for each in found], _INSTANCES)
         click.echo(json.dumps(found, indent=1) if as_json else text)
         return
-    kinds = [kind] if kind else list(registry.KINDS)
+    kinds = [kind] if kind else list(registry.REGISTRIES)
     rows = [
         {"kind": each, "name": entry.name, "origin": entry.origin, "distribution": entry.distribution, "version": entry.version}
         for each in kinds

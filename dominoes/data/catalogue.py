@@ -59,7 +59,7 @@ _COARSE = (
     "large_carnivores large_man-made_outdoor_things large_natural_outdoor_scenes large_omnivores_and_herbivores medium_mammals "
     "non-insect_invertebrates people reptiles small_mammals trees vehicles_1 vehicles_2"
 )
-NAMES: dict[str, tuple[str, ...]] = {
+CLASS_NAMES: dict[str, tuple[str, ...]] = {
     "mnist": _DIGIT_NAMES,
     "fashion-mnist": ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
     "kmnist": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),

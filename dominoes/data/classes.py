@@ -12,7 +12,7 @@ from difflib import get_close_matches
 import numpy as np
 from numpy.typing import NDArray
 
-from dominoes.data.catalogue import AREAS, FILES_OF, NAMES, STOCKS
+from dominoes.data.catalogue import AREAS, CLASS_NAMES, FILES_OF, STOCKS
 from dominoes.data.locations import exists, located, place
 from dominoes.errors import SourceError
 from dominoes.spec import Split
@@ -78,7 +78,7 @@ def stock(name: str, split: Split) -> tuple[int, ...] | None:
     source = base(name)
     if source not in STOCKS:
         return None
-    return tuple(sum(STOCKS[source][split][number] for number in group) for group in groups(name, NAMES[source]))
+    return tuple(sum(STOCKS[source][split][number] for number in group) for group in groups(name, CLASS_NAMES[source]))
 
 
 def area(name: str) -> int:

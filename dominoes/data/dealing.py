@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dominoes.arrays import WholeArray
 from dominoes.data import sources
 from dominoes.data.sources import Source
 from dominoes.errors import SpecError
@@ -17,8 +17,6 @@ from dominoes.solver.ideal_counts import RIGHT, WRONG
 from dominoes.solver.solution import solve
 from dominoes.solver.stock import Stock
 from dominoes.spec import KINDS, SIDES, DominoSpec, stream
-
-Index = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -31,20 +29,20 @@ class Deal:
         shown: by side, class that the half shows; −1 where it is blank.
     """
 
-    label: Index
-    index: Mapping[str, Index]
-    shown: Mapping[str, Index]
+    label: WholeArray
+    index: Mapping[str, WholeArray]
+    shown: Mapping[str, WholeArray]
 
     def __len__(self) -> int:
         return len(self.label)
 
     @property
-    def kind(self) -> Index:
+    def kind(self) -> WholeArray:
         """Number of each domino's kind in `spec.KINDS`."""
         top, bottom = (self.index[side] >= 0 for side in SIDES)
         return np.where(top, np.where(bottom, 2, 0), np.where(bottom, 1, 3)).astype(np.int64)
 
-    def of_kind(self, kind: str) -> Index:
+    def of_kind(self, kind: str) -> WholeArray:
         """Rows of one kind, in order."""
         return np.flatnonzero(self.kind == KINDS.index(kind))
 
@@ -102,7 +100,7 @@ def deal(composition: Composition, top: Source, bottom: Source) -> Deal:
     return Deal(label[order], {side: index[side][order] for side in SIDES}, {side: shown[side][order] for side in SIDES})
 
 
-def _shown(composition: Composition, side: str, label: Index, state: Index) -> Index:
+def _shown(composition: Composition, side: str, label: WholeArray, state: WholeArray) -> WholeArray:
     shown = np.full(len(label), -1, dtype=np.int64)
     right, wrong = np.isin(state, RIGHT[side]), np.isin(state, WRONG[side])
     shown[right] = label[right]

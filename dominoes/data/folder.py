@@ -21,8 +21,8 @@ from dominoes.solver.composition import Composition
 from dominoes.solver.ideal_counts import RIGHT, STATES, WRONG
 from dominoes.spec import KINDS, SIDES, DominoSpec, dump, parse, read_mapping
 
-FORMAT = 1
-COLUMNS = ("index", "label", "kind", "top_index", "bottom_index", "top_label", "bottom_label")
+FOLDER_FORMAT = 1
+METADATA_COLUMNS = ("index", "label", "kind", "top_index", "bottom_index", "top_label", "bottom_label")
 MARK = "digests.json"
 # Rows that are text at once.
 _ROWS = 100_000
@@ -36,7 +36,7 @@ def metadata(table: Deal) -> str:
 
 def metadata_lines(table: Deal) -> Iterator[str]:
     """The text of `metadata` in pieces, so that of many dominoes it need not be in memory at once."""
-    yield ",".join(COLUMNS) + "\n"
+    yield ",".join(METADATA_COLUMNS) + "\n"
     kind, names = table.kind, np.array(KINDS)
     for start in range(0, len(table), _ROWS):
         rows = slice(start, start + _ROWS)
@@ -62,7 +62,7 @@ def save(dealt: Dealt, path: Path, *, force: bool = False) -> None:
         with open(folder / "metadata.csv", "w", encoding="utf-8", newline="") as file:
             file.writelines(metadata_lines(dealt.deal))
         digests = {
-            "format": FORMAT,
+            "format": FOLDER_FORMAT,
             "dominoes": __version__,
             "sources": {side: _about(dealt.source(side)) for side in SIDES},
         }
@@ -118,9 +118,10 @@ def _head(path: Path, trust: bool) -> tuple[DominoSpec, dict[str, Any]]:
     try:
         digests = json.loads((path / MARK).read_text(encoding="utf-8"))
         version = digests["format"]
-        if type(version) is not int or not 1 <= version <= FORMAT:
+        if type(version) is not int or not 1 <= version <= FOLDER_FORMAT:
             raise DatasetError(
-                f"{path} has format {version}, dominoes {__version__} reads up to {FORMAT}; install a newer dominoes, or build it again"
+                f"{path} has format {version}, dominoes {__version__} reads up to {FOLDER_FORMAT}; "
+                "install a newer dominoes, or build it again"
             )
         missing = [name for name in _DIGESTED if not isinstance(digests[name], str)]
         if missing or not all(digests["sources"][side]["sha256"] for side in SIDES):
@@ -148,19 +149,19 @@ def _read_metadata(path: Path) -> Deal:
     try:
         with open(file, encoding="utf-8", newline="") as text:
             rows = csv.reader(text)
-            if tuple(next(rows, ())) != COLUMNS:
-                raise DatasetError(f"{file} has other columns than {','.join(COLUMNS)}; build the dataset again")
+            if tuple(next(rows, ())) != METADATA_COLUMNS:
+                raise DatasetError(f"{file} has other columns than {','.join(METADATA_COLUMNS)}; build the dataset again")
             for line, row in enumerate(rows, 2):
                 try:
-                    if len(row) != len(COLUMNS):
-                        raise ValueError(f"{len(row)} values instead of {len(COLUMNS)}")
+                    if len(row) != len(METADATA_COLUMNS):
+                        raise ValueError(f"{len(row)} values instead of {len(METADATA_COLUMNS)}")
                     index, label, kind, top, bottom, top_label, bottom_label = row
                     values = [int(value) for value in (index, label, top, bottom, top_label or -1, bottom_label or -1)]
                     kinds.append(KINDS.index(kind))
                 except ValueError as error:
                     if isinstance(error, UnicodeDecodeError):
                         raise
-                    raise DatasetError(f"{file}, line {line}: {error}; expected {','.join(COLUMNS)}") from error
+                    raise DatasetError(f"{file}, line {line}: {error}; expected {','.join(METADATA_COLUMNS)}") from error
                 numbers.extend(values)
     except UnicodeDecodeError as error:
         raise DatasetError(f"{file} is no text in UTF-8 ({error.reason}); build the dataset again") from error

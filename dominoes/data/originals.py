@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dominoes.data.catalogue import NAMES, TORCHVISION
+from dominoes.data.catalogue import CLASS_NAMES, TORCHVISION
 from dominoes.data.locations import SIZE
 from dominoes.data.readers import Decoded, labels_of, stack
 from dominoes.errors import SourceError, brief
@@ -97,4 +97,4 @@ def textures(split: Split) -> Decoded:
     first, second = rng.uniform(0, 255, (2, count, 3, 1, 1))
     colour = (first + second) / 2 + (first - second) / 2 * wave[:, None]
     noisy = colour + rng.normal(0, 40, colour.shape)
-    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8), labels.astype(np.int64), NAMES["textures"]
+    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8), labels.astype(np.int64), CLASS_NAMES["textures"]

@@ -18,7 +18,7 @@ from dominoes.data.locations import SIZE
 from dominoes.errors import OutputError
 from dominoes.spec import SIDES
 
-FORMATS = ("npz", "folder", "parquet")
+PIXEL_FORMATS = ("npz", "folder", "parquet")
 _CHUNK = 2048
 # By this file an exported folder is known, so that --force replaces no other.
 _MARK = "classes.json"

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from dominoes import dials
 from dominoes.data import brought, classes, fingerprints, locations, originals, readers, transforms
-from dominoes.data.catalogue import FILES_OF, LABELS, NAMES, STOCKS
+from dominoes.data.catalogue import CLASS_NAMES, FILES_OF, LABELS, STOCKS
 from dominoes.data.locations import Reading, exists
 from dominoes.errors import OutputError, SourceError
 from dominoes.solver.stock import Stock
@@ -101,7 +101,9 @@ def stock(spec: DominoSpec, *, data: Path | None = None) -> Stock:
 
 def _refuse_overlap(spec: DominoSpec, split: Split, data: Path | None) -> None:
     if not spec.shared and classes.same_files(spec.top, spec.bottom):
-        top, bottom = (NAMES.get(base) or original(base, split, data=data).classes for base in map(classes.base, (spec.top, spec.bottom)))
+        top, bottom = (
+            CLASS_NAMES.get(base) or original(base, split, data=data).classes for base in map(classes.base, (spec.top, spec.bottom))
+        )
         classes.refuse_overlap((spec.top, spec.bottom), (top, bottom))
 
 
@@ -165,7 +167,7 @@ def original(name: str, split: Split, *, data: Path | None = None, download: boo
     base = classes.base(name)
     if base != name:
         whole = original(base, split, data=data, download=download, fresh=fresh)
-        known = NAMES.get(base, whole.classes)
+        known = CLASS_NAMES.get(base, whole.classes)
         labels, names = classes.merged(classes.groups(name, known), whole.labels, known)
         return replace(whole, name=name, labels=labels, classes=names, digest=digest(whole.pictures, labels))
     if name == "digits":
@@ -205,7 +207,7 @@ def _named(name: str, split: Split, data: Path | None, download: bool) -> tuple[
     for root in roots:
         parquet = readers.parquet_files(root / FILES_OF.get(name, name), split)
         if parquet:
-            return parquet, lambda files=parquet: readers.read_parquet(files, NAMES[name], Reading(label=LABELS.get(name)))
+            return parquet, lambda files=parquet: readers.read_parquet(files, CLASS_NAMES[name], Reading(label=LABELS.get(name)))
         for place in (root, root / FILES_OF.get(name, name)):
             raw = originals.torchvision_files(name, split, place)
             if raw:

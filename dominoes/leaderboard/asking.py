@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from dominoes.arrays import FloatArray
 from dominoes.errors import DominoesError
 from dominoes.leaderboard import identities, tasks
 from dominoes.leaderboard.edition import Edition
-from dominoes.leaderboard.protocol import ASKED, BANDS, Theory
-from dominoes.leaderboard.scale import FloatArray
-from dominoes.leaderboard.tasks import TASKS, Fold, Question
+from dominoes.leaderboard.protocol import ASKED, QUANTILES, Theory
+from dominoes.leaderboard.tasks import TASKS, Fold, TaskQuestion
 
-FORECASTS = ("task", "fold", "study", "spec", *ASKED, "mean", *BANDS)
+FORECASTS = ("task", "fold", "study", "spec", *ASKED, "mean", *QUANTILES)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Answers:
 class Asked:
     """One question with its tables, made once for all theories: each is handed copies."""
 
-    question: Question
+    question: TaskQuestion
     dials: dict[str, object]
     given: pd.DataFrame
     asked: pd.DataFrame

@@ -18,7 +18,7 @@ from dominoes.leaderboard import contrasts, covariance, score, tasks
 from dominoes.leaderboard.asking import Answers, ask, prepare
 from dominoes.leaderboard.edition import Edition
 from dominoes.leaderboard.protocol import Theory
-from dominoes.leaderboard.score import COPY, EVALUATOR, Cell, Skill
+from dominoes.leaderboard.score import COPY, EVALUATOR, ScoredCell, Skill
 from dominoes.leaderboard.tasks import TASKS
 
 BOARD = (
@@ -116,8 +116,8 @@ def scored(
 class _Found:
     """What an evaluator found of one theory in one task: cells, ceilings, and (rmse, rmse of losses, coverage)."""
 
-    cells: Mapping[str, Cell]
-    best: Mapping[str, Cell | None]
+    cells: Mapping[str, ScoredCell]
+    best: Mapping[str, ScoredCell | None]
     errors: tuple[float, float, float]
 
     @property

@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dominoes.arrays import FloatArray
 from dominoes.leaderboard import covariance, tasks
 from dominoes.leaderboard.edition import Edition, SpecRuns
-from dominoes.leaderboard.scale import FloatArray, backward, forward
-from dominoes.leaderboard.score import Cell, residuals
-from dominoes.leaderboard.tasks import Contrast
-from dominoes.leaderboard.windows import WINDOWS, window
+from dominoes.leaderboard.scale import backward, forward
+from dominoes.leaderboard.score import ScoredCell, residuals
+from dominoes.leaderboard.tasks import SpecContrast
+from dominoes.leaderboard.windows import window
+from dominoes.theory.windows import WINDOWS
 
 # Below this, late accuracy (logits) and log onset are the same.
 _LEAST_SD = 0.02
@@ -28,7 +30,7 @@ class Difference:
     variance: FloatArray
 
 
-def measured(edition: Edition, contrasts: Sequence[Contrast]) -> dict[str, Difference]:
+def measured(edition: Edition, contrasts: Sequence[SpecContrast]) -> dict[str, Difference]:
     """All contrasts of an edition by name; variances over units are shrunk to their pool over the contrasts.
 
     Units of the two specs are paired by rank, which costs nothing where they share seeds and is no worse than chance where not.
@@ -52,29 +54,29 @@ def measured(edition: Edition, contrasts: Sequence[Contrast]) -> dict[str, Diffe
     return found
 
 
-def name(contrast: Contrast) -> str:
+def name(contrast: SpecContrast) -> str:
     """The name of a contrast's cell."""
     return f"{contrast.low[0]} {contrast.field} {contrast.low[1]} {contrast.high[1]} {contrast.side}"
 
 
-def density(target: Difference, expected: FloatArray) -> Cell:
+def density(target: Difference, expected: FloatArray) -> ScoredCell:
     """L of a forecast difference (2,), nats per number, as `score.density`."""
     residual = target.units.mean(axis=0) - expected
     value = -float((np.log(2 * np.pi * target.variance) + residual**2 / target.variance).sum()) / 4
     influence = -((target.units - target.units.mean(axis=0)) @ (residual / target.variance)) / 2
-    return Cell(value, influence)
+    return ScoredCell(value, influence)
 
 
-def ceiling(target: Difference) -> Cell | None:
+def ceiling(target: Difference) -> ScoredCell | None:
     """L of what other seeds and deals predict, as `score.ceiling`."""
     count = len(target.units)
     if count < 2:
         return None
     each = -(np.log(2 * np.pi * target.variance) + residuals(target.units) ** 2 / target.variance).sum(axis=1) / 4
-    return Cell(float(each.mean()), each - each.mean())
+    return ScoredCell(float(each.mean()), each - each.mean())
 
 
-def forecast(edition: Edition, contrast: Contrast, rows: pd.DataFrame) -> FloatArray:
+def forecast(edition: Edition, contrast: SpecContrast, rows: pd.DataFrame) -> FloatArray:
     """(2,) the difference that forecast curves of both specs make, from the rows of one fold."""
     found = []
     for key in (contrast.low, contrast.high):

@@ -16,9 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dominoes.arrays import FloatArray
 from dominoes.leaderboard.edition import Edition, SpecRuns
-from dominoes.leaderboard.scale import FloatArray, forward, slope
-from dominoes.leaderboard.windows import WINDOWS, window
+from dominoes.leaderboard.scale import forward, slope
+from dominoes.leaderboard.windows import window
+from dominoes.theory.windows import WINDOWS
 
 # Degrees of freedom that the pool counts for beside a spec's own runs.
 PRIOR = 10.0
@@ -56,7 +58,7 @@ def units(runs: SpecRuns, curve: tuple[str, str], at: NDArray[np.intp]) -> Units
 
 
 @dataclass(frozen=True)
-class Noise:
+class CurveNoise:
     """What the runs of one study say of one curve's spread over units: pooled variance by window (3,), nugget w, length ℓ, and dof."""
 
     variance: FloatArray
@@ -70,7 +72,7 @@ class Noise:
         return np.asarray((1 - self.nugget) * np.exp(-lags / self.length) + self.nugget * np.eye(len(steps)))
 
 
-def noise(edition: Edition) -> dict[tuple[str, tuple[str, str]], Noise]:
+def noise(edition: Edition) -> dict[tuple[str, tuple[str, str]], CurveNoise]:
     """(study, curve) -> its pooled spread, from all specs of the study."""
     by_study: dict[str, list[SpecRuns]] = {}
     for runs in edition.arrays.values():
@@ -82,7 +84,7 @@ def noise(edition: Edition) -> dict[tuple[str, tuple[str, str]], Noise]:
     return found
 
 
-def _pooled(members: list[SpecRuns], curve: tuple[str, str], classes: int) -> Noise:
+def _pooled(members: list[SpecRuns], curve: tuple[str, str], classes: int) -> CurveNoise:
     squares, counts = np.zeros(len(WINDOWS)), np.zeros(len(WINDOWS))
     sampled = []
     pieces = []
@@ -104,7 +106,7 @@ def _pooled(members: list[SpecRuns], curve: tuple[str, str], classes: int) -> No
     variance = np.where(counts > 0, squares / np.maximum(counts, 1), total)
     variance = np.maximum(variance, _LEAST_SD**2)
     nugget, length = _correlation(pieces, variance)
-    return Noise(variance, nugget, length, float(sum(dof for *_, dof in pieces)))
+    return CurveNoise(variance, nugget, length, float(sum(dof for *_, dof in pieces)))
 
 
 def _sampling(metric: str, raw: FloatArray) -> FloatArray:
@@ -135,7 +137,7 @@ def _correlation(pieces: list[tuple[FloatArray, NDArray[np.intp], FloatArray, in
     return best[1], best[2]
 
 
-def spread(runs: SpecRuns, curve: tuple[str, str], at: NDArray[np.intp], pool: Noise, classes: int) -> FloatArray:
+def spread(runs: SpecRuns, curve: tuple[str, str], at: NDArray[np.intp], pool: CurveNoise, classes: int) -> FloatArray:
     """(T, T) covariance of the mean curve about its expectation, at the steps with these indices (all above 0)."""
     own = units(runs, curve, at)
     count, dof = len(own.values), len(own.values) - 1
@@ -147,7 +149,7 @@ def spread(runs: SpecRuns, curve: tuple[str, str], at: NDArray[np.intp], pool: N
     return np.asarray(run / count + deal + _pictures(curve[1], own.raw, runs, at, pool) / own.probes)
 
 
-def _pictures(metric: str, raw: FloatArray, runs: SpecRuns, at: NDArray[np.intp], pool: Noise) -> FloatArray:
+def _pictures(metric: str, raw: FloatArray, runs: SpecRuns, at: NDArray[np.intp], pool: CurveNoise) -> FloatArray:
     """Covariance from n pictures that all runs share.
 
     Pictures are taken to be learned in one order, so that being right at two times is nested: cov = min(e, e') (1 − max(e, e')) / n,

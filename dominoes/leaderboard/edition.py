@@ -14,15 +14,16 @@ import numpy as np
 import pandas as pd
 
 from dominoes import __version__, files
+from dominoes.arrays import FloatArray
 from dominoes.errors import LeaderboardError
 from dominoes.leaderboard import identities
-from dominoes.leaderboard.scale import METRICS, FloatArray
+from dominoes.leaderboard.scale import SCALED_METRICS
 from dominoes.runs import parameters
 from dominoes.spec import DominoSpec, RunSpec, TrainSpec
 from dominoes.tables import bounded
 
 CURVES, RUNS, MANIFEST = "curves.parquet", "runs.parquet", "edition.json"
-FORMAT = 1
+EDITION_FORMAT = 1
 _VALUES = ("accuracy", "loss", "agree_top", "agree_bottom")
 _OF_CURVES = ("run", "seed", "step", "epoch", "samples", "split", "kind", "n", "loss", "accuracy", "agree_top", "agree_bottom")
 # What tells runs of one spec apart, or says how they were measured; everything else that is not of the curves is a dial.
@@ -30,7 +31,7 @@ _OF_RUNS = ("deal_seed", "probe_seed", "measurements", "probe", "measure_at_loss
 OF_RUNS = ("run", "spec", "study", "held_out", "seed", "deal", "pictures")
 _GIVEN = ("dominoes", "prevalence_top", "prevalence_bottom", "both", "empty", "ratio")
 # Follow from the prevalences and D, which say them already.
-DERIVED = ("empty", "ratio")
+FOLLOWING = ("empty", "ratio")
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Edition:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the runs and every number of the curves, whatever file they lie in; first 16 hex digits."""
-        found = hashlib.sha256(f"{FORMAT} {self.classes}\n{self.runs.to_csv(index=False, lineterminator=chr(10))}".encode())
+        found = hashlib.sha256(f"{EDITION_FORMAT} {self.classes}\n{self.runs.to_csv(index=False, lineterminator=chr(10))}".encode())
         for row in self.curves.itertuples(index=False):
             found.update(f"{row.run} {row.kind}\n".encode())
             found.update(np.asarray(row.step, dtype="<i8").tobytes())
@@ -124,7 +125,7 @@ class Edition:
             there = table.groupby("step")["run"].nunique()
             steps = np.array(sorted(there.index[there == len(rows)]), dtype=float)
             values = {}
-            for kind, metrics in METRICS.items():
+            for kind, metrics in SCALED_METRICS.items():
                 of_kind = table[(table["kind"] == kind) & table["step"].isin(steps)]
                 for metric in metrics:
                     wide = of_kind.pivot(index="run", columns="step", values=metric).reindex(index=list(rows["run"]), columns=steps)
@@ -245,7 +246,7 @@ def _filled(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _spec_id(dials: Mapping[str, Any]) -> str:
-    plain = {name: (f"{value:.6g}" if isinstance(value, float) else str(value)) for name, value in dials.items() if name not in DERIVED}
+    plain = {name: (f"{value:.6g}" if isinstance(value, float) else str(value)) for name, value in dials.items() if name not in FOLLOWING}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -255,7 +256,7 @@ def write(edition: Edition, out: Path, *, force: bool = False) -> None:
         edition.curves.to_parquet(folder / CURVES, index=False, compression="zstd")
         edition.runs.to_parquet(folder / RUNS, index=False, compression="zstd")
         manifest = {
-            "format": FORMAT,
+            "format": EDITION_FORMAT,
             "name": edition.name,
             "classes": edition.classes,
             "package": edition.package,
@@ -276,8 +277,8 @@ def read(folder: Path) -> Edition:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise LeaderboardError(f"{folder} is no edition ({MANIFEST}: {error}); make one with 'dominoes leaderboard edition'") from error
-    if manifest.get("format") != FORMAT:
-        raise LeaderboardError(f"{folder} has format {manifest.get('format')}, expected {FORMAT}; update dominoes")
+    if manifest.get("format") != EDITION_FORMAT:
+        raise LeaderboardError(f"{folder} has format {manifest.get('format')}, expected {EDITION_FORMAT}; update dominoes")
     try:
         for name, expected in manifest["files"].items():
             if (got := files.sha256(folder / name)) != expected:

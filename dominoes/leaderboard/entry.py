@@ -15,14 +15,14 @@ from dominoes.leaderboard import board, identities
 from dominoes.leaderboard.asking import FORECASTS, Answers, Asked, ask, prepare
 from dominoes.leaderboard.board import Board
 from dominoes.leaderboard.edition import Edition
-from dominoes.leaderboard.protocol import ASKED, BANDS
+from dominoes.leaderboard.protocol import ASKED, QUANTILES
 from dominoes.leaderboard.score import COPY, EVALUATOR
 from dominoes.leaderboard.tasks import TASKS, Fold
 from dominoes.leaderboard.theories import catalogue
 from dominoes.leaderboard.theories.naive import CopyNearest
 
 RECORD, TABLE = "entry.json", "forecasts.parquet"
-FORMAT = 1
+ENTRY_FORMAT = 1
 _TEXT = ("theory", "provenance", "source", "evaluator", "edition", "digest", "package")
 
 
@@ -56,7 +56,7 @@ def freeze(name: str, edition: Edition, out: Path, chosen: Sequence[str] = TASKS
     entry = Entry(name, theory.provenance, theory.source, EVALUATOR, edition.name, edition.digest, __version__, tuple(chosen), answers)
     with files.new_folder(out, force=force, ours=RECORD) as folder:
         answers.table.to_parquet(folder / TABLE, index=False, compression="zstd")
-        record = {"format": FORMAT} | {key: value for key, value in vars(entry).items() if key != "answers"}
+        record = {"format": ENTRY_FORMAT} | {key: value for key, value in vars(entry).items() if key != "answers"}
         record |= {"failures": answers.failures, "seconds": answers.seconds, "files": {TABLE: files.sha256(folder / TABLE)}}
         (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return entry
@@ -67,8 +67,8 @@ def read(folder: Path) -> Entry:
     folder = Path(folder)
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        if record["format"] != FORMAT:
-            raise LeaderboardError(f"{folder} has format {record['format']}, expected {FORMAT}; update dominoes")
+        if record["format"] != ENTRY_FORMAT:
+            raise LeaderboardError(f"{folder} has format {record['format']}, expected {ENTRY_FORMAT}; update dominoes")
         if files.sha256(folder / TABLE) != record["files"][TABLE]:
             raise LeaderboardError(f"{folder / TABLE} is not the file that was frozen; freeze the theory again")
         table = pd.read_parquet(folder / TABLE)
@@ -115,12 +115,12 @@ def _checked(answers: Answers, prepared: Sequence[tuple[Fold, tuple[Asked, ...]]
                 failures[task] = values
                 continue
             head = dict(zip(FORECASTS[:4], (task, fold.name, *each.question.key), strict=True))
-            kept.append(each.asked.assign(**head, **dict(zip(("mean", *BANDS), values.T, strict=True)))[list(FORECASTS)])
+            kept.append(each.asked.assign(**head, **dict(zip(("mean", *QUANTILES), values.T, strict=True)))[list(FORECASTS)])
     table = pd.concat(kept, ignore_index=True) if kept else pd.DataFrame(columns=list(FORECASTS))
     return Answers(table[~table["task"].isin(list(failures))], failures, answers.seconds)
 
 
 def _stated(rows: pd.DataFrame) -> pd.DataFrame:
     """Frozen rows as a theory gave them: without bands where none were stated."""
-    columns = [*ASKED, "mean"] if rows[BANDS[0]].isna().all() else [*ASKED, "mean", *BANDS]
+    columns = [*ASKED, "mean"] if rows[QUANTILES[0]].isna().all() else [*ASKED, "mean", *QUANTILES]
     return rows[columns].reset_index(drop=True)

@@ -11,8 +11,8 @@ import pandas as pd
 
 from dominoes import files
 from dominoes.leaderboard.edition import Edition
-from dominoes.leaderboard.scale import SIDES
 from dominoes.leaderboard.tasks import TASKS
+from dominoes.spec import SIDES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

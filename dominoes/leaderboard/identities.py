@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from dominoes.leaderboard.protocol import ASKED, BANDS
-from dominoes.leaderboard.scale import FloatArray
+from dominoes.arrays import FloatArray
+from dominoes.leaderboard.protocol import ASKED, QUANTILES
 
 # Sums of shares, and forecasts of what is known: room for rounding, and for a mean over a finite probe.
 _SUM, _CONFLICT, _EMPTY = 1e-6, 1e-3, 0.03
@@ -53,7 +53,7 @@ def of_forecast(forecast: object, asked: pd.DataFrame, classes: int) -> FloatArr
     missing = [name for name in (*ASKED, "mean") if name not in forecast.columns]
     if missing:
         return f"the forecast has no column {', '.join(missing)}; expected kind, metric, step, mean and, if stated, q05 and q95"
-    columns = [*ASKED, "mean", *(name for name in BANDS if name in forecast.columns)]
+    columns = [*ASKED, "mean", *(name for name in QUANTILES if name in forecast.columns)]
     if len(columns) == len(ASKED) + 2:
         return "the forecast has one of q05 and q95; expected both or neither"
     found = _aligned(forecast[columns], asked)
@@ -76,7 +76,7 @@ def of_forecast(forecast: object, asked: pd.DataFrame, classes: int) -> FloatArr
     off = np.abs(mean[empty] - 1 / classes)
     if len(off) and off.max() > _EMPTY:
         return f"the forecast accuracy on empty dominoes is {mean[empty][off.argmax()]:.3f}, expected 1/K = {1 / classes:g}"
-    bands = numbers[list(BANDS)].to_numpy() if BANDS[0] in numbers else np.full((len(mean), len(BANDS)), np.nan)
+    bands = numbers[list(QUANTILES)].to_numpy() if QUANTILES[0] in numbers else np.full((len(mean), len(QUANTILES)), np.nan)
     return np.column_stack([mean, bands])
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 # Columns of the curves that a theory is given: one row per (run, kind, step), metrics empty where a kind has none.
 GIVEN = ("run", "kind", "step", "n", "accuracy", "loss", "agree_top", "agree_bottom", "neither")
 ASKED = ("kind", "metric", "step")
-BANDS = ("q05", "q95")
+QUANTILES = ("q05", "q95")
 
 
 @runtime_checkable

@@ -5,20 +5,18 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-FloatArray = NDArray[np.float64]
+from dominoes.arrays import FloatArray
 
 # What is asked of each kind of probe; all but the losses are shares of the probe's answers.
-METRICS = {
+SCALED_METRICS = {
     "top": ("accuracy", "loss"),
     "bottom": ("accuracy", "loss"),
     "both": ("accuracy", "loss"),
     "conflict": ("agree_top", "agree_bottom", "neither"),
     "empty": ("accuracy",),
 }
-SIDES = ("top", "bottom")
 # A loss of nothing has no logarithm; a thousandth of a nat is below what a few hundred pictures resolve.
 LEAST_LOSS = 1e-3
 

@@ -23,12 +23,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
+from dominoes.arrays import FloatArray
 from dominoes.leaderboard import covariance, tasks
-from dominoes.leaderboard.covariance import Noise
+from dominoes.leaderboard.covariance import CurveNoise
 from dominoes.leaderboard.edition import SpecRuns
-from dominoes.leaderboard.scale import FloatArray, forward
-from dominoes.leaderboard.tasks import Curve
-from dominoes.leaderboard.windows import WINDOWS, window
+from dominoes.leaderboard.scale import forward
+from dominoes.leaderboard.tasks import CurveKey
+from dominoes.leaderboard.windows import window
+from dominoes.theory.windows import WINDOWS
 
 # Goes up with every change that moves a score; boards of different evaluators are not put together.
 EVALUATOR = "1"
@@ -42,7 +44,7 @@ _LEAST_SD = 1e-3
 
 
 @dataclass(frozen=True)
-class Cell:
+class ScoredCell:
     """One theory, or the ceiling, on one spec: L, and what each unit adds to it per unit of weight (for the bootstrap)."""
 
     value: float
@@ -50,7 +52,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredCurve:
     """What a question is scored against, made once: for each curve its parts by window.
 
     Attributes:
@@ -61,17 +63,17 @@ class Measured:
 
     steps: tuple[int, ...]
     n: float
-    parts: Mapping[tuple[Curve, int], NDArray[np.intp]]
-    targets: Mapping[Curve, tuple[FloatArray, FloatArray, FloatArray]]
-    covariances: Mapping[Curve, FloatArray]
-    normals: Mapping[tuple[Curve, int], tuple[FloatArray, float]]
+    parts: Mapping[tuple[CurveKey, int], NDArray[np.intp]]
+    targets: Mapping[CurveKey, tuple[FloatArray, FloatArray, FloatArray]]
+    covariances: Mapping[CurveKey, FloatArray]
+    normals: Mapping[tuple[CurveKey, int], tuple[FloatArray, float]]
 
     @property
-    def curves(self) -> list[Curve]:
+    def curves(self) -> list[CurveKey]:
         return list(self.targets)
 
 
-def measured(runs: SpecRuns, question: tasks.Question, pools: Mapping[tuple[str, Curve], Noise], classes: int) -> Measured:
+def measured(runs: SpecRuns, question: tasks.TaskQuestion, pools: Mapping[tuple[str, CurveKey], CurveNoise], classes: int) -> MeasuredCurve:
     """The targets of one question."""
     steps = tasks.asked_steps(runs, question)
     at = np.flatnonzero(np.isin(runs.steps, steps))
@@ -88,10 +90,10 @@ def measured(runs: SpecRuns, question: tasks.Question, pools: Mapping[tuple[str,
             if (where == number).any():
                 parts[curve, number] = inside = np.flatnonzero(where == number)
                 normals[curve, number] = _normal(found[np.ix_(inside, inside)])
-    return Measured(tuple(steps), runs.n, parts, targets, covariances, normals)
+    return MeasuredCurve(tuple(steps), runs.n, parts, targets, covariances, normals)
 
 
-def density(target: Measured, forecast: Mapping[Curve, tuple[FloatArray, FloatArray, FloatArray]]) -> Cell:
+def density(target: MeasuredCurve, forecast: Mapping[CurveKey, tuple[FloatArray, FloatArray, FloatArray]]) -> ScoredCell:
     """L of a forecast: curve -> (mean, q05, q95) at the asked steps, on the metric's scale; NaN where no band is stated."""
     total, influence = 0.0, np.zeros(_units(target))
     for curve, number, weight in _weights(target):
@@ -108,10 +110,10 @@ def density(target: Measured, forecast: Mapping[Curve, tuple[FloatArray, FloatAr
         solved = inverse @ residual
         total += weight * -(log_det + float(residual @ solved)) / (2 * len(at))
         influence += weight * -((units[:, at] - units[:, at].mean(axis=0)) @ solved) / len(at)
-    return Cell(total, influence)
+    return ScoredCell(total, influence)
 
 
-def ceiling(target: Measured) -> Cell | None:
+def ceiling(target: MeasuredCurve) -> ScoredCell | None:
     """L of what other seeds and deals predict, or None where there is one unit only.
 
     Where all runs share one deal it is what other seeds of that deal predict, which is more than a theory of the spec can know.
@@ -126,7 +128,7 @@ def ceiling(target: Measured) -> Cell | None:
         inverse, log_det = target.normals[curve, number]
         off = residuals(units)
         each -= weight * (log_det + ((off @ inverse) * off).sum(axis=1)) / (2 * len(at))
-    return Cell(float(each.mean()), each - each.mean())
+    return ScoredCell(float(each.mean()), each - each.mean())
 
 
 def residuals(units: FloatArray) -> FloatArray:
@@ -134,11 +136,11 @@ def residuals(units: FloatArray) -> FloatArray:
     return np.asarray((units - units.mean(axis=0)) / np.sqrt(len(units) - 1))
 
 
-def _units(target: Measured) -> int:
+def _units(target: MeasuredCurve) -> int:
     return min(len(units) for _, _, units in target.targets.values())
 
 
-def _weights(target: Measured) -> list[tuple[Curve, int, float]]:
+def _weights(target: MeasuredCurve) -> list[tuple[CurveKey, int, float]]:
     found = []
     for curve in target.curves:
         numbers = [number for other, number in target.parts if other == curve]
@@ -163,7 +165,7 @@ class Errors:
     banded: int
 
 
-def errors(target: Measured, forecast: Mapping[Curve, tuple[FloatArray, FloatArray, FloatArray]]) -> Errors:
+def errors(target: MeasuredCurve, forecast: Mapping[CurveKey, tuple[FloatArray, FloatArray, FloatArray]]) -> Errors:
     """Squared errors and coverage of a forecast."""
     squares: dict[bool, list[float]] = {True: [], False: []}
     hits = banded = 0
@@ -179,7 +181,7 @@ def errors(target: Measured, forecast: Mapping[Curve, tuple[FloatArray, FloatArr
     return Errors(shares, losses, hits, banded)
 
 
-def by_curve(table: pd.DataFrame) -> dict[Curve, tuple[FloatArray, FloatArray, FloatArray]]:
+def by_curve(table: pd.DataFrame) -> dict[CurveKey, tuple[FloatArray, FloatArray, FloatArray]]:
     """Forecast rows of one question, curve after curve with steps increasing (as `asking` writes them), as curve -> (mean, q05, q95)."""
     kinds, metrics = table["kind"].to_numpy(object), table["metric"].to_numpy(object)
     values = table[["mean", "q05", "q95"]].to_numpy(float)
@@ -212,7 +214,12 @@ class Skill:
 
 
 def skill(
-    theory: Mapping[str, Cell], copied: Mapping[str, Cell], best: Mapping[str, Cell | None], *, seed: int = 0, level: float = LEVEL
+    theory: Mapping[str, ScoredCell],
+    copied: Mapping[str, ScoredCell],
+    best: Mapping[str, ScoredCell | None],
+    *,
+    seed: int = 0,
+    level: float = LEVEL,
 ) -> Skill:
     """Skill of a theory over its cells, with a bootstrap over cells (specs), then over units (seeds and deals) within them.
 
@@ -245,7 +252,7 @@ def skill(
     return Skill(float(value), float(low), float(high), len(kept), left)
 
 
-def _something(top: Cell, base: Cell) -> bool:
+def _something(top: ScoredCell, base: ScoredCell) -> bool:
     """Whether the ceiling is above copying beyond the interval over units."""
     influence = top.influence - base.influence
     count = len(influence)

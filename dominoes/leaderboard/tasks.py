@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 
 from dominoes.errors import LeaderboardError
-from dominoes.leaderboard.edition import DERIVED, Edition, SpecRuns
+from dominoes.leaderboard.edition import FOLLOWING, Edition, SpecRuns
 from dominoes.leaderboard.protocol import GIVEN
-from dominoes.leaderboard.scale import METRICS, SIDES
+from dominoes.leaderboard.scale import SCALED_METRICS
+from dominoes.spec import SIDES
 
 TASKS = ("doubles", "conflicts", "neighbours", "beyond", "transfer", "competition", "ahead")
 # The dials past which `beyond` asks: fitted up to the first number, asked from the second on.
@@ -24,14 +25,14 @@ _PREVALENCE, _RELIABILITY = (0.4, 0.6), 0.8
 _ONE_SIDED = ("top", "bottom", "empty")
 
 Key = tuple[str, str]
-Curve = tuple[str, str]
-_ALL: tuple[Curve, ...] = tuple((kind, metric) for kind, metrics in METRICS.items() for metric in metrics)
+CurveKey = tuple[str, str]
+_ALL: tuple[CurveKey, ...] = tuple((kind, metric) for kind, metrics in SCALED_METRICS.items() for metric in metrics)
 # What is scored: an empty domino has nothing to predict, its accuracy is asked as an identity.
 SCORED = tuple(curve for curve in _ALL if curve[0] != "empty")
 
 
 @dataclass(frozen=True)
-class Question:
+class TaskQuestion:
     """One spec that is asked in one task.
 
     Attributes:
@@ -43,12 +44,12 @@ class Question:
     key: Key
     kinds: tuple[str, ...]
     until: float
-    curves: tuple[Curve, ...]
+    curves: tuple[CurveKey, ...]
     after: float = 0.0
 
 
 @dataclass(frozen=True)
-class Contrast:
+class SpecContrast:
     """Two specs that differ in one field: what does it do to one side? The signed differences, high − low, are asked."""
 
     field: str
@@ -63,8 +64,8 @@ class Fold:
 
     name: str
     fit: tuple[Key, ...]
-    questions: tuple[Question, ...]
-    contrasts: tuple[Contrast, ...] = ()
+    questions: tuple[TaskQuestion, ...]
+    contrasts: tuple[SpecContrast, ...] = ()
 
 
 def folds(edition: Edition, tasks: Sequence[str] = TASKS) -> list[Fold]:
@@ -100,19 +101,19 @@ def _leave_one_out(edition: Edition, members: list[Key], tasks: Sequence[str]) -
         yield Fold(f"{key[0]} without {key[1]}", fit, tuple(question for question in asked if question.curves))
 
 
-def _question(task: str, edition: Edition, key: Key) -> Question:
+def _question(task: str, edition: Edition, key: Key) -> TaskQuestion:
     runs = edition.arrays[key]
     there = tuple(curve for curve in _ALL if curve in runs.values)
     if task == "doubles":
-        return Question(task, key, _ONE_SIDED, math.inf, tuple(curve for curve in there if curve[0] == "both"))
+        return TaskQuestion(task, key, _ONE_SIDED, math.inf, tuple(curve for curve in there if curve[0] == "both"))
     if task == "conflicts":
-        whole = all(("conflict", metric) in there for metric in METRICS["conflict"])
-        return Question(task, key, _ONE_SIDED, math.inf, tuple(curve for curve in there if curve[0] == "conflict" and whole))
+        whole = all(("conflict", metric) in there for metric in SCALED_METRICS["conflict"])
+        return TaskQuestion(task, key, _ONE_SIDED, math.inf, tuple(curve for curve in there if curve[0] == "conflict" and whole))
     if task == "ahead":
         after = runs.steps[runs.steps > 0]
         half = math.sqrt(after[0] * after[-1])
-        return Question(task, key, tuple(METRICS), half, tuple(curve for curve in there if curve in SCORED), half)
-    return Question(task, key, (), 0.0, there)
+        return TaskQuestion(task, key, tuple(SCALED_METRICS), half, tuple(curve for curve in there if curve in SCORED), half)
+    return TaskQuestion(task, key, (), 0.0, there)
 
 
 def _beyond(edition: Edition, members: list[Key]) -> Iterable[Fold]:
@@ -137,7 +138,7 @@ def _competition(edition: Edition, members: list[Key]) -> Iterable[Fold]:
         groups: dict[str, list[Key]] = {}
         for key in members:
             dials = edition.arrays[key].dials
-            rest = {name: value for name, value in dials.items() if name not in (field, *DERIVED)}
+            rest = {name: value for name, value in dials.items() if name not in (field, *FOLLOWING)}
             if field in dials:
                 groups.setdefault(str(sorted((name, _text(value)) for name, value in rest.items())), []).append(key)
         for name in sorted(groups):
@@ -146,9 +147,9 @@ def _competition(edition: Edition, members: list[Key]) -> Iterable[Fold]:
                 continue
             low, high = group[0], group[-1]
             fit = tuple(key for key in members if key not in (low, high))
-            contrasts = tuple(Contrast(field, side, low, high) for side in affected)
+            contrasts = tuple(SpecContrast(field, side, low, high) for side in affected)
             curves = {(side, "accuracy") for side in affected}
-            asked = tuple(Question("competition", key, (), 0.0, tuple(sorted(curves))) for key in (low, high))
+            asked = tuple(TaskQuestion("competition", key, (), 0.0, tuple(sorted(curves))) for key in (low, high))
             if all(curve in edition.arrays[key].values for key in (low, high) for curve in curves):
                 yield Fold(f"{members[0][0]} {field} {low[1]} {high[1]}", fit, asked, contrasts)
 
@@ -169,7 +170,7 @@ def fit_tables(edition: Edition, fold: Fold) -> tuple[pd.DataFrame, pd.DataFrame
     return curves[["spec", *GIVEN]].copy(), specs.reset_index(drop=True).copy()
 
 
-def given_table(edition: Edition, question: Question) -> pd.DataFrame:
+def given_table(edition: Edition, question: TaskQuestion) -> pd.DataFrame:
     """A copy of what a question shows of the runs that it asks about; runs are numbered, so that no name leads back to a spec."""
     table = edition.tables[question.key]
     shown = table[table["kind"].isin(question.kinds) & (table["step"] <= question.until)]
@@ -177,14 +178,14 @@ def given_table(edition: Edition, question: Question) -> pd.DataFrame:
     return shown.assign(run=shown["run"].map(numbers))[list(GIVEN)].reset_index(drop=True).copy() if len(shown) else _nothing()
 
 
-def asked_table(edition: Edition, question: Question) -> pd.DataFrame:
+def asked_table(edition: Edition, question: TaskQuestion) -> pd.DataFrame:
     """The rows that a question asks: columns ASKED."""
     steps = asked_steps(edition.arrays[question.key], question)
     kinds, metrics = (np.repeat([curve[place] for curve in question.curves], len(steps)) for place in range(2))
     return pd.DataFrame({"kind": kinds, "metric": metrics, "step": np.tile(steps, len(question.curves))})
 
 
-def asked_steps(runs: SpecRuns, question: Question) -> list[int]:
+def asked_steps(runs: SpecRuns, question: TaskQuestion) -> list[int]:
     """Steps that are asked, increasing."""
     return [int(step) for step in runs.steps if step > max(question.after, 0)]
 

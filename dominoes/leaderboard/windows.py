@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dominoes.arrays import FloatArray
 from dominoes.leaderboard.edition import SpecRuns
-from dominoes.leaderboard.scale import SIDES, FloatArray
+from dominoes.spec import SIDES
 
-WINDOWS = ("early", "rise", "late")
 BOUNDS = (0.2, 0.8)
 # A side that ends less than this above chance was not learned, and says nothing of when the pair was.
 _LEARNED = 0.05

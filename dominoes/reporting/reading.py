@@ -34,7 +34,7 @@ _TOLD = (
 
 
 @dataclass(frozen=True)
-class Run:
+class ReportedRun:
     """A run as it was found.
 
     Attributes:
@@ -119,13 +119,13 @@ class Columns:
         return pd.DataFrame(columns, copy=False)
 
 
-def of_folders(folders: Sequence[Path]) -> tuple[list[Run], pd.DataFrame | None]:
+def of_folders(folders: Sequence[Path]) -> tuple[list[ReportedRun], pd.DataFrame | None]:
     """Runs of folders in any state, in the folders' order, and the curves of those that are finished and whole (None if none is).
 
     `run`, `split` and `kind` of the curves are categories. A run's files are compared with their digests where sizes or times say that
     they may have been changed (`state.damage`); a table that breaks the contract is a damaged run too.
     """
-    runs: list[Run] = []
+    runs: list[ReportedRun] = []
     columns = Columns()
     waiting: dict[int, bytes] = {}
 
@@ -161,13 +161,13 @@ def classes(folders: Sequence[Path]) -> pd.DataFrame | None:
     return tables.parse(_one(contents), form="classes", name="classes.csv of the runs") if contents else None
 
 
-def _read(folder: Path) -> tuple[Run, bytes | None]:
+def _read(folder: Path) -> tuple[ReportedRun, bytes | None]:
     """A run folder in any state; with the curves of a finished one that is whole, as they were written."""
     which = state.of(folder)
     if which is not State.DONE:
         spec = _spec(folder)
         reason = state.reason(folder) if which is State.FAILED else "" if spec else "spec.json is missing or damaged"
-        return Run(folder.name if spec is None else spec.id, spec.seed if spec else None, which.value, reason, folder, spec), None
+        return ReportedRun(folder.name if spec is None else spec.id, spec.seed if spec else None, which.value, reason, folder, spec), None
     try:
         environment = state.environment(folder)
         problem = state.damage(folder, deep=False, content=environment)
@@ -183,12 +183,12 @@ def _read(folder: Path) -> tuple[Run, bytes | None]:
     environment = {name: environment[name] for name in _TOLD if name in environment} | {"files": dict.fromkeys(environment["files"])}
     status = str(environment["status"])
     reason = f"a loss was not finite at step {environment.get('diverged_at')}" if status == "diverged" else ""
-    return Run(spec.id, spec.seed, status, reason, folder, spec, environment), content
+    return ReportedRun(spec.id, spec.seed, status, reason, folder, spec, environment), content
 
 
-def _damaged(folder: Path, problem: str) -> Run:
+def _damaged(folder: Path, problem: str) -> ReportedRun:
     spec = _spec(folder)
-    return Run(folder.name if spec is None else spec.id, spec.seed if spec else None, DAMAGED, problem, folder, spec)
+    return ReportedRun(folder.name if spec is None else spec.id, spec.seed if spec else None, DAMAGED, problem, folder, spec)
 
 
 def _spec(folder: Path) -> RunSpec | None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dominoes import tables
 from dominoes.errors import CurvesError, DominoesError, RunError, brief
 from dominoes.reporting import reading
-from dominoes.reporting.reading import CODED, DAMAGED, Run
+from dominoes.reporting.reading import CODED, DAMAGED, ReportedRun
 from dominoes.runs import parameters, plan, run_folders, state
 from dominoes.runs.state import RUNS
 from dominoes.spec import DominoSpec
@@ -59,7 +59,7 @@ class Results:
     out: str
     table: str
     beside: str
-    runs: tuple[Run, ...]
+    runs: tuple[ReportedRun, ...]
     curves: pd.DataFrame
     by_class: tuple[Path | pd.DataFrame, ...]
     made: pd.DataFrame
@@ -162,7 +162,7 @@ def gather(paths: Sequence[Path]) -> Results:
     for path in paths:
         if not path.exists():
             raise RunError(f"{path} is not there; expected a folder of results, as 'dominoes train --out' leaves it, or a table of curves")
-    runs: dict[str, Run] = {}
+    runs: dict[str, ReportedRun] = {}
     parts: list[pd.DataFrame] = []
     by_class: list[Path | pd.DataFrame] = []
     notes: list[str] = []
@@ -245,7 +245,7 @@ def _folders(path: Path) -> list[Path]:
     return run_folders.everything(path)
 
 
-def _of_plan(path: Path, notes: list[str]) -> list[Run]:
+def _of_plan(path: Path, notes: list[str]) -> list[ReportedRun]:
     """Runs of a sweep's plan; those that have a folder were met before."""
     if plan.record(path) is None:
         return []
@@ -254,11 +254,11 @@ def _of_plan(path: Path, notes: list[str]) -> list[Run]:
     except RunError as error:
         notes.append(str(error))
         return []
-    found = [Run(run.spec.id, run.spec.seed, "not run", "planned, not started", None, run.spec) for run in planned.runs]
-    return found + [Run(run.spec.id, run.spec.seed, "infeasible", run.reason, None, run.spec) for run in planned.infeasible]
+    found = [ReportedRun(run.spec.id, run.spec.seed, "not run", "planned, not started", None, run.spec) for run in planned.runs]
+    return found + [ReportedRun(run.spec.id, run.spec.seed, "infeasible", run.reason, None, run.spec) for run in planned.infeasible]
 
 
-def _of_table(table: pd.DataFrame, beside: Path) -> list[Run]:
+def _of_table(table: pd.DataFrame, beside: Path) -> list[ReportedRun]:
     seeds = table.drop_duplicates("run").set_index("run")["seed"]
     known: dict[str, dict[str, Any]] = {}
     if beside.is_file():
@@ -273,12 +273,12 @@ def _of_table(table: pd.DataFrame, beside: Path) -> list[Run]:
         row = known.get(name, {})
         seed = str(seeds[name] if name in seeds.index else row.get("seed", "")).strip()
         whole = int(float(seed)) if seed not in ("", "nan") else None
-        found.append(Run(name, whole, str(row.get("status", "finished")), str(row.get("reason", ""))))
+        found.append(ReportedRun(name, whole, str(row.get("status", "finished")), str(row.get("reason", ""))))
     return found
 
 
 def _grouped(
-    parts: list[pd.DataFrame], runs: Mapping[str, Run], notes: list[str]
+    parts: list[pd.DataFrame], runs: Mapping[str, ReportedRun], notes: list[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
     """All curves in one table, what their runs were made with, and what sets the groups apart."""
     parts = [part for part in parts if len(part)]
@@ -340,7 +340,7 @@ def _text(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _missing(runs: Mapping[str, Run], curves: pd.DataFrame, confusion: Mapping[str, Any]) -> list[str]:
+def _missing(runs: Mapping[str, ReportedRun], curves: pd.DataFrame, confusion: Mapping[str, Any]) -> list[str]:
     notes = []
     bad: dict[str, int] = {}
     for run in runs.values():

@@ -19,7 +19,7 @@ from dominoes.reporting.chart import Chart
 from dominoes.reporting.charts import board as board_charts
 from dominoes.reporting.charts import complexity, dealt, learning, preview, sweep
 from dominoes.reporting.charts import theory as theory_charts
-from dominoes.reporting.charts.board import Board
+from dominoes.reporting.charts.board import ShownBoard
 from dominoes.reporting.findings import findings
 from dominoes.reporting.results import COMPARISON, FITS, MOST_GROUPS, Results, spread
 from dominoes.reporting.tables import Table, asked, runs_table, verdict_table
@@ -62,7 +62,7 @@ class Section:
         return bool(self.charts or self.tables or self.images or self.findings)
 
 
-def sections(results: Results, *, data: Path | None = None, board: Board | None = None) -> list[Section]:
+def sections(results: Results, *, data: Path | None = None, board: ShownBoard | None = None) -> list[Section]:
     """Everything that the results show, in the order of the page: findings and curves first. What is missing is a note of its section.
 
     Args:
@@ -152,7 +152,7 @@ def _preview(results: Results, data: Path | None) -> Section:
 _COUNTS = ("n", "prevalence", "both", "empty", "ratio", "reliability", "labels", "reuse", "seed", "split")
 
 
-def board_section(board: Board) -> Section:
+def board_section(board: ShownBoard) -> Section:
     """A board's skills, and its forecasts beside what was measured."""
     text = "Which theory predicts these curves: 0 is to copy the nearest spec, 1 is what other seeds of the same spec predict."
     charts, notes = board_charts.charts(board)

@@ -20,7 +20,7 @@ from dominoes.errors import CurvesError, OutputError
 from dominoes.reporting.chart import COLOURS, Chart, Flow, Grid, Line, Panel, rows
 from dominoes.reporting.style import CENTIMETRES, FONTS, STYLES, Style, known_style, known_width
 
-FORMATS = (".png", ".svg", ".pdf")
+STILL_FORMATS = (".png", ".svg", ".pdf")
 PER_ROW = 10
 _STYLES = {"solid": "-", "dot": ":", "dash": "--"}
 # Equal charts are equal bytes: no date, no random ids.
@@ -28,7 +28,7 @@ _METADATA = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
 
 
 def draw(chart: Chart, path: Path, *, choice: Any = None, width: str | float | None = None, style: str = "") -> None:
-    """Draw a chart into a file whose suffix is one of FORMATS.
+    """Draw a chart into a file whose suffix is one of STILL_FORMATS.
 
     Args:
         chart: what is drawn.
@@ -373,6 +373,6 @@ def _plain_axis(axis: Axes, label: str) -> None:
 
 
 def known_format(path: Path) -> None:
-    """Refuse a still with another suffix than FORMATS. Raises OutputError."""
-    if path.suffix.lower() not in FORMATS:
-        raise OutputError(f"{path}: a figure is written as {', '.join(FORMATS)}, got '{path.suffix}'; pass --out with one of these")
+    """Refuse a still with another suffix than STILL_FORMATS. Raises OutputError."""
+    if path.suffix.lower() not in STILL_FORMATS:
+        raise OutputError(f"{path}: a figure is written as {', '.join(STILL_FORMATS)}, got '{path.suffix}'; pass --out with one of these")

@@ -12,7 +12,7 @@ import pandas as pd
 from dominoes.reporting.chart import Chart
 from dominoes.reporting.charts import dealt, learning
 from dominoes.reporting.charts import theory as theory_charts
-from dominoes.reporting.reading import Run
+from dominoes.reporting.reading import ReportedRun
 from dominoes.reporting.results import Results
 from dominoes.solver.composition import Composition
 from dominoes.spec import DominoSpec, RunSpec, TrainSpec
@@ -48,11 +48,11 @@ class Table:
     columns: Mapping[str, bool]
     rows: Sequence[Sequence[Cell]]
     csv: str
-    folds: Sequence[Fold] = ()
+    folds: Sequence[FoldedRows] = ()
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ShownVerdict:
     """One sentence of the comparator: its verdict, where it can be seen (`href`, `choice`), and of which group it is."""
 
     verdict: str
@@ -64,7 +64,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Fold:
+class FoldedRows:
     """Verdicts on one question, of which the counts are read before the sentences.
 
     Attributes:
@@ -76,7 +76,7 @@ class Fold:
 
     title: str
     counts: Sequence[tuple[str, str, int]]
-    verdicts: Sequence[Verdict]
+    verdicts: Sequence[ShownVerdict]
     applies: bool
 
 
@@ -99,11 +99,11 @@ def verdict_table(results: Results, charts: Mapping[str, Chart]) -> Table | None
     table = theory_charts.verdicts(results)
     if table is None:
         return None
-    found: dict[str, list[Verdict]] = {}
+    found: dict[str, list[ShownVerdict]] = {}
     for row in table.head(MOST_ROWS).itertuples():
         name = str(row.figure)
         target = name if name in charts else next((each for each in charts if name and each.startswith(f"{name}-")), "")
-        verdict = Verdict(str(row.verdict), _MARKS[str(row.verdict)], str(row.sentence), str(row.group), target, str(row.group))
+        verdict = ShownVerdict(str(row.verdict), _MARKS[str(row.verdict)], str(row.sentence), str(row.group), target, str(row.group))
         found.setdefault(str(row.question), []).append(verdict)
     counts = table.groupby("question", sort=False)["verdict"].value_counts()
     folds = []
@@ -111,7 +111,7 @@ def verdict_table(results: Results, charts: Mapping[str, Chart]) -> Table | None
         each = [(verdict, _MARKS[verdict], int(counts.get((question, verdict), 0))) for verdict in VERDICTS]
         order = sorted(verdicts, key=lambda verdict: VERDICTS.index(verdict.verdict))
         applies = any(verdict.verdict != NOT_APPLICABLE for verdict in verdicts)
-        folds.append(Fold(question, [told for told in each if told[2]], order, applies))
+        folds.append(FoldedRows(question, [told for told in each if told[2]], order, applies))
     total = table["verdict"].value_counts()
     told = ", ".join(f"{total.get(verdict, 0)} {verdict}" for verdict in VERDICTS)
     caption = (
@@ -177,7 +177,7 @@ def _number(value: Any) -> Cell:
     return Cell(f"{float(value):.4g}" if isinstance(value, float) else str(value), float(value), "number")
 
 
-def _details(run: Run, results: Results) -> tuple[tuple[str, str], ...]:
+def _details(run: ReportedRun, results: Results) -> tuple[tuple[str, str], ...]:
     """Versions, device, digests and the command that makes the run again."""
     about = run.environment
     names = ("package", "python", "torch", "numpy", "platform", "device", "device_name", "threads", "packing", "status", "diverged_at")

@@ -106,10 +106,10 @@ def execute(
         OutputError: the folder cannot be written. The run stays unfinished and the next call runs it again.
         DeviceError: CUDA cannot be deterministic in this process (`device.Device`).
     """
-    lane = Device(device or torch.device("cpu"), spec.train.precision, deterministic=deterministic, threads=threads)
+    hardware = Device(device or torch.device("cpu"), spec.train.precision, deterministic=deterministic, threads=threads)
     try:
         return finish(
-            turns(spec, dealt, probes, out, lane, progress=progress, repair=repair, accept_changed=accept_changed, callbacks=callbacks)
+            turns(spec, dealt, probes, out, hardware, progress=progress, repair=repair, accept_changed=accept_changed, callbacks=callbacks)
         )
     except Exception as error:
         if of_device(error):
@@ -123,7 +123,7 @@ def turns(
     dealt: Dealt,
     probes: Mapping[str, Dominoes],
     out: Path,
-    lane: Device,
+    hardware: Device,
     *,
     packing: Callable[[], int] = lambda: 1,
     train: Train = loop.turns,
@@ -154,7 +154,7 @@ def turns(
         (folder / claims.FAILED).unlink(missing_ok=True)
         _forget_parts(folder)
         try:
-            environment = yield from _run(spec, dealt, probes, folder, claim, digests, lane, packing, train, progress, callbacks)
+            environment = yield from _run(spec, dealt, probes, folder, claim, digests, hardware, packing, train, progress, callbacks)
         except Exception as error:
             if not of_device(error):
                 claim.fail(failure(error), traceback.format_exc())
@@ -187,7 +187,7 @@ def _run(
     folder: Path,
     claim: claims.Claim,
     digests: Mapping[str, str],
-    lane: Device,
+    hardware: Device,
     packing: Callable[[], int],
     train: Train,
     progress: Callable[[int, int], None],
@@ -205,12 +205,12 @@ def _run(
         checkpoints.write(network, folder, step)
 
     code = [each.plain() for each in used(spec)]
-    trained = yield from train(spec, Dominoes.of(dealt), probes, lane, progress=step_done, keep=keep, callbacks=callbacks)
+    trained = yield from train(spec, Dominoes.of(dealt), probes, hardware, progress=step_done, keep=keep, callbacks=callbacks)
     tables.write(trained.curves, folder / "curves.csv")
     tables.write(trained.classes, folder / "classes.csv", form="classes")
-    tables.write(trained.joint, folder / state.JOINT, form="joint")
-    tables.write(trained.measures, folder / state.MEASURES, form="measures")
-    environment = _environment(trained, dealt, digests, lane) | {"packing": packing()} | ({"code": code} if code else {})
+    tables.write(trained.joint, folder / state.JOINT_FILE, form="joint")
+    tables.write(trained.measures, folder / state.MEASURES_FILE, form="measures")
+    environment = _environment(trained, dealt, digests, hardware) | {"packing": packing()} | ({"code": code} if code else {})
     kept = [checkpoints.name(step) for step in checkpoints.steps(folder)]
     with files.replacing(folder / state.CONFUSION) as temporary:
         np.savez_compressed(temporary, counts=trained.confusion)
@@ -251,8 +251,8 @@ def _finished(spec: RunSpec, folder: Path, digests: Mapping[str, str], accept_ch
     return Outcome(folder, False, environment)
 
 
-def _environment(trained: Trained, dealt: Dealt, digests: Mapping[str, str], lane: Device) -> dict[str, Any]:
-    name = torch.cuda.get_device_name(lane.device) if lane.cuda else platform.processor() or platform.machine()
+def _environment(trained: Trained, dealt: Dealt, digests: Mapping[str, str], hardware: Device) -> dict[str, Any]:
+    name = torch.cuda.get_device_name(hardware.device) if hardware.cuda else platform.processor() or platform.machine()
     return {
         "package": __version__,
         "dominoes": {"n": dealt.composition.n, "kinds": dealt.composition.kinds, "classes": dealt.composition.stock.classes},
@@ -260,11 +260,11 @@ def _environment(trained: Trained, dealt: Dealt, digests: Mapping[str, str], lan
         "torch": torch.__version__,
         "numpy": np.__version__,
         "platform": sys.platform,
-        "device": lane.device.type,
+        "device": hardware.device.type,
         "device_name": name,
-        "threads": lane.threads,
-        "precision": lane.precision.value,
-        "deterministic": lane.deterministic,
+        "threads": hardware.threads,
+        "precision": hardware.precision.value,
+        "deterministic": hardware.deterministic,
         **({"stacked": trained.stacked} if trained.stacked else {}),
         "steps": trained.steps,
         "measuring": dict(trained.measuring),

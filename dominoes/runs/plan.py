@@ -15,13 +15,13 @@ from dominoes import files
 from dominoes.data import instances, sources
 from dominoes.errors import RunError, SpecError
 from dominoes.runs import plan_table
-from dominoes.runs.plan_table import Row
+from dominoes.runs.plan_table import PlanRow
 from dominoes.runs.sweep_file import Sweep
 from dominoes.solver import solution
 from dominoes.solver.infeasible import Infeasible
 from dominoes.spec import DominoSpec, RunSpec, parse
 
-FORMAT = 1
+PLAN_FORMAT = 1
 RECORD = "plan.json"
 SWEEP = "sweep.yaml"
 
@@ -156,13 +156,13 @@ def save(plan: Plan, out: Path, file: bytes | None, *, table: bool = False) -> N
     """
     head = {"name": plan.name, "description": plan.description, "swept": list(plan.swept)}
     if table or (out / plan_table.NAME).is_file():
-        rows = [Row(run.id, run.spec, run.kinds, run.n, "") for run in plan.runs]
-        rows += [Row(run.spec.id, run.spec, None, 0, run.reason) for run in plan.infeasible]
+        rows = [PlanRow(run.id, run.spec, run.kinds, run.n, "") for run in plan.runs]
+        rows += [PlanRow(run.spec.id, run.spec, None, 0, run.reason) for run in plan.infeasible]
         plan_table.write(out / plan_table.NAME, head, rows)
         (out / RECORD).unlink(missing_ok=True)
     else:
         content = {
-            "format": FORMAT,
+            "format": PLAN_FORMAT,
             **head,
             "runs": [{"run": run.id, "n": run.n, "kinds": run.kinds, "spec": run.spec.model_dump(mode="json")} for run in plan.runs],
             "infeasible": [{"run": run.spec.id, "reason": run.reason, "spec": run.spec.model_dump(mode="json")} for run in plan.infeasible],
@@ -192,7 +192,7 @@ def load(out: Path) -> Plan:
             runs = tuple(Planned(row.spec, row.n, row.kinds, row.run) for row in rows if row.kinds is not None)
             infeasible = tuple(Refused(row.spec, row.reason) for row in rows if row.kinds is None)
             return Plan(head["name"], head["description"], tuple(head["swept"]), runs, infeasible)
-        content = _known(path, json.loads(path.read_text(encoding="utf-8")), FORMAT)
+        content = _known(path, json.loads(path.read_text(encoding="utf-8")), PLAN_FORMAT)
         runs = tuple(Planned(parse(RunSpec, run["spec"], record=True), int(run["n"]), run["kinds"]) for run in content["runs"])
         infeasible = tuple(Refused(parse(RunSpec, run["spec"], record=True), str(run["reason"])) for run in content["infeasible"])
         return Plan(content["name"], content["description"], tuple(content["swept"]), runs, infeasible)
@@ -207,7 +207,7 @@ def outline(out: Path) -> Outline:
         if path.name == plan_table.NAME:
             head = _known(path, plan_table.head(path), plan_table.FORMAT)
             return Outline(str(head["name"]), *plan_table.ids(path))
-        content = _known(path, json.loads(path.read_text(encoding="utf-8")), FORMAT)
+        content = _known(path, json.loads(path.read_text(encoding="utf-8")), PLAN_FORMAT)
         return Outline(
             str(content["name"]), pa.array([str(run["run"]) for run in content["runs"]], pa.string()), len(content["infeasible"])
         )

@@ -29,7 +29,7 @@ _SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Row:
+class PlanRow:
     """A run of a plan: its id and spec; the dominoes of its dataset by kind, or the reason why it has none."""
 
     run: str
@@ -39,7 +39,7 @@ class Row:
     reason: str
 
 
-def write(path: Path, head: dict[str, Any], rows: Sequence[Row]) -> None:
+def write(path: Path, head: dict[str, Any], rows: Sequence[PlanRow]) -> None:
     """Write a plan, unless the file has the same one already. Raises OutputError."""
     bases: dict[RunSpec, str] = {}
     columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA.names}
@@ -91,7 +91,7 @@ def ids(path: Path) -> tuple[pa.Array, int]:
     return runs, table.num_rows - len(runs)
 
 
-def rows(path: Path) -> Iterator[Row]:
+def rows(path: Path) -> Iterator[PlanRow]:
     """The runs of a plan, in order. Raises ValueError, SpecError, OSError."""
     bases: dict[str, RunSpec] = {}
     for batch in parquet.ParquetFile(path).iter_batches(batch_size=10_000):
@@ -101,4 +101,4 @@ def rows(path: Path) -> Iterator[Row]:
                 bases[base] = parse(RunSpec, json.loads(base), record=True)
             found = bases[base]
             spec = found.model_copy(update={"seed": seed, "dataset": found.dataset.model_copy(update={"seed": deal_seed})})
-            yield Row(run, spec, None if n is None else dict(zip(KINDS, counts, strict=True)), n or 0, reason or "")
+            yield PlanRow(run, spec, None if n is None else dict(zip(KINDS, counts, strict=True)), n or 0, reason or "")

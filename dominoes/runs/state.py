@@ -33,9 +33,9 @@ STATUSES = ("finished", "diverged")
 TABLES = ("curves.csv", "classes.csv")
 # Runs of earlier versions lack some or all of these, and are whole without them.
 CONFUSION = "confusion.npz"
-JOINT = "joint.csv"
-MEASURES = "measures.csv"
-FURTHER = (CONFUSION, JOINT, MEASURES)
+JOINT_FILE = "joint.csv"
+MEASURES_FILE = "measures.csv"
+FURTHER = (CONFUSION, JOINT_FILE, MEASURES_FILE)
 CHECKPOINTS = "checkpoints"
 
 

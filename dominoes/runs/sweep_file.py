@@ -59,7 +59,7 @@ class _Form(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Range(_Form):
+class SweptRange(_Form):
     """Entry of a parameter that is drawn or counted between two ends.
 
     Attributes:
@@ -158,7 +158,7 @@ def expand(values: Mapping[str, Any], *, where: str = "sweep") -> Sweep:
         points = (point | {"dataset.seed": point.get("seed", RunSpec.model_fields["seed"].default)} for point in points)
     runs = {(spec := _spec(point, where)).id: spec for point in itertools.islice(points, form.run_cap)}
     moved = [name for name in places[0] if len({repr(place[name]) for place in places}) > 1]
-    swept = (*moved, *(name for name, axis in axes.items() if isinstance(axis, Range) or len(axis) > 1))
+    swept = (*moved, *(name for name, axis in axes.items() if isinstance(axis, SweptRange) or len(axis) > 1))
     notes = [f"{where}: metric is ignored; every run is measured in every metric"] if form.metric is not None else []
     text = yaml.safe_dump(dict(values), sort_keys=False)
     return Sweep(form.name, form.description, swept, tuple(runs.values()), tuple(notes), text)
@@ -196,7 +196,7 @@ def _refuse(values: Mapping[str, Any], where: str) -> None:
         raise SpecError(f"{where}: early_terminate is not supported, curves are compared over the whole of training; remove it")
 
 
-def _axis(name: str, entry: Any, method: Method, where: str) -> list[Any] | Range:
+def _axis(name: str, entry: Any, method: Method, where: str) -> list[Any] | SweptRange:
     """The values of one parameter, each checked as a value of its field; or the range of a random one."""
     if name not in FIELDS and not _is_argument(name):
         near = difflib.get_close_matches(name, FIELDS, n=1)
@@ -210,7 +210,7 @@ def _axis(name: str, entry: Any, method: Method, where: str) -> list[Any] | Rang
         got = ", ".join(map(str, entry)) or "nothing"
         raise SpecError(f"{where}: expected one of 'value', 'values' or 'min' and 'max', got {got}")
     if kinds == ["min"]:
-        return _range(name, parse(Range, entry, where=where), method, where)
+        return _range(name, parse(SweptRange, entry, where=where), method, where)
     entry = dict(entry)
     # What a list is, other tools' files may say; it is all that it can be.
     said = entry.pop("distribution", None)
@@ -232,7 +232,7 @@ def _axis(name: str, entry: Any, method: Method, where: str) -> list[Any] | Rang
     return found
 
 
-def _range(name: str, entry: Range, method: Method, where: str) -> list[Any] | Range:
+def _range(name: str, entry: SweptRange, method: Method, where: str) -> list[Any] | SweptRange:
     if entry.min >= entry.max:
         raise SpecError(f"{where}: min {entry.min:g} is not below max {entry.max:g}; expected min < max, or 'value'")
     for end in ("min", "max"):
@@ -246,7 +246,7 @@ def _range(name: str, entry: Range, method: Method, where: str) -> list[Any] | R
         raise SpecError(f"{where}.q: {how.value} needs the step q, got none")
     if quantised and how in (Distribution.UNIFORM, Distribution.LOG_UNIFORM_VALUES):
         raise SpecError(f"{where}.q: {how.value} has no step; use q_{how.value}, or remove q")
-    found = Range(min=entry.min, max=entry.max, distribution=how, q=entry.q or (1.0 if how is Distribution.INT_UNIFORM else None))
+    found = SweptRange(min=entry.min, max=entry.max, distribution=how, q=entry.q or (1.0 if how is Distribution.INT_UNIFORM else None))
     if method is Method.RANDOM:
         if found.q is not None and _clamped(found.min, found) == _clamped(found.max, found):
             raise SpecError(
@@ -313,22 +313,22 @@ def _spec(point: Mapping[str, Any], where: str) -> RunSpec:
     return parse(RunSpec, _nested(point, where), where=where)
 
 
-def _grid(axes: Mapping[str, list[Any] | Range]) -> Iterator[dict[str, Any]]:
+def _grid(axes: Mapping[str, list[Any] | SweptRange]) -> Iterator[dict[str, Any]]:
     lists = [axis for axis in axes.values() if isinstance(axis, list)]
     for values in itertools.product(*lists):
         yield dict(zip(axes, values, strict=True))
 
 
-def _draws(axes: Mapping[str, list[Any] | Range], form: SweepFile) -> Iterator[dict[str, Any]]:
+def _draws(axes: Mapping[str, list[Any] | SweptRange], form: SweepFile) -> Iterator[dict[str, Any]]:
     for number in itertools.count():
         point = {}
         for name, axis in axes.items():
             rng = np.random.Generator(np.random.PCG64(stream(form.seed, "sweep", name, str(number))))
-            point[name] = _drawn(name, axis, rng) if isinstance(axis, Range) else axis[int(rng.integers(len(axis)))]
+            point[name] = _drawn(name, axis, rng) if isinstance(axis, SweptRange) else axis[int(rng.integers(len(axis)))]
         yield point
 
 
-def _drawn(name: str, axis: Range, rng: np.random.Generator) -> float | int:
+def _drawn(name: str, axis: SweptRange, rng: np.random.Generator) -> float | int:
     logarithmic = axis.distribution in (Distribution.LOG_UNIFORM_VALUES, Distribution.Q_LOG_UNIFORM_VALUES)
     low, high = (log(axis.min), log(axis.max)) if logarithmic else (axis.min, axis.max)
     if axis.distribution is Distribution.INT_UNIFORM:
@@ -338,7 +338,7 @@ def _drawn(name: str, axis: Range, rng: np.random.Generator) -> float | int:
     return _whole(name, _clamped(value, axis))
 
 
-def _clamped(value: float, axis: Range) -> float:
+def _clamped(value: float, axis: SweptRange) -> float:
     """A drawn value as a multiple of q, inside the range."""
     if axis.q is not None:
         value = float(f"{round(value / axis.q) * axis.q:.12g}")

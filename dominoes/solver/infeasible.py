@@ -35,16 +35,16 @@ class Infeasible(DominoesError):  # noqa: N818  (an answer, not a mishap)
 
 # Variables of the linear program: numbers of dominoes in all and of each kind, and of right halves by side.
 _VARIABLES = ("n", "top", "bottom", "both", "empty", "right top", "right bottom")
-Row = Mapping[str, float]
+Coefficients = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Rule:
+class SolverRule:
     """One wish of the researcher, or the stock: rows that equal 0 or `level` (`equal`) or stay at or below it."""
 
     parameter: str
     words: str
-    rows: tuple[tuple[Row, float], ...]
+    rows: tuple[tuple[Coefficients, float], ...]
     sides: tuple[str, ...] = SIDES
     equal: bool = True
 
@@ -90,10 +90,10 @@ def indivisible(spec: DominoSpec, stock: Stock, fewer: int | None) -> Infeasible
     return Infeasible(f"{lack}. In conflict: {', '.join(conflict)}. {remedy}", conflict, {"n": fewer})
 
 
-def _rules(spec: DominoSpec, stock: Stock, shares: Shares) -> list[Rule]:
+def _rules(spec: DominoSpec, stock: Stock, shares: Shares) -> list[SolverRule]:
     found = []
     if isinstance(spec.n, int):
-        found.append(Rule("n", f"n {spec.n}", (({"n": 1}, spec.n),)))
+        found.append(SolverRule("n", f"n {spec.n}", (({"n": 1}, spec.n),)))
     fields = given(spec)
     # Where the given shares alone contradict each other, what the default makes of them is no wish of anybody.
     implied_both = shares.independent and min(shares.kinds) >= 0
@@ -108,21 +108,21 @@ def _rules(spec: DominoSpec, stock: Stock, shares: Shares) -> list[Rule]:
             row = {("top" if "top" in parameter else "bottom"): 1, "both": 1, "n": -share}
         implied = " (the halves independent)" if parameter not in fields else ""
         sides = tuple(side for side in SIDES if f"{side} half" in parameter) or SIDES
-        found.append(Rule(parameter, f"{parameter} {share:.6g}{implied}", ((row, 0),), sides))
+        found.append(SolverRule(parameter, f"{parameter} {share:.6g}{implied}", ((row, 0),), sides))
     for side, reliability in zip(SIDES, map(float, map(exact, spec.reliability)), strict=True):
         row = {f"right {side}": 1, side: -reliability, "both": -reliability}
         name = f"reliability of the {side} half"
-        found.append(Rule(name, f"{name} {reliability:.6g}", ((row, 0),), (side,)))
+        found.append(SolverRule(name, f"{name} {reliability:.6g}", ((row, 0),), (side,)))
     labels = [float(share) for share in label_shares(spec, stock, shares)]
     for sides, counts in stock.pools:
         have = [spec.reuse * count for count in counts]
-        rows: list[tuple[Row, float]] = [(_sum(sides, 1, 0), sum(have))]
+        rows: list[tuple[Coefficients, float]] = [(_sum(sides, 1, 0), sum(have))]
         for label, share in enumerate(labels):
             rows.append((_sum(sides, 0, share), have[label]))
             rows.append((_sum(sides, share, 1 - 2 * share), sum(have) - have[label]))
         times = "once" if spec.reuse == 1 else f"{spec.reuse} times"
         words = f"each {spec.split.value} picture of {getattr(spec, sides[0])} used at most {times}{_dialled(spec, sides)}"
-        found.append(Rule("reuse", words, tuple(rows), sides, equal=False))
+        found.append(SolverRule("reuse", words, tuple(rows), sides, equal=False))
     return found
 
 
@@ -133,7 +133,7 @@ def _sum(sides: tuple[str, ...], shown: float, right: float) -> dict[str, float]
     return row
 
 
-def _smallest(rules: list[Rule]) -> list[Rule]:
+def _smallest(rules: list[SolverRule]) -> list[SolverRule]:
     """The smallest subset of the rules that no dataset obeys; of equally small ones the first in the rules' order."""
     for size in range(1, len(rules)):
         for subset in combinations(rules, size):
@@ -142,11 +142,11 @@ def _smallest(rules: list[Rule]) -> list[Rule]:
     return rules
 
 
-def _feasible(rules: tuple[Rule, ...]) -> bool:
+def _feasible(rules: tuple[SolverRule, ...]) -> bool:
     """Whether counts, at least one domino, obey the rules; the shares, where no rule fixes them, are free."""
     from scipy.optimize import linprog
 
-    def dense(row: Row) -> list[float]:
+    def dense(row: Coefficients) -> list[float]:
         return [row.get(variable, 0) for variable in _VARIABLES]
 
     equal = [(dense(row), level) for rule in rules if rule.equal for row, level in rule.rows]
@@ -165,7 +165,7 @@ def _feasible(rules: tuple[Rule, ...]) -> bool:
     return bool(answer.status != 2)
 
 
-def _lack(spec: DominoSpec, stock: Stock, shares: Shares, conflict: list[Rule]) -> str:
+def _lack(spec: DominoSpec, stock: Stock, shares: Shares, conflict: list[SolverRule]) -> str:
     """What is lacking, with its numbers."""
     if shares.independent and min(shares.kinds) < 0:
         return f"no dominoes have {' and '.join(rule.words for rule in conflict)}, however many of them show both halves"

@@ -23,7 +23,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dominoes.errors import SpecError, brief
-from dominoes.studies.quantities import CONTRASTS, DIFFERENCE, HEADLINES, LATE, ONSETS, RATIO
+from dominoes.studies.quantities import CONTRASTS, DIFFERENCE, HEADLINE_COLUMNS, LATE, ONSETS, RATIO
 from dominoes.theory.intervals import Interval, SeedSpread
 
 CONTRASTS_FILE = "contrasts.yaml"
@@ -102,7 +102,7 @@ def _contrast(path: Path, name: str, given: Any) -> Contrast:
 
 
 def of_contrasts(runs: pd.DataFrame, contrasts: Mapping[str, Contrast]) -> pd.DataFrame:
-    """Estimates of contrasts with Student's 95 % interval over replicates; columns HEADLINES, part `contrast`.
+    """Estimates of contrasts with Student's 95 % interval over replicates; columns HEADLINE_COLUMNS, part `contrast`.
 
     Args:
         runs: of `headline_numbers.of_runs`.
@@ -125,4 +125,4 @@ def of_contrasts(runs: pd.DataFrame, contrasts: Mapping[str, Contrast]) -> pd.Da
         interval = interval.exp() if timed else interval
         margin = math.nan if contrast.margin is None else contrast.margin
         rows.append((CONTRASTS, "", name, *interval.triple, RATIO if timed else DIFFERENCE, margin, len(known)))
-    return pd.DataFrame(rows, columns=list(HEADLINES))
+    return pd.DataFrame(rows, columns=list(HEADLINE_COLUMNS))

@@ -19,7 +19,7 @@ from dominoes.errors import CurvesError, brief
 from dominoes.spec import SIDES
 from dominoes.studies import variance_components
 from dominoes.studies.contrasts import Contrast, of_contrasts
-from dominoes.studies.quantities import COMPARISON, DIFFERENCE, HEADLINES, LATE, MARGINS, ONSETS, POINTS, RATIO, VARIANCE
+from dominoes.studies.quantities import COMPARISON, DIFFERENCE, HEADLINE_COLUMNS, LATE, MARGINS, ONSETS, POINTS, RATIO, VARIANCE
 from dominoes.theory.intervals import NOT_APPLICABLE, Interval, SeedSpread
 from dominoes.theory.run_arrays import log_time_weights
 from dominoes.theory.verdicts import Margins
@@ -110,7 +110,7 @@ def _plain(value: object) -> str:
 
 
 def at_points(runs: pd.DataFrame) -> pd.DataFrame:
-    """Mean and 95 % interval of every quantity at every point, from `of_runs`; columns HEADLINES.
+    """Mean and 95 % interval of every quantity at every point, from `of_runs`; columns HEADLINE_COLUMNS.
 
     Runs of different seeds: Student's interval over them (onsets averaged as logarithms, over the runs that learned). Where several runs
     share a seed, because deals or probes are crossed with seeds, runs are no independent repetitions: the interval then resamples deals
@@ -131,7 +131,7 @@ def at_points(runs: pd.DataFrame) -> pd.DataFrame:
             interval = SeedSpread(len(values), _LEVEL).mean(np.log(values) if timed else values)
         interval = interval.exp() if timed else interval
         rows.append((POINTS, point, quantity, *interval.triple, RATIO if timed else DIFFERENCE, MARGINS[str(quantity)], len(known)))
-    return pd.DataFrame(rows, columns=list(HEADLINES))
+    return pd.DataFrame(rows, columns=list(HEADLINE_COLUMNS))
 
 
 def crossed(runs: pd.DataFrame) -> dict[str, Interval]:
@@ -149,8 +149,8 @@ def crossed(runs: pd.DataFrame) -> dict[str, Interval]:
 
 
 def of_variance(runs: pd.DataFrame) -> pd.DataFrame:
-    """Variance components at every point where deals, seeds and probes are crossed, from `of_runs`; columns HEADLINES. Those of onsets are
-    of their natural logarithm. There is no margin: two estimates are shown with their intervals."""
+    """Variance components at every point where deals, seeds and probes are crossed, from `of_runs`; columns HEADLINE_COLUMNS. Those
+    of onsets are of their natural logarithm. There is no margin: two estimates are shown with their intervals."""
     rows = []
     for (point, quantity), each in runs.groupby(["point", "quantity"], sort=False):
         timed = quantity in ONSETS
@@ -158,11 +158,11 @@ def of_variance(runs: pd.DataFrame) -> pd.DataFrame:
             if name != variance_components.MEAN:
                 what = f"variance of {'ln ' if timed else ''}{quantity}: {name}"
                 rows.append((VARIANCE, point, what, *interval.triple, DIFFERENCE, math.nan, len(each)))
-    return pd.DataFrame(rows, columns=list(HEADLINES))
+    return pd.DataFrame(rows, columns=list(HEADLINE_COLUMNS))
 
 
 def of_comparison(table: pd.DataFrame) -> pd.DataFrame:
-    """What `dominoes compare --sweep` estimated across the points of a sweep, from comparison.csv; columns HEADLINES.
+    """What `dominoes compare --sweep` estimated across the points of a sweep, from comparison.csv; columns HEADLINE_COLUMNS.
 
     Rows of single points are left out (their numbers are above), and rows that are not applicable. A row's margin is half of the width of
     its range of agreement; of a ratio the factor at its upper end; of a law's exponent that of `Margins`; else there is none.
@@ -176,7 +176,7 @@ def of_comparison(table: pd.DataFrame) -> pd.DataFrame:
         scale, margin = _margin(row)
         count = row["n_seeds"]
         rows.append((COMPARISON, "", what, row["estimate"], row["low"], row["high"], scale, margin, int(count) if count == count else 0))
-    found = pd.DataFrame(rows, columns=list(HEADLINES))
+    found = pd.DataFrame(rows, columns=list(HEADLINE_COLUMNS))
     again = found.groupby("quantity").cumcount()
     found["quantity"] = found["quantity"].where(again == 0, found["quantity"] + " #" + (again + 1).astype(str))
     return found
@@ -199,7 +199,7 @@ def headlines(
     classes: int = 10,
     by: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """The numbers that a study is known by: columns HEADLINES.
+    """The numbers that a study is known by: columns HEADLINE_COLUMNS.
 
     `part` is `points` (mean and interval over seeds of each quantity at each point), `variance` (components, where deals, seeds and
     probes are crossed), `contrast` (what was asked beyond points) or `comparison` (what `compare --sweep` estimated); `scale` says
@@ -222,9 +222,9 @@ def read(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype={"part": str, "point": str, "quantity": str, "scale": str}, keep_default_na=False, na_values=_EMPTY)
     except (OSError, ValueError) as error:
         raise CurvesError(f"{path} cannot be read as a table ({brief(error)}); expected one made by 'dominoes headlines'") from error
-    missing = [name for name in HEADLINES if name not in table.columns]
+    missing = [name for name in HEADLINE_COLUMNS if name not in table.columns]
     if missing:
-        raise CurvesError(f"{path}: the column {', '.join(missing)} is missing; expected {','.join(HEADLINES)}")
+        raise CurvesError(f"{path}: the column {', '.join(missing)} is missing; expected {','.join(HEADLINE_COLUMNS)}")
     return table
 
 

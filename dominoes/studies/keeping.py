@@ -22,7 +22,7 @@ from dominoes.theory.verdicts import joined
 
 JOINT_SUMMARY, FIGURE = "joint_summary.csv", "headlines.png"
 #: Columns of joint_summary.csv.
-JOINT = ("point", "probe", "top_alone", "bottom_alone", "answer", "share", "low", "high", "n_runs")
+JOINT_COLUMNS = ("point", "probe", "top_alone", "bottom_alone", "answer", "share", "low", "high", "n_runs")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def save(curves: pd.DataFrame, path: Path) -> None:
 
 def joint_summary(planned: Plan, out: Path, by: Sequence[str]) -> pd.DataFrame | None:
     """Of every point at its last step, which share of a probe's pictures was answered with what, by whether each half alone is known:
-    means over runs with 95 % intervals, columns JOINT. None where a finished run has no crossed answers."""
+    means over runs with 95 % intervals, columns JOINT_COLUMNS. None where a finished run has no crossed answers."""
     parts = []
     for done, made in reproduction.finished_runs(planned, out):
         if "joint.csv" not in done.contents:
@@ -102,7 +102,7 @@ def joint_summary(planned: Plan, out: Path, by: Sequence[str]) -> pd.DataFrame |
     rows["point"] = headline_numbers.points(rows, by)
     runs = rows.groupby("point")["run"].nunique()
     found = []
-    for key, cell in rows.groupby(list(JOINT[:5]), sort=False):
+    for key, cell in rows.groupby(list(JOINT_COLUMNS[:5]), sort=False):
         # A cell without pictures has no row: its share is 0.
         shares = [*cell["share"], *[0.0] * (int(runs[key[0]]) - len(cell))]
         low, high = math.nan, math.nan
@@ -110,4 +110,4 @@ def joint_summary(planned: Plan, out: Path, by: Sequence[str]) -> pd.DataFrame |
             interval = SeedSpread(len(shares), 0.95).mean(pd.Series(shares).to_numpy(float))
             low, high = interval.low, interval.high
         found.append((*key, sum(shares) / len(shares), low, high, len(shares)))
-    return pd.DataFrame(found, columns=list(JOINT))
+    return pd.DataFrame(found, columns=list(JOINT_COLUMNS))

@@ -34,7 +34,7 @@ class Term(_Form):
     times: float = 1.0
 
 
-class Number(_Form):
+class PublishedNumber(_Form):
     """A published number, and ours that stands beside it.
 
     Attributes:
@@ -72,7 +72,7 @@ class ProtocolFile(_Form):
     small_scale: str
     full: dict[str, Any]
     small: dict[str, Any]
-    numbers: Annotated[tuple[Number, ...], Field(min_length=1)]
+    numbers: Annotated[tuple[PublishedNumber, ...], Field(min_length=1)]
 
 
 @dataclass(frozen=True)

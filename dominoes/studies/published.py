@@ -17,7 +17,7 @@ from dominoes.runs.plan import Plan
 from dominoes.runs.run_folders import FinishedRun
 from dominoes.spec import RunSpec
 from dominoes.studies import protocols, reproduction
-from dominoes.studies.protocols import Number, Protocol
+from dominoes.studies.protocols import Protocol, PublishedNumber
 from dominoes.theory.intervals import Interval, SeedSpread
 
 #: Columns of values.csv, one row a run and quantity, and of published.csv, one row a number.
@@ -73,7 +73,7 @@ def worst_group(run: FinishedRun) -> float:
 
 
 #: By name, what is read off a run at its last measurement, from the test probes.
-QUANTITIES: dict[str, Callable[[FinishedRun], float]] = {
+PUBLISHED_QUANTITIES: dict[str, Callable[[FinishedRun], float]] = {
     "auc, standard": _measure("both", "auc"),
     "auc, top randomised": _measure("top permuted", "auc"),
     "auc, bottom randomised": _measure("bottom permuted", "auc"),
@@ -90,13 +90,13 @@ QUANTITIES: dict[str, Callable[[FinishedRun], float]] = {
 def values(protocol: Protocol, planned: Plan, out: Path) -> pd.DataFrame:
     """What the finished runs of a protocol come to, in the plan's order: columns VALUES. Raises SpecError: a quantity is not known."""
     wanted = dict.fromkeys(number.quantity for number in protocol.about.numbers)
-    if unknown := [name for name in wanted if name not in QUANTITIES]:
-        raise SpecError(f"{protocol.name}: quantity {unknown[0]!r} is not known; expected one of {', '.join(QUANTITIES)}")
+    if unknown := [name for name in wanted if name not in PUBLISHED_QUANTITIES]:
+        raise SpecError(f"{protocol.name}: quantity {unknown[0]!r} is not known; expected one of {', '.join(PUBLISHED_QUANTITIES)}")
     rows = [
         (done.id, done.spec.seed, name, value)
         for done, _ in reproduction.finished_runs(planned, out)
         for name in wanted
-        if not math.isnan(value := QUANTITIES[name](done))
+        if not math.isnan(value := PUBLISHED_QUANTITIES[name](done))
     ]
     return pd.DataFrame(rows, columns=list(VALUES))
 
@@ -113,7 +113,7 @@ def compared(protocol: Protocol, scale: str, found: pd.DataFrame) -> pd.DataFram
     return pd.DataFrame([_row(protocol.name, scale, number, found, runs) for number in protocol.about.numbers], columns=list(PUBLISHED))
 
 
-def _row(protocol: str, scale: str, number: Number, found: pd.DataFrame, runs: Sequence[RunSpec]) -> tuple[Any, ...]:
+def _row(protocol: str, scale: str, number: PublishedNumber, found: pd.DataFrame, runs: Sequence[RunSpec]) -> tuple[Any, ...]:
     ours, seeds = estimate(number, found, runs)
     ends = (number.published[0], number.published[-1]) if number.published else (math.nan, math.nan)
     difference = (math.nan,) * 3
@@ -129,7 +129,7 @@ def _row(protocol: str, scale: str, number: Number, found: pd.DataFrame, runs: S
     return (protocol, scale, number.name, *ends, number.spread, *ours.triple, seeds, *difference, low, high, verdict)
 
 
-def estimate(number: Number, found: pd.DataFrame, runs: Sequence[RunSpec]) -> tuple[Interval, int]:
+def estimate(number: PublishedNumber, found: pd.DataFrame, runs: Sequence[RunSpec]) -> tuple[Interval, int]:
     """Our number with its interval over seeds, and how many seeds have all of its terms.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dominoes.spec import SIDES
 
 #: Columns of headlines.csv.
-HEADLINES = ("part", "point", "quantity", "estimate", "low", "high", "scale", "margin", "n_runs")
+HEADLINE_COLUMNS = ("part", "point", "quantity", "estimate", "low", "high", "scale", "margin", "n_runs")
 POINTS, VARIANCE, CONTRASTS, COMPARISON = "points", "variance", "contrast", "comparison"
 DIFFERENCE, RATIO = "difference", "ratio"
 #: Of a run: by quantity, the kind of probe and the column that it is the late mean of.

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from dominoes.arrays import FloatArray
 from dominoes.errors import CurvesError
 from dominoes.spec import stream
-from dominoes.theory.intervals import FloatArray, Interval
+from dominoes.theory.intervals import Interval
 
 #: Resamples of an interval.
 RESAMPLES = 4000

@@ -10,13 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-FloatArray = NDArray[np.float64]
-
+from dominoes.arrays import FloatArray
 
 BoolArray = NDArray[np.bool_]
-
-
-IndexArray = NDArray[np.intp]
 
 
 HOLDS, FAILS, CANNOT_TELL, NOT_APPLICABLE = "holds", "fails", "cannot tell", "not applicable"

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import optimize, stats
 from scipy.special import ndtri
 
-from dominoes.theory.intervals import FloatArray
+from dominoes.arrays import FloatArray
 from dominoes.theory.rules import fired, half_a_count
 from dominoes.theory.run_arrays import RunArrays, Slice
 

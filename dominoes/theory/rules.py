@@ -10,9 +10,9 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import entr, ndtr, xlogy
 
-from dominoes.theory.intervals import FloatArray
+from dominoes.arrays import FloatArray
 
-Shares = tuple[FloatArray, FloatArray, FloatArray]
+AnswerShares = tuple[FloatArray, FloatArray, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Rule:
     name: str
     label: str
     doubles: Callable[[FloatArray, FloatArray, int], FloatArray]
-    conflicts: Callable[[FloatArray, FloatArray, int], Shares] | None
+    conflicts: Callable[[FloatArray, FloatArray, int], AnswerShares] | None
     colour: str
     style: str
     per_class: bool = False
@@ -43,7 +43,7 @@ def _product(top: FloatArray, bottom: FloatArray, K: int) -> FloatArray:
     return np.asarray(K / (K - 1) * top * bottom)
 
 
-def product_conflicts(top: FloatArray, bottom: FloatArray, K: int, preference: float = 0.5) -> Shares:
+def product_conflicts(top: FloatArray, bottom: FloatArray, K: int, preference: float = 0.5) -> AnswerShares:
     """Independent firing: where one fires it answers, where both fire the top with probability `preference`, where none fires a guess."""
     p, q = fired(1 - top, K), fired(1 - bottom, K)
     guess = (1 - p) * (1 - q) / K
@@ -61,7 +61,7 @@ def _addition(top: FloatArray, bottom: FloatArray, K: int) -> FloatArray:
     return np.asarray(wrong / np.maximum(wrong + (K - 1) * (1 - top) * (1 - bottom), np.finfo(float).tiny))
 
 
-def _margins(top: FloatArray, bottom: FloatArray, K: int) -> Shares:
+def _margins(top: FloatArray, bottom: FloatArray, K: int) -> AnswerShares:
     """The softmax of (m_top, m_bottom, 0 of each other class), m_i = ln[(K−1) a_i / e_i]: on a conflict each side's margin is its class's
     logit. Multiplied by e_t e_b, so that an error of 0 divides nothing."""
     for_top, for_bottom = (K - 1) * (1 - top) * bottom, (K - 1) * (1 - bottom) * top
@@ -82,7 +82,7 @@ def _gaussian(top: FloatArray, bottom: FloatArray, K: int) -> FloatArray:
     return _error_at(np.hypot(_strength(top, K), _strength(bottom, K)), K)
 
 
-def _gaussian_conflicts(top: FloatArray, bottom: FloatArray, K: int) -> Shares:
+def _gaussian_conflicts(top: FloatArray, bottom: FloatArray, K: int) -> AnswerShares:
     """The same evidence on conflicts: in units of its noise, D = hypot(d_top, d_bottom), the weighted sum is d_top²/D for the top's class,
     d_bottom²/D for the bottom's and 0 for each other class. P(top's class) = ∫ φ(x − μ_t) Φ(x − μ_b) Φ(x)^(K−2) dx."""
     strengths = np.broadcast_arrays(_strength(top, K), _strength(bottom, K))

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from dominoes.arrays import FloatArray, IndexArray
 from dominoes.errors import CurvesError
 from dominoes.spec import PERMUTED, PROBES
 from dominoes.tables import JOINT, JOINT_ANSWERS, mended
-from dominoes.theory.intervals import FloatArray, IndexArray
 
 
 @dataclass(frozen=True)

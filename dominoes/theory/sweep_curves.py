@@ -16,21 +16,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dominoes.arrays import FloatArray
 from dominoes.errors import CurvesError
 from dominoes.spec import SIDES
 from dominoes.tables import dealt_anew, mended, swept, telling
 from dominoes.theory.fits.curve import fit_curve
-from dominoes.theory.intervals import FloatArray
 from dominoes.theory.run_arrays import log_time_weights
 
 _FEWEST = 4
 
 Points = NDArray[np.intp]
-Measured = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
+MeasuredColumns = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
 
 
 @dataclass(frozen=True)
-class Curve:
+class SweptCurve:
     """One one-sided curve: times (T,) above 0, accuracy and loss (T,), NaN where not measured, and the onset, speed and ceiling of the
     accuracy, NaN where the pattern was not learned."""
 
@@ -68,7 +68,7 @@ class SweepCurves:
 
     fields: tuple[str, ...]
     values: dict[str, tuple[object, ...]]
-    curves: dict[str, tuple[tuple[Curve | None, ...], ...]]
+    curves: dict[str, tuple[tuple[SweptCurve | None, ...], ...]]
     time: str
     chance: float
     notes: tuple[str, ...]
@@ -96,7 +96,7 @@ class SweepCurves:
         ordered = [np.array(sorted(points, key=lambda point: numbers[point]), dtype=np.intp) for points in together.values()]
         return [points for points in ordered if len(points) > 1]
 
-    def measured(self, side: str, value: Callable[[Curve], float]) -> FloatArray:
+    def measured(self, side: str, value: Callable[[SweptCurve], float]) -> FloatArray:
         """(S, P): a number of every curve, NaN where there is none."""
         return np.array([[math.nan if curve is None else value(curve) for curve in row] for row in self.curves[side]])
 
@@ -150,7 +150,7 @@ def arranged(
     replicates, said = _replicates([rows for _, rows in points])
     notes += said
     measured = _measured(table, time)
-    sides: dict[str, tuple[tuple[Curve | None, ...], ...]] = {}
+    sides: dict[str, tuple[tuple[SweptCurve | None, ...], ...]] = {}
     for side in SIDES:
         sides[side], said = _curves([[measured.get((run, side)) for run in row] for row in replicates], 1 / classes_count)
         notes += [f"{note} ({side})" for note in said]
@@ -192,7 +192,7 @@ def _replicates(points: Sequence[pd.DataFrame]) -> tuple[list[list[str]], list[s
     return [[str(each[rank]) for each in ranked] for rank in range(count)], notes
 
 
-def _measured(table: pd.DataFrame, time: str) -> dict[tuple[str, str], Measured]:
+def _measured(table: pd.DataFrame, time: str) -> dict[tuple[str, str], MeasuredColumns]:
     """(run, side) -> time, accuracy, n and loss, after step 0 and where there is an accuracy."""
     table = table[table["accuracy"].notna() & (table["step"] > 0) & (table[time] > 0)]
     columns = [table[name].to_numpy(float) for name in (time, "accuracy", "n", "loss")]
@@ -203,9 +203,11 @@ def _measured(table: pd.DataFrame, time: str) -> dict[tuple[str, str], Measured]
     return found
 
 
-def _curves(measured: Sequence[Sequence[Measured | None]], chance: float) -> tuple[tuple[tuple[Curve | None, ...], ...], list[str]]:
+def _curves(
+    measured: Sequence[Sequence[MeasuredColumns | None]], chance: float
+) -> tuple[tuple[tuple[SweptCurve | None, ...], ...], list[str]]:
     """Curves with their fits, in the same nesting; those on one grid of steps are fitted together, which is much faster."""
-    found: list[list[Curve | None]] = [[None] * len(row) for row in measured]
+    found: list[list[SweptCurve | None]] = [[None] * len(row) for row in measured]
     grids: dict[tuple[float, ...], list[tuple[int, int, FloatArray, FloatArray, FloatArray]]] = {}
     for replicate, row in enumerate(measured):
         for point, values in enumerate(row):
@@ -216,7 +218,7 @@ def _curves(measured: Sequence[Sequence[Measured | None]], chance: float) -> tup
         accuracy, n = np.stack([each for _, _, each, _, _ in curves]), np.stack([each for *_, each, _ in curves])
         fit = fit_curve(grid, accuracy, family="logistic-log", chance=chance, n=n if np.isfinite(n).all() else None)
         for (replicate, point, shares, _, loss), each in zip(curves, fit.seeds or (fit,), strict=True):
-            found[replicate][point] = Curve(np.array(grid), shares, loss, each.onset, each.speed, each.ceiling)
+            found[replicate][point] = SweptCurve(np.array(grid), shares, loss, each.onset, each.speed, each.ceiling)
             open_ends += each.learned and not each.converged
     lost = sum(curve is None for row in found for curve in row)
     notes = [f"{lost} runs have no usable curve: {_FEWEST} steps after 0, with increasing time, are needed"] if lost else []

@@ -15,20 +15,10 @@ from dataclasses import dataclass, field, fields
 
 import pandas as pd
 
+from dominoes.arrays import FloatArray
 from dominoes.errors import CurvesError
 from dominoes.theory.headlines import headlines
-from dominoes.theory.intervals import (
-    CANNOT_TELL,
-    FAILS,
-    HOLDS,
-    NOT_APPLICABLE,
-    VERDICTS,
-    BoolArray,
-    FloatArray,
-    Interval,
-    SeedSpread,
-    number,
-)
+from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS, NOT_APPLICABLE, VERDICTS, BoolArray, Interval, SeedSpread, number
 from dominoes.theory.rules import RULES, Rule
 
 COMPARISON = (

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dominoes.theory.intervals import BoolArray, FloatArray
+from dominoes.arrays import FloatArray
+from dominoes.theory.intervals import BoolArray
 
 WINDOWS = ("early", "rise", "late")
 # Mean rise of the pair below which a step is early, and above which it is late.

@@ -9,13 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dominoes.arrays import WholeArray
 from dominoes.data.dealing import Deal
 from dominoes.spec import SIDES
 from dominoes.tables import JOINT_ANSWERS
-
-Index = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -24,8 +22,8 @@ class _Crossing:
 
     probe: str
     rows: slice
-    shown: Mapping[str, Index]
-    alone: Mapping[str, Index]
+    shown: Mapping[str, WholeArray]
+    alone: Mapping[str, WholeArray]
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Crossings:
     crossed: tuple[_Crossing, ...]
     missing: Deal
 
-    def counts(self, answers: Index) -> Iterator[tuple[str, int, int, str, int]]:
+    def counts(self, answers: WholeArray) -> Iterator[tuple[str, int, int, str, int]]:
         """Rows of `tables.JOINT` from the probe on, without empty cells.
 
         Args:
@@ -64,8 +62,8 @@ def crossings(probes: Mapping[str, Deal], joined: Deal) -> Crossings:
     """
     starts = dict(zip(probes, np.cumsum([0, *map(len, probes.values())]).tolist(), strict=False))
     wanted = [kind for kind in JOINT_ANSWERS if kind in probes]
-    places: dict[str, Index] = {}
-    missing: dict[str, Index] = {}
+    places: dict[str, WholeArray] = {}
+    missing: dict[str, WholeArray] = {}
     next_place = len(joined)
     for side in SIDES:
         # By number of a picture: where it is shown alone.
@@ -88,7 +86,7 @@ def crossings(probes: Mapping[str, Deal], joined: Deal) -> Crossings:
     return Crossings(crossed, _alone(missing, joined))
 
 
-def _alone(missing: Mapping[str, Index], joined: Deal) -> Deal:
+def _alone(missing: Mapping[str, WholeArray], joined: Deal) -> Deal:
     """One-sided dominoes of pictures by number, the top ones first."""
     shown = {}
     for side in SIDES:

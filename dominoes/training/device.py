@@ -1,6 +1,6 @@
 """Where and how exactly a run computes: its device, its own stream of work there, and what may be traded for speed.
 
-Several runs of one process take turns (`packing`), so every process-wide switch is set on the way into a lane and put back on the way
+Several runs of one process take turns (`packing`), so every process-wide switch is set on the way in and put back on the way
 out.
 """
 
@@ -58,7 +58,7 @@ class Device:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Work on the lane's stream with its numerics."""
+        """Work on the device's stream with its numerics."""
         with ExitStack() as stack:
             stack.enter_context(_kept(torch.get_num_threads, torch.set_num_threads, self.threads))
             if self.cuda:
@@ -85,7 +85,7 @@ class Device:
     def recorded(self, call: Callable[[], T]) -> Callable[[], T]:
         """The call as one piece of work that the device repeats by itself: a CUDA graph. Elsewhere the call as it is.
 
-        It must have been made once before in this lane, must take its input from tensors that stay, and gives the same tensors each
+        It must have been made once before on this device, must take its input from tensors that stay, and gives the same tensors each
         time, with new content. If it cannot be recorded it stays an ordinary call, which is said once.
         """
         if self._stream is None:
@@ -111,7 +111,7 @@ class Device:
         return replay
 
 
-class Noise:
+class NoiseStream:
     """A stream of its own for what draws from PyTorch's global generators, such as dropout; they are left as they were."""
 
     def __init__(self, seed: int, device: torch.device):

@@ -28,7 +28,7 @@ from dominoes.data.dominoes import Dominoes
 from dominoes.errors import RunError
 from dominoes.spec import Decode, RunSpec, stream
 from dominoes.training.decoding import Decoder
-from dominoes.training.device import Device, Noise
+from dominoes.training.device import Device, NoiseStream
 from dominoes.training.levels import LOOKS, Level, Levels, kinds_of
 from dominoes.training.models import chosen, initial
 from dominoes.training.optimizers import is_short, make_optimizer
@@ -117,8 +117,8 @@ def train(
         RegistryError, SpecError: something that the spec names cannot be had, or does not do what it must (`trial.check`).
         DeviceError: CUDA cannot be deterministic in this process (`device.Device`).
     """
-    lane = Device(device or torch.device("cpu"), spec.train.precision, deterministic=deterministic, threads=threads)
-    return finish(turns(spec, dominoes, probes, lane, progress=progress, keep=keep, callbacks=callbacks))
+    hardware = Device(device or torch.device("cpu"), spec.train.precision, deterministic=deterministic, threads=threads)
+    return finish(turns(spec, dominoes, probes, hardware, progress=progress, keep=keep, callbacks=callbacks))
 
 
 def finish(work: Generator[None, None, T]) -> T:
@@ -135,7 +135,7 @@ def turns(
     spec: RunSpec,
     dominoes: Dominoes,
     probes: Mapping[str, Dominoes],
-    lane: Device,
+    hardware: Device,
     *,
     progress: Callable[[int, int], None] = lambda step, steps: None,
     keep: Keep | None = None,
@@ -152,38 +152,38 @@ def turns(
     looks = set(schedule(steps, LOOKS * points)) if levels.asked else set()
     seconds = {"training": 0.0, "measuring": 0.0}
     record = chosen(how.model)
-    noise = None if record.static else Noise(stream(spec.seed, "noise"), lane.device)
+    noise = None if record.static else NoiseStream(stream(spec.seed, "noise"), hardware.device)
 
     def aside() -> AbstractContextManager[None]:
         # What is drawn outside of training, always the same, is nothing to training.
-        return nullcontext() if record.static and not callbacks else Noise(stream(spec.seed, "measuring"), lane.device).entered()
+        return nullcontext() if record.static and not callbacks else NoiseStream(stream(spec.seed, "measuring"), hardware.device).entered()
 
-    with lane.entered():
-        network = initial(how.model, len(dominoes.classes), spec.seed, how.model_args).to(lane.device)
-        channels_last = record.channels_last and lane.device.type == "cpu"
+    with hardware.entered():
+        network = initial(how.model, len(dominoes.classes), spec.seed, how.model_args).to(hardware.device)
+        channels_last = record.channels_last and hardware.device.type == "cpu"
         if channels_last:
             network = network.to(memory_format=torch.channels_last)
-        resident = residents.resident(dominoes.deal, dominoes.sources, lane.device, swap=dominoes.swap, scale=how.input)
+        resident = residents.resident(dominoes.deal, dominoes.sources, hardware.device, swap=dominoes.swap, scale=how.input)
         meter = Scorer(spec, resident, dominoes.deal, probes, record)
         decoder = None
         if how.decode is not Decode.NONE and "both" in probes:
-            decoder = Decoder(how, dominoes, probes["both"], lane.device, channels_last=channels_last)
-        descent = make_optimizer(network, how, lane, static=record.static)
+            decoder = Decoder(how, dominoes, probes["both"], hardware.device, channels_last=channels_last)
+        descent = make_optimizer(network, how, hardware, static=record.static)
         rate = rate_setter(descent, how, steps)
-        take = stepper(network, descent, resident, lane, spec, about(dominoes, how, lane.device), channels_last=channels_last)
+        take = stepper(network, descent, resident, hardware, spec, about(dominoes, how, hardware.device), channels_last=channels_last)
         ask: Callable[[], list[Tensor]] = partial(meter.answers, network)
-        graphs = lane.graphs and record.static and rate is None and is_short(how) and how.loss == "cross-entropy" and not how.augment
+        graphs = hardware.graphs and record.static and rate is None and is_short(how) and how.loss == "cross-entropy" and not how.augment
         if graphs:
             assert isinstance(descent, torch.optim.Optimizer)
-            take = replayed(take, network, descent, how.batch, count, lane)
+            take = replayed(take, network, descent, how.batch, count, hardware)
             ask()
-            ask = lane.recorded(ask)
-        batches = row_batches(count, how, spec.seed, lane, due | looks, graphs)
-        clock = _Clock(lane, seconds)
+            ask = hardware.recorded(ask)
+        batches = row_batches(count, how, spec.seed, hardware, due | looks, graphs)
+        clock = _Clock(hardware, seconds)
 
     def decoded(step: int) -> None:
         if decoder is not None:
-            with lane.entered(), aside():
+            with hardware.entered(), aside():
                 clock.start()
                 meter.add(step, decoder.measure(network))
                 clock.mark("measuring")
@@ -192,16 +192,16 @@ def turns(
     def measured(step: int, samples: int) -> Generator[None, None, bool]:
         """Look at the network after a step that is due, or may be: false if a loss was not finite."""
         whole = step in due
-        with lane.entered(), aside():
-            asked = [lane.download(answers) for answers in (ask() if whole else [meter.train_answers(network)])]
+        with hardware.entered(), aside():
+            asked = [hardware.download(answers) for answers in (ask() if whole else [meter.train_answers(network)])]
             clock.mark("measuring")
         yield
         clock.wait()
         if levels.asked and levels.look(step, meter.train_losses(asked[0])) and not whole:
             whole = True
-            with lane.entered(), aside():
+            with hardware.entered(), aside():
                 clock.start()
-                asked = [lane.download(answers) for answers in ask()]
+                asked = [hardware.download(answers) for answers in ask()]
                 clock.mark("measuring")
             yield
             clock.wait()
@@ -214,14 +214,14 @@ def turns(
         if keep is not None and (how.checkpoints == "measurements" or step in how.checkpoint_steps):
             keep(step, network)
         for each in callbacks:
-            with lane.entered(), aside():
+            with hardware.entered(), aside():
                 _call(each, step, network, meter.rows(step))
         return True
 
     finite = yield from measured(0, 0)
     step = samples = 0
     while finite and step < steps and not levels.over:
-        with lane.entered(), noise.entered() if noise else nullcontext():
+        with hardware.entered(), noise.entered() if noise else nullcontext():
             clock.start()
             network.train()
             end = step + _TURN
@@ -277,8 +277,8 @@ def _call(callback: Callback, step: int, network: nn.Module, rows: Sequence[Mapp
 class _Clock:
     """Seconds by stage. On CUDA, which works on its own, they are told by events, and only `wait` waits for it."""
 
-    def __init__(self, lane: Device, seconds: dict[str, float]):
-        self._cuda, self._seconds = lane.cuda, seconds
+    def __init__(self, hardware: Device, seconds: dict[str, float]):
+        self._cuda, self._seconds = hardware.cuda, seconds
         self._spans: list[tuple[str, Any, Any]] = []
         self.start()
 

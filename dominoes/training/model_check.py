@@ -14,7 +14,7 @@ from dominoes.data.dominoes import Dominoes
 from dominoes.data.probe_sets import probes
 from dominoes.spec import DominoSpec, RunSpec, TrainSpec, parse
 from dominoes.training import trial
-from dominoes.training.device import Device, Noise
+from dominoes.training.device import Device, NoiseStream
 from dominoes.training.loop import Trained, train
 from dominoes.training.models import initial
 
@@ -90,8 +90,8 @@ def _equal(what: str, one: nn.Module, other: nn.Module, well: str, badly: str) -
 def _alone(network: nn.Module, probe: Dominoes) -> Finding:
     """Whether the answer to a picture is its own: the same each time, whatever other pictures come with it."""
     network.eval()
-    lane = Device(torch.device("cpu"))
-    with lane.entered(), Noise(0, lane.device).entered(), torch.no_grad():
+    hardware = Device(torch.device("cpu"))
+    with hardware.entered(), NoiseStream(0, hardware.device).entered(), torch.no_grad():
         pictures = probe.compose(torch.arange(16), normalize=True)
         together = network(pictures)
         alone = torch.cat([network(pictures[row : row + 1]) for row in range(len(pictures))])

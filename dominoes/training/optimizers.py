@@ -98,23 +98,23 @@ def is_short(how: TrainSpec) -> bool:
     return how.optimizer in ("sgd", "adam") and not how.optimizer_args and how.parameter_groups is None
 
 
-def make_optimizer(network: nn.Module, how: TrainSpec, lane: Device, *, static: bool) -> Descent | torch.optim.Optimizer:
+def make_optimizer(network: nn.Module, how: TrainSpec, hardware: Device, *, static: bool) -> Descent | torch.optim.Optimizer:
     """The optimiser of a network.
 
     Args:
         network: on its device.
         how: which, and with what.
-        lane: where its steps are made.
+        hardware: where its steps are made.
         static: whether the network is (`models.Network`).
 
     Raises RegistryError, or SpecError if it cannot be made with its arguments.
     """
     if not (static and is_short(how)):
         return _any(network, how)
-    if lane.device.type == "cpu" and not lane.graphs:
+    if hardware.device.type == "cpu" and not hardware.graphs:
         return Descent(network.parameters(), how)
     # One kernel for all weights where there are graphs; elsewhere what PyTorch takes by itself.
-    fused = True if lane.cuda else None
+    fused = True if hardware.cuda else None
     if how.optimizer == "adam":
         return torch.optim.Adam(
             network.parameters(),
@@ -122,7 +122,7 @@ def make_optimizer(network: nn.Module, how: TrainSpec, lane: Device, *, static: 
             betas=(how.momentum, 0.999),
             weight_decay=how.weight_decay,
             fused=fused,
-            capturable=lane.cuda and lane.graphs,
+            capturable=hardware.cuda and hardware.graphs,
         )
     return torch.optim.SGD(network.parameters(), lr=how.lr, momentum=how.momentum, weight_decay=how.weight_decay, fused=fused)
 

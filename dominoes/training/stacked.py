@@ -60,8 +60,8 @@ class _Member:
 class _Stack:
     """Runs with equal training, equally many dominoes and classes."""
 
-    def __init__(self, how: TrainSpec, count: int, lane: Device, record: Network):
-        self.how, self.count, self.lane, self.record = how, count, lane, record
+    def __init__(self, how: TrainSpec, count: int, hardware: Device, record: Network):
+        self.how, self.count, self.hardware, self.record = how, count, hardware, record
         self.steps = -(-count // how.batch) * how.epochs
         self.due = set(schedule(self.steps, measuring.points(how, count)))
         self.due |= {step for step in how.checkpoint_steps if step <= self.steps}
@@ -78,11 +78,11 @@ class _Stack:
     def join(self, spec: RunSpec, dominoes: Dominoes, probes: Mapping[str, Dominoes]) -> _Member:
         """Make what a run has of its own."""
         how = spec.train
-        with self.lane.entered():
-            network = initial(how.model, len(dominoes.classes), spec.seed, how.model_args).to(self.lane.device)
-            resident = residents.resident(dominoes.deal, dominoes.sources, self.lane.device, swap=dominoes.swap, scale=how.input)
+        with self.hardware.entered():
+            network = initial(how.model, len(dominoes.classes), spec.seed, how.model_args).to(self.hardware.device)
+            resident = residents.resident(dominoes.deal, dominoes.sources, self.hardware.device, swap=dominoes.swap, scale=how.input)
             scorer = Scorer(spec, resident, dominoes.deal, probes, self.record)
-            batches = row_batches(self.count, how, spec.seed, self.lane, self.due, False)
+            batches = row_batches(self.count, how, spec.seed, self.hardware, self.due, False)
         self.members.append(_Member(network, resident, scorer, batches))
         return self.members[-1]
 
@@ -94,7 +94,7 @@ class _Stack:
         """Put all weights and statistics into one tensor each, of which every network has its slice."""
         self.size, self._there = len(self.members), list(self.members)
         networks = [member.network for member in self.members]
-        with self.lane.entered():
+        with self.hardware.entered():
             self._parameters = {
                 name: nn.Parameter(torch.stack([network.get_parameter(name).detach() for network in networks]))
                 for name, _ in networks[0].named_parameters()
@@ -119,7 +119,7 @@ class _Stack:
         """A turn: some steps, or up to the next that is measured."""
         began = time.perf_counter()
         self._shape.train()
-        with self.lane.entered(), plain():
+        with self.hardware.entered(), plain():
             for _ in range(_TURN):
                 rows = [next(member.batches) for member in self._there]
                 if self._rate is not None:
@@ -129,8 +129,8 @@ class _Stack:
                 self.samples += len(rows[0])
                 if self.step in self.due:
                     break
-            if self.lane.cuda:
-                torch.cuda.current_stream(self.lane.device).synchronize()
+            if self.hardware.cuda:
+                torch.cuda.current_stream(self.hardware.device).synchronize()
         for member in self._there:
             member.seconds["training"] += (time.perf_counter() - began) / self.size
 
@@ -139,7 +139,7 @@ class _Stack:
         pairs = list(zip(self._there, rows, strict=True))
         pictures = torch.stack([member.resident.compose(mine) for member, mine in pairs])
         labels = torch.stack([member.resident.label.index_select(0, mine) for member, mine in pairs])
-        with self.lane.cast():
+        with self.hardware.cast():
             answers = vmap(self._answers)(self._parameters, self._buffers, pictures)
             each = nn.functional.cross_entropy(answers.flatten(0, 1), labels.flatten(), reduction="none")
         # The mean of each run, and their sum: no run's gradient has another's loss in it.
@@ -150,7 +150,7 @@ class _Stack:
         """Look at a run's network; False if a loss was not finite."""
         began = time.perf_counter()
         epoch = self.step / -(-self.count // self.how.batch)
-        with self.lane.entered():
+        with self.hardware.entered():
             finite = member.scorer.measure(member.network, self.step, epoch, self.samples)
         member.measured = self.step
         member.seconds["measuring"] += time.perf_counter() - began
@@ -168,7 +168,7 @@ class Stacks:
         spec: RunSpec,
         dominoes: Dominoes,
         probes: Mapping[str, Dominoes],
-        lane: Device,
+        hardware: Device,
         *,
         progress: Callable[[int, int], None] = lambda step, steps: None,
         keep: Keep | None = None,
@@ -178,18 +178,18 @@ class Stacks:
         was fails, and the others begin again by themselves."""
         record = chosen(spec.train.model)
         if callbacks or not may_stack(spec, dominoes, record):
-            return (yield from loop.turns(spec, dominoes, probes, lane, progress=progress, keep=keep, callbacks=callbacks))
+            return (yield from loop.turns(spec, dominoes, probes, hardware, progress=progress, keep=keep, callbacks=callbacks))
         key = (spec.train, len(dominoes), len(dominoes.classes))
         stack = self._open.get(key)
         if stack is None or stack.begun:
-            stack = self._open[key] = _Stack(spec.train, len(dominoes), lane, record)
+            stack = self._open[key] = _Stack(spec.train, len(dominoes), hardware, record)
         member = stack.join(spec, dominoes, probes)
         try:
             finite = yield from self._trained(stack, member, progress, keep)
         finally:
             stack.leave(member)
         if finite is None:
-            return (yield from loop.turns(spec, dominoes, probes, lane, progress=progress, keep=keep))
+            return (yield from loop.turns(spec, dominoes, probes, hardware, progress=progress, keep=keep))
         if keep is not None and spec.train.checkpoints == "last" and finite:
             keep(stack.step, member.network)
         return Trained(

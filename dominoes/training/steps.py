@@ -31,7 +31,7 @@ def stepper(
     network: nn.Module,
     descent: Descent | torch.optim.Optimizer,
     resident: Resident,
-    lane: Device,
+    hardware: Device,
     spec: RunSpec,
     told: Batches | None,
     *,
@@ -40,12 +40,12 @@ def stepper(
     """A function that makes one training step on the dominoes of some rows; `told` is what a loss other than plain cross-entropy and
     augmentations are told of them."""
     how = spec.train
-    change = augmentation(how, spec.seed, lane.device)
+    change = augmentation(how, spec.seed, hardware.device)
     penalty = loss(how)
 
     def take(rows: Tensor) -> None:
         descent.zero_grad(set_to_none=True)
-        with lane.cast():
+        with hardware.cast():
             pictures = resident.compose(rows, channels_last=channels_last)
             if told is None:
                 value = nn.functional.cross_entropy(network(pictures), resident.label.index_select(0, rows))
@@ -60,7 +60,7 @@ def stepper(
     return take
 
 
-def replayed(take: Step, network: nn.Module, optimizer: torch.optim.Optimizer, batch: int, count: int, lane: Device) -> Step:
+def replayed(take: Step, network: nn.Module, optimizer: torch.optim.Optimizer, batch: int, count: int, hardware: Device) -> Step:
     """The same step, recorded for full batches, and for `_BLOCK` of them, one after the other, where there are so many dominoes: then only
     rows are brought to it. A shorter batch is taken as before.
 
@@ -68,7 +68,7 @@ def replayed(take: Step, network: nn.Module, optimizer: torch.optim.Optimizer, b
     because a recording knows tensors by their addresses; a momentum of zeros and one that is not there yet are the same.
     """
     batch = min(batch, count)
-    rows = torch.zeros(batch, dtype=torch.int64, device=lane.device)
+    rows = torch.zeros(batch, dtype=torch.int64, device=hardware.device)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     network.train()
     with warnings.catch_warnings():
@@ -89,8 +89,8 @@ def replayed(take: Step, network: nn.Module, optimizer: torch.optim.Optimizer, b
 
     recordings = {}
     for size in {batch, _BLOCK * batch if _BLOCK * batch <= count else batch}:
-        buffer = torch.zeros(size, dtype=torch.int64, device=lane.device)
-        recordings[size] = buffer, lane.recorded(partial(take_all, torch.split(buffer, batch)))
+        buffer = torch.zeros(size, dtype=torch.int64, device=hardware.device)
+        recordings[size] = buffer, hardware.recorded(partial(take_all, torch.split(buffer, batch)))
 
     def step(mine: Tensor) -> None:
         if len(mine) not in recordings:
@@ -103,7 +103,7 @@ def replayed(take: Step, network: nn.Module, optimizer: torch.optim.Optimizer, b
     return step
 
 
-def row_batches(count: int, how: TrainSpec, seed: int, lane: Device, due: set[int], graphs: bool) -> Iterator[Tensor]:
+def row_batches(count: int, how: TrainSpec, seed: int, hardware: Device, due: set[int], graphs: bool) -> Iterator[Tensor]:
     """Rows of each step, on the device; an epoch's order goes there at once.
 
     Where steps are recorded (`graphs`), those of `_BLOCK` steps at once if their batches are full and none but the last is to be measured.
@@ -111,7 +111,7 @@ def row_batches(count: int, how: TrainSpec, seed: int, lane: Device, due: set[in
     order = torch.Generator().manual_seed(stream(seed, "order"))
     step = 0
     for _ in range(how.epochs):
-        rows = lane.upload(torch.randperm(count, generator=order))
+        rows = hardware.upload(torch.randperm(count, generator=order))
         start = 0
         while start < count:
             full = graphs and count - start >= _BLOCK * how.batch

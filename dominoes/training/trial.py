@@ -9,7 +9,7 @@ from dominoes.data import resident as residents
 from dominoes.data.dominoes import Dominoes
 from dominoes.errors import DominoesError, SpecError
 from dominoes.spec import RunSpec, TrainSpec, stream
-from dominoes.training.device import Device, Noise
+from dominoes.training.device import Device, NoiseStream
 from dominoes.training.levels import Levels, kinds_of
 from dominoes.training.models import chosen, initial
 from dominoes.training.optimizers import is_short, make_optimizer
@@ -44,12 +44,12 @@ def attempt(spec: RunSpec, dominoes: Dominoes) -> None:
     factors(how, 1000)
     if _is_usual(how):
         return
-    lane, record = Device(torch.device("cpu")), chosen(how.model)
-    with lane.entered(), Noise(stream(spec.seed, "trial"), lane.device).entered():
+    hardware, record = Device(torch.device("cpu")), chosen(how.model)
+    with hardware.entered(), NoiseStream(stream(spec.seed, "trial"), hardware.device).entered():
         network = initial(how.model, len(dominoes.classes), spec.seed, how.model_args)
-        descent = make_optimizer(network, how, lane, static=record.static)
-        resident = residents.resident(dominoes.deal, dominoes.sources, lane.device, swap=dominoes.swap, scale=how.input)
-        take = stepper(network, descent, resident, lane, spec, about(dominoes, how, lane.device), channels_last=False)
+        descent = make_optimizer(network, how, hardware, static=record.static)
+        resident = residents.resident(dominoes.deal, dominoes.sources, hardware.device, swap=dominoes.swap, scale=how.input)
+        take = stepper(network, descent, resident, hardware, spec, about(dominoes, how, hardware.device), channels_last=False)
         try:
             take(torch.arange(min(_FEW, len(dominoes))))
         except DominoesError:

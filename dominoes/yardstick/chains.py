@@ -11,14 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from dominoes.arrays import FloatArray
 from dominoes.spec import stream
-
-FloatArray = NDArray[np.float64]
 
 # Examples evaluated together when the loss of all of them is wanted.
 _EVALUATION_BATCH = 500

@@ -38,7 +38,7 @@ from dominoes.yardstick import curvature, learning_coefficient
 from dominoes.yardstick.chains import Landscape, Walk, walk
 from dominoes.yardstick.learning_coefficient import Estimate, Sampling, ordering
 from dominoes.yardstick.processes import pool
-from dominoes.yardstick.restricted_loss import ALL, Weights
+from dominoes.yardstick.restricted_loss import ALL_WEIGHTS, Weights
 
 #: The name, among kinds, of all training dominoes together.
 MIX = "mix"
@@ -67,7 +67,7 @@ class ProfileRequest:
 
     on: tuple[str, ...] = ("top", "bottom", "both", "conflict")
     restrict: str | None = None
-    weights: str = ALL
+    weights: str = ALL_WEIGHTS
     gammas: tuple[float, ...] = GAMMAS
     kappas: tuple[float, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
+from dominoes.arrays import FloatArray
 from dominoes.errors import SpecError
-
-FloatArray = NDArray[np.float64]
 
 # Pictures of a class in the first block, which is coded without a model.
 _FIRST = 8

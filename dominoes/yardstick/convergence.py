@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from dominoes.yardstick.chains import FloatArray
+from dominoes.arrays import FloatArray
 
 _BLOCKS = 100
 

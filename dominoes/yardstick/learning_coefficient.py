@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from dominoes.arrays import FloatArray
 from dominoes.errors import SpecError
 from dominoes.yardstick import curvature
-from dominoes.yardstick.chains import FloatArray, Landscape, Trace, Walk, walk
+from dominoes.yardstick.chains import Landscape, Trace, Walk, walk
 from dominoes.yardstick.convergence import Convergence, Limits, assess
 
 SAMPLERS = ("sgld", "rmsprop")

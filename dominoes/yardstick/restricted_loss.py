@@ -15,7 +15,7 @@ from dominoes.data.resident import Resident
 from dominoes.errors import SpecError
 from dominoes.yardstick.chains import Landscape
 
-ALL = "all"
+ALL_WEIGHTS = "all"
 
 
 class Weights:
@@ -26,7 +26,7 @@ class Weights:
         vector: their values, one after the other.
     """
 
-    def __init__(self, network: nn.Module, prefix: str = ALL):
+    def __init__(self, network: nn.Module, prefix: str = ALL_WEIGHTS):
         """Of the parameters whose names begin with `prefix`, or of all.
 
         Raises SpecError: no parameter begins so, or batch normalisation has no statistics of its own that belong to these weights.
@@ -37,10 +37,11 @@ class Weights:
                 raise SpecError(f"{name} normalises by {which} statistics, not by those of these weights; expected running averages")
         self._network = copy.deepcopy(network).eval().requires_grad_(False)
         parameters = dict(self._network.named_parameters())
-        chosen = {name: value for name, value in parameters.items() if prefix == ALL or name.startswith(prefix)}
+        chosen = {name: value for name, value in parameters.items() if prefix == ALL_WEIGHTS or name.startswith(prefix)}
         if not chosen:
             raise SpecError(
-                f"weights {prefix!r}: no parameter's name begins so; expected {ALL} or the beginning of one of {', '.join(parameters)}"
+                f"weights {prefix!r}: no parameter's name begins so; expected {ALL_WEIGHTS} or "
+                f"the beginning of one of {', '.join(parameters)}"
             )
         self.names = tuple(chosen)
         self._shapes = [value.shape for value in chosen.values()]

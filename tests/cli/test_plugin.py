@@ -119,7 +119,7 @@ def test_what_is_wrong_with_a_source_or_a_dial_is_one_sentence(place: Path) -> N
     )
     for fields, sentence in (
         ({"top": "bars", "top_transform": "fade=1"}, "fade=1: expected fade=VALUE with a share from 0 to below 1"),
-        ({"top": "bars", "top_transform": "poor:few=1"}, "dial poor:few is function; expected a dominoes.dials.Range"),
+        ({"top": "bars", "top_transform": "poor:few=1"}, "dial poor:few is function; expected a dominoes.dials.DialRange"),
         ({"top": "poor:few"}, "source poor:few gives 3 train pictures and 2 labels; expected one for each"),
         ({"top": "poor:real"}, "source poor:real gives pictures of shape .2, 32, 32. and type float64; expected uint8"),
         ({"top": "poor:fails"}, "source poor:fails fails for train .KeyError"),

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from dominoes.cli.commands import main
 from dominoes.data import classes, dealing, folder, sources, transforms
-from dominoes.data.catalogue import AREAS, NAMES, STOCKS
+from dominoes.data.catalogue import AREAS, CLASS_NAMES, STOCKS
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.probe_sets import probes
 from dominoes.errors import SourceError, SpecError
@@ -41,8 +41,8 @@ def test_pictures_keep_their_numbers_and_labels_follow(split: Split) -> None:
 @pytest.mark.parametrize("name", list(STOCKS))
 def test_stocks_without_pictures_are_sums_of_the_table(name: str) -> None:
     """Every named source has class names, and merged classes have the sums of their counts, and the area of all its pictures."""
-    assert len(NAMES[name]) == len(STOCKS[name][Split.TRAIN])
-    chosen = f"{name}[{NAMES[name][3]}+0,2]"
+    assert len(CLASS_NAMES[name]) == len(STOCKS[name][Split.TRAIN])
+    chosen = f"{name}[{CLASS_NAMES[name][3]}+0,2]"
     counts = STOCKS[name][Split.TRAIN]
     assert classes.stock(chosen, Split.TRAIN) == (counts[3] + counts[0], counts[2])
     assert classes.area(chosen) == AREAS[name]

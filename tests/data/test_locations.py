@@ -17,7 +17,7 @@ from PIL import Image
 
 from dominoes.cli.commands import main
 from dominoes.data import dealing, sources
-from dominoes.data.catalogue import NAMES
+from dominoes.data.catalogue import CLASS_NAMES
 from dominoes.data.locations import RESAMPLING, Reading, located, resampled
 from dominoes.data.sources import load
 from dominoes.errors import SourceError
@@ -190,8 +190,8 @@ def test_cifar100_has_a_hundred_classes_or_twenty(tmp_path: Path, monkeypatch: p
     """From torchvision's files and from the hub's, with either label; its names are sorted, as the numbers say."""
     from torchvision.datasets import CIFAR100
 
-    assert [len(NAMES[name]) for name in ("cifar100", "cifar100-coarse")] == [100, 20]
-    assert all(list(NAMES[name]) == sorted(NAMES[name]) for name in ("cifar100", "cifar100-coarse"))
+    assert [len(CLASS_NAMES[name]) for name in ("cifar100", "cifar100-coarse")] == [100, 20]
+    assert all(list(CLASS_NAMES[name]) == sorted(CLASS_NAMES[name]) for name in ("cifar100", "cifar100-coarse"))
     x = pictures(200, 32, 32)
     fine, coarse = [row % 100 for row in range(200)], [row % 20 for row in range(200)]
     base = tmp_path / "raw" / "cifar-100-python"
@@ -200,13 +200,13 @@ def test_cifar100_has_a_hundred_classes_or_twenty(tmp_path: Path, monkeypatch: p
     for name in ("train", "test"):
         content = {"data": flat, "fine_labels": fine, "coarse_labels": coarse}
         (base / name).write_bytes(pickle.dumps(content))
-    (base / "meta").write_bytes(pickle.dumps({"fine_label_names": list(NAMES["cifar100"])}))
+    (base / "meta").write_bytes(pickle.dumps({"fine_label_names": list(CLASS_NAMES["cifar100"])}))
     md5 = {file.name: hashlib.md5(file.read_bytes()).hexdigest() for file in base.iterdir()}
     monkeypatch.setattr(CIFAR100, "train_list", [["train", md5["train"]]])
     monkeypatch.setattr(CIFAR100, "test_list", [["test", md5["test"]]])
     monkeypatch.setattr(CIFAR100, "meta", {"filename": "meta", "key": "fine_label_names", "md5": md5["meta"]})
     (tmp_path / "hub" / "cifar100").mkdir(parents=True)
-    hub = table({"img": x, "fine_label": fine, "coarse_label": coarse}, {"fine_label": list(NAMES["cifar100"])})
+    hub = table({"img": x, "fine_label": fine, "coarse_label": coarse}, {"fine_label": list(CLASS_NAMES["cifar100"])})
     pq.write_table(hub, tmp_path / "hub" / "cifar100" / "train.parquet")
     for folder in ("raw", "hub"):
         for name, labels in (("cifar100", fine), ("cifar100-coarse", coarse)):

@@ -28,9 +28,9 @@ def test_one_kernel_is_measured_of_every_network_and_look() -> None:
     assert rates.map(len).tolist() == [1, 1]
     assert rates.iloc[0][0] != rates.iloc[1][0]
     assert len(json.loads(made.specs["kernel_weights_bottom"].iloc[0])) <= 10
-    found = board.run({"availability": catalogue.BUILT_IN["availability"]}, made, ("neighbours", "doubles")).table
+    found = board.run({"availability": catalogue.THEORIES["availability"]}, made, ("neighbours", "doubles")).table
     assert (found["status"] == "").all()
-    without = board.run({"availability": catalogue.BUILT_IN["availability"]}, known, ("neighbours",)).table
+    without = board.run({"availability": catalogue.THEORIES["availability"]}, known, ("neighbours",)).table
     assert "measure them with 'dominoes leaderboard kernels'" in without["status"].iloc[0]
 
 
@@ -41,5 +41,5 @@ def test_a_run_of_all_theories_is_cheap() -> None:
     specs = [simulated_curves.dials(round(float(a), 3), round(float(c), 3)) for a, c in rng.uniform(0.1, 0.95, (20, 2))]
     known = editions.make({"a": simulated_curves.table(specs[:10], 8), "b": simulated_curves.table(specs[10:], 8, seed=1)}, "e")
     begun = time.process_time()
-    board.run(catalogue.BUILT_IN, known)
+    board.run(catalogue.THEORIES, known)
     assert time.process_time() - begun < 36

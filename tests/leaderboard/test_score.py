@@ -17,8 +17,8 @@ from simulated_curves import Truth
 from dominoes.leaderboard import board, contrasts, covariance, score, tasks
 from dominoes.leaderboard import edition as editions
 from dominoes.leaderboard.board import Board
-from dominoes.leaderboard.score import Cell
-from dominoes.leaderboard.tasks import Question
+from dominoes.leaderboard.score import ScoredCell
+from dominoes.leaderboard.tasks import TaskQuestion
 from dominoes.leaderboard.theories.naive import CopyNearest, MeanOfSpecs
 
 ASKED = ("doubles", "conflicts", "neighbours", "beyond", "ahead")
@@ -107,7 +107,7 @@ def test_the_ceiling_narrows_as_one_over_the_seeds() -> None:
         pools = covariance.noise(known)
         squares = []
         for key, runs in known.arrays.items():
-            question = Question("neighbours", key, (), 0.0, (("top", "loss"), ("bottom", "loss"), ("both", "loss")))
+            question = TaskQuestion("neighbours", key, (), 0.0, (("top", "loss"), ("bottom", "loss"), ("both", "loss")))
             target = score.measured(runs, question, pools, known.classes)
             squares += [float((score.residuals(units) ** 2).mean()) for _, _, units in target.targets.values()]
         variances.append(np.mean(squares) * seeds)
@@ -119,7 +119,7 @@ def test_the_density_is_the_normal_density() -> None:
     known = simulated_curves.edition(6)
     key, runs = next(iter(known.arrays.items()))
     curve = ("both", "accuracy")
-    target = score.measured(runs, Question("doubles", key, (), 0.0, (curve,)), covariance.noise(known), known.classes)
+    target = score.measured(runs, TaskQuestion("doubles", key, (), 0.0, (curve,)), covariance.noise(known), known.classes)
     forecast = np.clip(runs.values[curve].mean(axis=0)[1:] + 0.01, 0, 0.999)
     nothing = np.full(len(forecast), np.nan)
     got = score.density(target, {curve: (forecast, nothing, nothing)}).value
@@ -138,7 +138,7 @@ def test_influence_is_the_derivative_by_the_weights_of_runs() -> None:
     known = simulated_curves.edition(6)
     key, runs = next(iter(known.arrays.items()))
     curve = ("top", "loss")
-    target = score.measured(runs, Question("neighbours", key, (), 0.0, (curve,)), covariance.noise(known), known.classes)
+    target = score.measured(runs, TaskQuestion("neighbours", key, (), 0.0, (curve,)), covariance.noise(known), known.classes)
     forecast = runs.values[curve].mean(axis=0)[1:] * 1.1
     nothing = np.full(len(forecast), np.nan)
     whole = score.density(target, {curve: (forecast, nothing, nothing)})
@@ -153,9 +153,9 @@ def test_cells_with_nothing_to_predict_are_left_out_and_counted() -> None:
     """Where the ceiling is not above copying beyond its interval, the cell does not enter the mean."""
     flat = np.zeros(6)
     noisy = np.array([-3.0, 3.0, -3.0, 3.0, -3.0, 3.0])
-    copied = {"a": Cell(0.0, flat), "b": Cell(0.0, noisy), "c": Cell(0.0, flat)}
-    best = {"a": Cell(2.0, flat), "b": Cell(0.5, flat), "c": None}
-    theory = {"a": Cell(1.0, flat), "b": Cell(-50.0, flat), "c": Cell(-50.0, flat)}
+    copied = {"a": ScoredCell(0.0, flat), "b": ScoredCell(0.0, noisy), "c": ScoredCell(0.0, flat)}
+    best = {"a": ScoredCell(2.0, flat), "b": ScoredCell(0.5, flat), "c": None}
+    theory = {"a": ScoredCell(1.0, flat), "b": ScoredCell(-50.0, flat), "c": ScoredCell(-50.0, flat)}
     found = score.skill(theory, copied, best)
     assert (found.value, found.cells, found.left_out) == (0.5, 1, 2)
     assert found.low == found.high == 0.5

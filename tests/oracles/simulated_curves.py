@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dominoes.arrays import FloatArray
 from dominoes.leaderboard import edition as editions
 from dominoes.leaderboard.edition import Edition
-from dominoes.leaderboard.scale import FloatArray, backward, forward
+from dominoes.leaderboard.scale import backward, forward
 
 K = 10
 # Of every curve of every run around the truth, in logits or log nats.

@@ -62,10 +62,10 @@ class Eager(Device):
         self.graphs = False
 
 
-def trained(small: Dealt, tests: dict[str, Dominoes], lane: Device, **fields: Any) -> Trained:
+def trained(small: Dealt, tests: dict[str, Dominoes], hardware: Device, **fields: Any) -> Trained:
     """One short run; of the eleven batches of an epoch eight are recorded as one, and the last is short."""
     how = TrainSpec(**({"model": "mlp", "epochs": 3, "batch": 29, "measurements": 2, "probe": 60} | fields))
-    return finish(turns(RunSpec(dataset=small.spec, train=how), Dominoes.of(small), tests, lane))
+    return finish(turns(RunSpec(dataset=small.spec, train=how), Dominoes.of(small), tests, hardware))
 
 
 def weights(network: torch.nn.Module) -> torch.Tensor:
@@ -101,12 +101,12 @@ def test_it_learns_what_a_cpu_learns(small: Dealt, tests: dict[str, Dominoes], m
     fields = {"model": model, "lr": 0.003, "batch": 64, "measurements": 6}
     cpu = trained(small, tests, Device(torch.device("cpu")), **fields).curves
     for precision, tolerance in ((Precision.FLOAT32, 0.002), (Precision.TF32, 0.02), (Precision.BFLOAT16, 0.02)):
-        lane = Device(torch.device("cuda"), precision)
-        found = trained(small, tests, lane, precision=precision, **fields).curves
+        hardware = Device(torch.device("cuda"), precision)
+        found = trained(small, tests, hardware, precision=precision, **fields).curves
         first = cpu["step"] == 0
         assert np.allclose(found[first]["loss"], cpu[first]["loss"], rtol=1e-5 if precision is Precision.FLOAT32 else 1e-2)
         assert np.allclose(found["loss"], cpu["loss"], rtol=tolerance)
-        assert lane.precision is precision
+        assert hardware.precision is precision
 
 
 def test_without_determinism_it_learns_too(small: Dealt, tests: dict[str, Dominoes]) -> None:

@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 
 def switches() -> tuple[object, ...]:
-    """Every process-wide switch that a lane touches."""
+    """Every process-wide switch that a device touches."""
     cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
     # The last two are PyTorch's older names, which refuse to answer where they do not agree with the others.
     products = (cuda.matmul.fp32_precision, cudnn.conv.fp32_precision, cuda.matmul.allow_tf32, cudnn.allow_tf32)
@@ -43,7 +43,7 @@ def test_cuda_without_reproducible_products_is_refused(monkeypatch: pytest.Monke
 
 
 def test_every_switch_is_put_back() -> None:
-    """Also when something goes wrong inside, and when lanes alternate; inside, the switches are those of the lane."""
+    """Also when something goes wrong inside, and when devices alternate; inside, the switches are those of the device."""
     before = switches()
     try:
         with Device(CPU, threads=1).entered(), device._deterministic(True), device._products("tf32"):

@@ -264,7 +264,7 @@ def test_mnist_over_cifar_is_learned_as_expected(data: Path) -> None:
 
 
 class Recorder(Device):
-    """A lane that records as CUDA does, as far as a CPU can: what is repeated is the very call, on the very tensors, of the recording."""
+    """A device that records as CUDA does, as far as a CPU can: what is repeated is the very call, on the very tensors, of the recording."""
 
     def __init__(self, **options: Any):
         super().__init__(torch.device("cpu"), **options)
@@ -285,14 +285,14 @@ def test_recorded_steps_are_the_plain_ones(small: Dealt, tests: dict[str, Domino
     """Rehearsals leave no trace in weights, statistics or the optimiser's state, full batches are replayed, eight at once where no
     measurement comes between, and the short last ones are not: the run is bit for bit the plain one."""
     how = TrainSpec(model=model, optimizer=optimizer, lr=0.003, epochs=epochs, batch=29, measurements=2, probe=60)
-    spec, lane = RunSpec(dataset=small.spec, train=how), Recorder()
+    spec, hardware = RunSpec(dataset=small.spec, train=how), Recorder()
     plain = train(spec, Dominoes.of(small), tests)
-    found = finish(turns(spec, Dominoes.of(small), tests, lane))
+    found = finish(turns(spec, Dominoes.of(small), tests, hardware))
     assert torch.equal(weights(plain.network), weights(found.network))
     pd.testing.assert_frame_equal(plain.curves, found.curves, check_exact=True)
     # Ten batches of an epoch are full, the eleventh is not. After step 1, which is measured, come 2 to 9 at once, then 10; in the second
     # epoch 1 to 8 at once, then 9 and 10.
-    assert lane.replays == {1: 3, 2: 6}[epochs] + found.curves["step"].nunique()
+    assert hardware.replays == {1: 3, 2: 6}[epochs] + found.curves["step"].nunique()
 
 
 def test_turns_end_at_measurements(small: Dealt, tests: dict[str, Dominoes]) -> None:
@@ -361,12 +361,12 @@ def test_what_only_cuda_does_is_what_others_do(
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda values: values)
     monkeypatch.setattr(resident, "resident", Hung)
-    lane = Device(torch.device("cuda"), precision)
-    lane.device, lane.recorded = torch.device("cpu"), lambda call: call  # type: ignore[method-assign, assignment]
+    hardware = Device(torch.device("cuda"), precision)
+    hardware.device, hardware.recorded = torch.device("cpu"), lambda call: call  # type: ignore[method-assign, assignment]
     how = TrainSpec(model="mlp", lr=0.003, epochs=2, batch=16, measurements=6, probe=60, precision=precision)
     spec = RunSpec(dataset=small.spec, train=how)
     products, benchmark = torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.benchmark
-    found = finish(turns(spec, Dominoes.of(small), tests, lane))
+    found = finish(turns(spec, Dominoes.of(small), tests, hardware))
     assert not torch.are_deterministic_algorithms_enabled()
     assert (products, benchmark) == (torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.benchmark)
     assert all(seconds > 0 for seconds in found.seconds.values())

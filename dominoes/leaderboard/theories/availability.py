@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from dominoes.arrays import FloatArray
 from dominoes.errors import LeaderboardError
-from dominoes.leaderboard.scale import SIDES, FloatArray
-from dominoes.leaderboard.theories.base import Curve, Curves, Dials, Line, classes_of, shares
+from dominoes.leaderboard.theories.base import CurveKey, CurvesByKey, Dials, StraightLine, classes_of, shares
 from dominoes.leaderboard.theories.races import step_size
 from dominoes.leaderboard.theories.rules import GaussianEvidence
+from dominoes.spec import SIDES
 
 # Columns of the specs that hold what was measured of the initial network, for each side.
-COLUMNS = ("kernel_rates", "kernel_weights")
+KERNEL_COLUMNS = ("kernel_rates", "kernel_weights")
 
 
 class Availability(GaussianEvidence):
@@ -38,13 +39,13 @@ class Availability(GaussianEvidence):
     them.
     """
 
-    def predict(self, spec: Dials, given: dict[Curve, Line], steps: FloatArray) -> Curves:
-        missing = [f"{name}_{side}" for side in SIDES for name in COLUMNS if f"{name}_{side}" not in spec]
+    def predict(self, spec: Dials, given: dict[CurveKey, StraightLine], steps: FloatArray) -> CurvesByKey:
+        missing = [f"{name}_{side}" for side in SIDES for name in KERNEL_COLUMNS if f"{name}_{side}" not in spec]
         if missing:
             raise LeaderboardError(f"the specs have no column {', '.join(missing)}; measure them with 'dominoes leaderboard kernels'")
         return super().predict(spec, given, steps)
 
-    def _one_sided(self, spec: Dials, given: dict[Curve, Line], side: str, steps: FloatArray) -> Curves:
+    def _one_sided(self, spec: Dials, given: dict[CurveKey, StraightLine], side: str, steps: FloatArray) -> CurvesByKey:
         if (side, "accuracy") in given and given[side, "accuracy"].step[-1] >= steps[-1] - 1e-9:
             return super()._one_sided(spec, given, side, steps)
         K = classes_of(spec)
@@ -54,7 +55,7 @@ class Availability(GaussianEvidence):
     @staticmethod
     def learned(spec: Mapping[str, Any], side: str, steps: FloatArray) -> FloatArray:
         """s_i at the steps (T,)."""
-        rates, weights = (_numbers(spec[f"{name}_{side}"]) for name in COLUMNS)
+        rates, weights = (_numbers(spec[f"{name}_{side}"]) for name in KERNEL_COLUMNS)
         prevalence = shares(spec)[SIDES.index(side)]
         progress = -np.expm1(-np.outer(steps * step_size(spec) * prevalence, rates))
         return np.clip(progress @ weights, 0.0, 1.0)

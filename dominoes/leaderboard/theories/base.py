@@ -11,18 +11,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dominoes.leaderboard.scale import METRICS, SIDES, FloatArray, backward, forward
+from dominoes.arrays import FloatArray
+from dominoes.leaderboard.scale import SCALED_METRICS, backward, forward
+from dominoes.spec import SIDES
 
-Curve = tuple[str, str]
-Curves = dict[Curve, FloatArray]
+CurveKey = tuple[str, str]
+CurvesByKey = dict[CurveKey, FloatArray]
 Dials = Mapping[str, Any]
-_METRICS = sorted({metric for metrics in METRICS.values() for metric in metrics})
+_METRICS = sorted({metric for metrics in SCALED_METRICS.values() for metric in metrics})
 # Follow from other dials, or do not bear on what is learned.
 _NOT_COMPARED = ("spec", "classes", "empty", "ratio")
 
 
 @dataclass(frozen=True)
-class Line:
+class StraightLine:
     """One mean curve: step (T,) above 0 and increasing, value (T,) on the metric's own scale, n pictures."""
 
     metric: str
@@ -30,7 +32,7 @@ class Line:
     value: FloatArray
     n: float
 
-    def __deepcopy__(self, memo: dict[int, object]) -> Line:
+    def __deepcopy__(self, memo: dict[int, object]) -> StraightLine:
         # Never changed once made; copying all curves for every question would cost more than answering it.
         return self
 
@@ -43,16 +45,16 @@ class Line:
         return backward(self.metric, on_scale)
 
 
-def lines(table: pd.DataFrame) -> dict[Curve, Line]:
+def lines(table: pd.DataFrame) -> dict[CurveKey, StraightLine]:
     """Curves of one spec, means over its runs, at steps above 0."""
     found = lines_by_spec(table.assign(spec=""))
     return found.get("", {})
 
 
-def lines_by_spec(curves: pd.DataFrame) -> dict[str, dict[Curve, Line]]:
+def lines_by_spec(curves: pd.DataFrame) -> dict[str, dict[CurveKey, StraightLine]]:
     """spec -> its mean curves at steps above 0; in arrays, because folds are many and tables slow."""
     after = curves[curves["step"].to_numpy() > 0]
-    found: dict[str, dict[Curve, Line]] = {}
+    found: dict[str, dict[CurveKey, StraightLine]] = {}
     if not len(after):
         return found
     specs, names = pd.factorize(after["spec"], sort=True)
@@ -69,10 +71,10 @@ def lines_by_spec(curves: pd.DataFrame) -> dict[str, dict[Curve, Line]]:
     for begin, end in zip(curve_first, np.append(curve_first[1:], len(first)), strict=True):
         spec, kind = str(names[int(point[0, begin])]), str(kind_names[int(point[1, begin])])
         of_spec = found.setdefault(spec, {})
-        for metric in METRICS.get(kind, ()):
+        for metric in SCALED_METRICS.get(kind, ()):
             column = means[begin:end, 1 + _METRICS.index(metric)]
             if np.isfinite(column).all():
-                of_spec[kind, metric] = Line(metric, point[2, begin:end], column, float(means[begin, 0]))
+                of_spec[kind, metric] = StraightLine(metric, point[2, begin:end], column, float(means[begin, 0]))
     return found
 
 
@@ -84,7 +86,7 @@ class CurveTheory(ABC):
     """
 
     def __init__(self) -> None:
-        self.curves: dict[str, dict[Curve, Line]] = {}
+        self.curves: dict[str, dict[CurveKey, StraightLine]] = {}
         self.specs: dict[str, dict[str, Any]] = {}
 
     def fit(self, curves: pd.DataFrame, specs: pd.DataFrame) -> None:
@@ -98,7 +100,7 @@ class CurveTheory(ABC):
         """Fit the parameters to `curves` and `specs`."""
 
     @abstractmethod
-    def predict(self, spec: Dials, given: dict[Curve, Line], steps: FloatArray) -> Curves:
+    def predict(self, spec: Dials, given: dict[CurveKey, StraightLine], steps: FloatArray) -> CurvesByKey:
         """Curves at the asked steps (T,) above 0: (kind, metric) -> (T,), every curve that may be asked."""
 
     def forecast(self, spec: Dials, given: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
@@ -118,11 +120,11 @@ def classes_of(spec: Dials) -> int:
     return int(spec.get("classes", 10))
 
 
-def chance(spec: Dials, count: int) -> Curves:
+def chance(spec: Dials, count: int) -> CurvesByKey:
     """What a network answers that has learned nothing: shares 1/K (neither: (K − 2)/K), losses ln K."""
     K = classes_of(spec)
     level = {"accuracy": 1 / K, "agree_top": 1 / K, "agree_bottom": 1 / K, "neither": (K - 2) / K, "loss": math.log(K)}
-    return {(kind, metric): np.full(count, level[metric]) for kind, metrics in METRICS.items() for metric in metrics}
+    return {(kind, metric): np.full(count, level[metric]) for kind, metrics in SCALED_METRICS.items() for metric in metrics}
 
 
 def number(spec: Dials, name: str, default: float) -> float:
@@ -198,9 +200,9 @@ class Distances:
         return [name for name in sorted(found) if found[name] <= least + 1e-9]
 
 
-def average(members: list[dict[Curve, Line]], steps: FloatArray) -> Curves:
+def average(members: list[dict[CurveKey, StraightLine]], steps: FloatArray) -> CurvesByKey:
     """Curves at the steps, averaged over specs on the metrics' scales."""
-    found: Curves = {}
+    found: CurvesByKey = {}
     for curve in sorted({curve for each in members for curve in each}):
         values = [forward(curve[1], each[curve].at(steps), each[curve].n) for each in members if curve in each]
         found[curve] = backward(curve[1], np.mean(values, axis=0))
@@ -209,12 +211,12 @@ def average(members: list[dict[Curve, Line]], steps: FloatArray) -> Curves:
     return {curve: values / total if curve[0] == "conflict" and (total > 0).all() else values for curve, values in found.items()}
 
 
-def whole(given: dict[Curve, Line], curve: Curve, steps: FloatArray) -> bool:
+def whole(given: dict[CurveKey, StraightLine], curve: CurveKey, steps: FloatArray) -> bool:
     """Whether a curve is given at all asked steps (not only at earlier ones)."""
     return curve in given and given[curve].step[-1] >= steps[-1] - 1e-9
 
 
-def shift_to(given: Line, base: Line) -> float:
+def shift_to(given: StraightLine, base: StraightLine) -> float:
     """By how much later (in ln t) the base is to be read so that it meets the given part of a curve best: least squares on the scale.
 
     Between −3 and 3; 0 if the given part has left chance nowhere, so that it does not say when.

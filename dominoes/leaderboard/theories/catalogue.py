@@ -17,13 +17,13 @@ from dominoes.leaderboard.theories.availability import Availability
 from dominoes.leaderboard.theories.naive import CopyNearest, LastValue, MeanOfSpecs, SmoothRegression
 from dominoes.leaderboard.theories.quanta import Quanta
 from dominoes.leaderboard.theories.races import LinearRace, MarginRace
-from dominoes.leaderboard.theories.rules import GaussianEvidence, Margins, PatternLearning
+from dominoes.leaderboard.theories.rules import GaussianEvidence, MarginsTheory, PatternLearning
 
-BUILT_IN: dict[str, Callable[[], Theory]] = {
+THEORIES: dict[str, Callable[[], Theory]] = {
     "pattern-equal": partial(PatternLearning, "equal"),
     "pattern-preferred": partial(PatternLearning, "preferred"),
     "gaussian-evidence": GaussianEvidence,
-    "margins": Margins,
+    "margins": MarginsTheory,
     "linear-race": LinearRace,
     "margin-race": MarginRace,
     "margin-race-0": partial(MarginRace, 0.0),
@@ -38,7 +38,7 @@ BUILT_IN: dict[str, Callable[[], Theory]] = {
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedTheory:
     """A theory under its name.
 
     Attributes:
@@ -53,7 +53,7 @@ class Named:
     source: str
 
 
-def find(name: str) -> Named:
+def find(name: str) -> NamedTheory:
     """The theory of this name: built in, of an installed package (entry points `dominoes.theories`), or `module:attr`.
 
     Raises RegistryError: nothing of that name. LeaderboardError: what is there makes no theory.
@@ -66,6 +66,6 @@ def find(name: str) -> Named:
     code = entry.provenance()
     if code is None:
         file = Path(inspect.getsourcefile(kind) or "")
-        return Named(name, make, f"built in, dominoes {__version__}", hashlib.sha256(file.read_bytes()).hexdigest())
+        return NamedTheory(name, make, f"built in, dominoes {__version__}", hashlib.sha256(file.read_bytes()).hexdigest())
     who = f"{code.ref}, {code.distribution} {code.version}" if code.distribution else code.ref
-    return Named(name, make, who, code.sha256)
+    return NamedTheory(name, make, who, code.sha256)

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from scipy.special import log_ndtr, logsumexp
 
-from dominoes.leaderboard.scale import FloatArray
+from dominoes.arrays import FloatArray
 
 # Beyond d = 12 every answer is right to nine digits, and the loss below 1e-9.
 _MOST_D, _POINTS = 12.0, 601

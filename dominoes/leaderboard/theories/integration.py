@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from dominoes.leaderboard.scale import FloatArray
+from dominoes.arrays import FloatArray
 
 Rate = Callable[[FloatArray], FloatArray]
 # Steps in ln t, of the explicit method and of the implicit one.

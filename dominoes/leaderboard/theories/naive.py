@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from dominoes.leaderboard.scale import FloatArray, backward, forward
-from dominoes.leaderboard.theories.base import Curve, Curves, CurveTheory, Dials, Distances, Line, average, chance
+from dominoes.arrays import FloatArray
+from dominoes.leaderboard.scale import backward, forward
+from dominoes.leaderboard.theories.base import CurveKey, CurvesByKey, CurveTheory, Dials, Distances, StraightLine, average, chance
 
 
-def _forecast(spec: Dials, found: Curves, steps: FloatArray) -> Curves:
+def _forecast(spec: Dials, found: CurvesByKey, steps: FloatArray) -> CurvesByKey:
     """Chance where nothing is known; what is known of empty dominoes is that they are guessed."""
     return chance(spec, len(steps)) | {curve: values for curve, values in found.items() if curve[0] != "empty"}
 
@@ -17,7 +18,7 @@ def _forecast(spec: Dials, found: Curves, steps: FloatArray) -> Curves:
 class CopyNearest(CurveTheory):
     """The curves of the nearest spec (their mean where several tie); skill is counted from it. No parameters."""
 
-    def predict(self, spec: Dials, given: dict[Curve, Line], steps: FloatArray) -> Curves:
+    def predict(self, spec: Dials, given: dict[CurveKey, StraightLine], steps: FloatArray) -> CurvesByKey:
         nearest = [self.curves[name] for name in Distances(self.specs).nearest(spec)]
         return _forecast(spec, average(nearest, steps), steps)
 
@@ -25,14 +26,14 @@ class CopyNearest(CurveTheory):
 class MeanOfSpecs(CurveTheory):
     """The mean over all specs. No parameters."""
 
-    def predict(self, spec: Dials, given: dict[Curve, Line], steps: FloatArray) -> Curves:
+    def predict(self, spec: Dials, given: dict[CurveKey, StraightLine], steps: FloatArray) -> CurvesByKey:
         return _forecast(spec, average(list(self.curves.values()), steps), steps)
 
 
 class LastValue(CurveTheory):
     """Every curve stays at the last value that was given; chance where nothing earlier is given. No parameters."""
 
-    def predict(self, spec: Dials, given: dict[Curve, Line], steps: FloatArray) -> Curves:
+    def predict(self, spec: Dials, given: dict[CurveKey, StraightLine], steps: FloatArray) -> CurvesByKey:
         found = {curve: np.full(len(steps), line.value[-1]) for curve, line in given.items() if line.step[-1] < steps[0]}
         total = sum(values for curve, values in found.items() if curve[0] == "conflict")
         return _forecast(spec, {curve: values / total if curve[0] == "conflict" else values for curve, values in found.items()}, steps)
@@ -85,9 +86,9 @@ class SmoothRegression(CurveTheory):
                 if likelihood > best:
                     best, self._length, self._noise = likelihood, float(length), float(noise)
 
-    def predict(self, spec: Dials, given: dict[Curve, Line], steps: FloatArray) -> Curves:
+    def predict(self, spec: Dials, given: dict[CurveKey, StraightLine], steps: FloatArray) -> CurvesByKey:
         names = sorted(self.specs)
-        found: Curves = {}
+        found: CurvesByKey = {}
         if not names:
             return chance(spec, len(steps))
         kernel = np.exp(-self._squares(self._x, self._x) / (2 * self._length**2)) + self._noise * np.eye(len(names))
@@ -105,7 +106,7 @@ class SmoothRegression(CurveTheory):
         last = min(line.step[-1] for curves in self.curves.values() for line in curves.values())
         return np.unique(np.round(np.geomspace(1, max(last, 2), 24)))
 
-    def _outputs(self, steps: FloatArray) -> dict[Curve, FloatArray]:
+    def _outputs(self, steps: FloatArray) -> dict[CurveKey, FloatArray]:
         names = sorted(self.curves)
         every = sorted({curve for name in names for curve in self.curves[name]})
         return {

@@ -7,8 +7,20 @@ import math
 import numpy as np
 from scipy.optimize import least_squares
 
-from dominoes.leaderboard.scale import SIDES, FloatArray
-from dominoes.leaderboard.theories.base import Curve, Curves, CurveTheory, Dials, Line, chance, classes_of, number, shift_to, whole
+from dominoes.arrays import FloatArray
+from dominoes.leaderboard.theories.base import (
+    CurveKey,
+    CurvesByKey,
+    CurveTheory,
+    Dials,
+    StraightLine,
+    chance,
+    classes_of,
+    number,
+    shift_to,
+    whole,
+)
+from dominoes.spec import SIDES
 
 
 class Quanta(CurveTheory):
@@ -47,7 +59,7 @@ class Quanta(CurveTheory):
             fit = least_squares(misfit, begin, bounds=([0.0, 0.01], [40.0, 20.0]))
             self.parameters[side] = (float(fit.x[0]), float(fit.x[1]))
 
-    def predict(self, spec: Dials, given: dict[Curve, Line], steps: FloatArray) -> Curves:
+    def predict(self, spec: Dials, given: dict[CurveKey, StraightLine], steps: FloatArray) -> CurvesByKey:
         K = classes_of(spec)
         found = chance(spec, len(steps))
         p = {}
@@ -68,14 +80,14 @@ class Quanta(CurveTheory):
         found["conflict", "neither"] = neither * (K - 2) / K
         return found
 
-    def _alone(self, spec: Dials, first: Line | None, side: str, steps: FloatArray) -> FloatArray:
+    def _alone(self, spec: Dials, first: StraightLine | None, side: str, steps: FloatArray) -> FloatArray:
         K = classes_of(spec)
         log_seen = np.log(_seen(spec, side, steps))
         if first is None or first.step[-1] >= steps[0]:
             return learned(log_seen, *self.parameters[side])
         dense = np.geomspace(first.step[0], steps[-1] * 20, 200)
         p = learned(np.log(_seen(spec, side, dense)), *self.parameters[side])
-        return learned(log_seen + shift_to(first, Line("accuracy", dense, p + (1 - p) / K, first.n)), *self.parameters[side])
+        return learned(log_seen + shift_to(first, StraightLine("accuracy", dense, p + (1 - p) / K, first.n)), *self.parameters[side])
 
 
 def learned(log_seen: FloatArray, log_tau: float, kappa: float) -> FloatArray:

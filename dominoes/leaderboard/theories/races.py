@@ -16,14 +16,14 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.special import logit
 
-from dominoes.leaderboard.scale import SIDES, FloatArray
+from dominoes.arrays import FloatArray
 from dominoes.leaderboard.theories import evidence, integration
 from dominoes.leaderboard.theories.base import (
-    Curve,
-    Curves,
+    CurveKey,
+    CurvesByKey,
     CurveTheory,
     Dials,
-    Line,
+    StraightLine,
     chance,
     classes_of,
     number,
@@ -31,6 +31,7 @@ from dominoes.leaderboard.theories.base import (
     shift_to,
     whole,
 )
+from dominoes.spec import SIDES
 
 # Bins of accuracy between which losses are interpolated.
 _BINS = 16
@@ -203,7 +204,7 @@ class Race(CurveTheory):
             return np.asarray((1 - accuracy) * K / (K - 1) * math.log(K))
         return np.exp(np.interp(logit(np.clip(accuracy, 0.02, 1 - 1e-4)), *self.losses[kind]))
 
-    def predict(self, spec: Dials, given: dict[Curve, Line], steps: FloatArray) -> Curves:
+    def predict(self, spec: Dials, given: dict[CurveKey, StraightLine], steps: FloatArray) -> CurvesByKey:
         K = classes_of(spec)
         found = chance(spec, len(steps))
         margins = self._margins(spec, given, steps)
@@ -220,7 +221,7 @@ class Race(CurveTheory):
             found["conflict", metric] = share
         return found
 
-    def _margins(self, spec: Dials, given: dict[Curve, Line], steps: FloatArray) -> list[FloatArray]:
+    def _margins(self, spec: Dials, given: dict[CurveKey, StraightLine], steps: FloatArray) -> list[FloatArray]:
         """Margins of both sides; where the first steps are given, in the time that meets them best."""
         where = setting([spec], self.clock)
         extra = np.array([[[self._offset(side, spec) for side in range(2)]]])
@@ -231,7 +232,7 @@ class Race(CurveTheory):
             shift = 0.0
             if (side, "accuracy") in given and given[side, "accuracy"].step[-1] < steps[0]:
                 first = given[side, "accuracy"]
-                base = Line("accuracy", wide, evidence.accuracy_of_margin(simulated[:, place], where.K), first.n)
+                base = StraightLine("accuracy", wide, evidence.accuracy_of_margin(simulated[:, place], where.K), first.n)
                 shift = shift_to(first, base)
             found.append(np.interp(np.log(steps) + shift, np.log(wide), simulated[:, place]))
         return found
@@ -252,7 +253,7 @@ def _stable(share: FloatArray) -> FloatArray:
     return np.arcsin(np.sqrt(np.clip(share, 0, 1)))
 
 
-def _grid(lines: list[Line]) -> FloatArray:
+def _grid(lines: list[StraightLine]) -> FloatArray:
     """At most 12 steps that all curves reach, even in ln t."""
     last = min(line.step[-1] for line in lines)
     first = max(line.step[0] for line in lines)

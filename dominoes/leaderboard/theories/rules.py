@@ -11,15 +11,15 @@ from abc import abstractmethod
 
 import numpy as np
 
-from dominoes.leaderboard.scale import SIDES, FloatArray
+from dominoes.arrays import FloatArray
 from dominoes.leaderboard.theories import evidence
 from dominoes.leaderboard.theories.base import (
-    Curve,
-    Curves,
+    CurveKey,
+    CurvesByKey,
     CurveTheory,
     Dials,
     Distances,
-    Line,
+    StraightLine,
     average,
     chance,
     classes_of,
@@ -27,6 +27,7 @@ from dominoes.leaderboard.theories.base import (
     shift_to,
     whole,
 )
+from dominoes.spec import SIDES
 
 Pair = tuple[FloatArray, FloatArray]
 Three = tuple[FloatArray, FloatArray, FloatArray]
@@ -43,7 +44,7 @@ class RuleTheory(CurveTheory):
     def conflicts(self, accuracy: Pair, K: int, n: float) -> Three:
         """Shares answered with the top's class, the bottom's, neither."""
 
-    def predict(self, spec: Dials, given: dict[Curve, Line], steps: FloatArray) -> Curves:
+    def predict(self, spec: Dials, given: dict[CurveKey, StraightLine], steps: FloatArray) -> CurvesByKey:
         K = classes_of(spec)
         found = chance(spec, len(steps))
         for side in SIDES:
@@ -57,7 +58,7 @@ class RuleTheory(CurveTheory):
             found["conflict", metric] = share
         return found
 
-    def _one_sided(self, spec: Dials, given: dict[Curve, Line], side: str, steps: FloatArray) -> Curves:
+    def _one_sided(self, spec: Dials, given: dict[CurveKey, StraightLine], side: str, steps: FloatArray) -> CurvesByKey:
         curves = [(side, "accuracy"), (side, "loss")]
         if all(whole(given, curve, steps) for curve in curves):
             return {curve: given[curve].at(steps) for curve in curves}
@@ -70,7 +71,7 @@ class RuleTheory(CurveTheory):
             dense = np.geomspace(first.step[0], max(steps[-1], first.step[-1]) * 20, 200)
             base = average(members, dense)
             if (side, "accuracy") in early:
-                shift = shift_to(first, Line("accuracy", dense, base[side, "accuracy"], first.n))
+                shift = shift_to(first, StraightLine("accuracy", dense, base[side, "accuracy"], first.n))
         return average(members, steps * math.exp(shift))
 
 
@@ -121,7 +122,7 @@ class GaussianEvidence(RuleTheory):
         return evidence.gaussian_conflict(top, bottom, K)
 
 
-class Margins(RuleTheory):
+class MarginsTheory(RuleTheory):
     """Margins m = ln[(K − 1) a / (1 − a)] add, as logits do: answers are drawn from the softmax of the sum.
 
     Doubles: m = m_t + m_b (odds multiply), losses alike with a = e^(−L). Conflicts: softmax(m_t, m_b, 0 × (K − 2)).

@@ -15,9 +15,9 @@ from dominoes.errors import DominoesError
 from dominoes.leaderboard import board as boards
 from dominoes.leaderboard import collecting
 from dominoes.leaderboard.edition import Edition
-from dominoes.leaderboard.scale import SIDES
 from dominoes.leaderboard.tasks import TASKS
 from dominoes.reporting.chart import HUES, Chart, Grid, Line, Panel
+from dominoes.spec import SIDES
 
 BOARD, FORECASTS = "board.csv", "forecasts.parquet"
 # Curves that stand for a task.
@@ -28,7 +28,7 @@ _MOST_SPECS, _MOST_THEORIES = 12, len(HUES)
 
 
 @dataclass(frozen=True)
-class Board:
+class ShownBoard:
     """A board, and what its forecasts are drawn from where that is at hand.
 
     Attributes:
@@ -44,7 +44,9 @@ class Board:
     notes: tuple[str, ...] = ()
 
 
-def find(paths: Sequence[Path], *, board: Path | None = None, forecasts: Path | None = None, edition: str | None = None) -> Board | None:
+def find(
+    paths: Sequence[Path], *, board: Path | None = None, forecasts: Path | None = None, edition: str | None = None
+) -> ShownBoard | None:
     """The board that is given, else the `board.csv` that lies in one of the folders; None if there is none.
 
     Args:
@@ -62,7 +64,7 @@ def find(paths: Sequence[Path], *, board: Path | None = None, forecasts: Path | 
     table = boards.read(path)
     kept = forecasts or path.with_name(FORECASTS)
     if forecasts is None and not kept.is_file():
-        return Board(
+        return ShownBoard(
             table, None, None, (f"no forecasts are drawn: there is no {FORECASTS} beside the board ('leaderboard run --forecasts')",)
         )
     answers = boards.read_forecasts(kept)
@@ -73,15 +75,15 @@ def find(paths: Sequence[Path], *, board: Path | None = None, forecasts: Path | 
     except DominoesError:
         if edition is not None:
             raise
-        return Board(table, answers, None, (f"no forecasts are drawn: there is no edition {name} here; pass --edition DIR",))
+        return ShownBoard(table, answers, None, (f"no forecasts are drawn: there is no edition {name} here; pass --edition DIR",))
     if found.digest != digest:
-        return Board(
+        return ShownBoard(
             table, answers, None, (f"no forecasts are drawn: edition {found.name} has digest {found.digest}, the board's has {digest}",)
         )
-    return Board(table, answers, found)
+    return ShownBoard(table, answers, found)
 
 
-def charts(board: Board) -> tuple[list[Chart], list[str]]:
+def charts(board: ShownBoard) -> tuple[list[Chart], list[str]]:
     """The heat map, and a figure of forecasts for each task that has some; and notes."""
     found = [skills(board.table)]
     for task in TASKS if board.forecasts is not None and board.edition is not None else ():
@@ -120,7 +122,7 @@ def _by_skill(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in means.sort_values(ascending=False, na_position="last", kind="stable").index]
 
 
-def measured(board: Board, task: str) -> Chart | None:
+def measured(board: ShownBoard, task: str) -> Chart | None:
     """Measured curves (dots: mean over runs, bars: lowest to highest) and the forecasts of the theories with most skill, spec by spec; None
     where none was asked."""
     assert board.forecasts is not None

@@ -13,7 +13,7 @@ from dominoes.reporting.chart import Chart, Grid, Line, Panel
 from dominoes.reporting.results import Results
 from dominoes.spec import PERMUTED, PROBES
 
-METRICS = {"loss": "cross-entropy (nats)", "accuracy": "accuracy"}
+METRIC_LABELS = {"loss": "cross-entropy (nats)", "accuracy": "accuracy"}
 # Rows of a table on the page; beyond, steps are left out where neighbours lie closer than a pixel.
 MOST_ROWS = 100_000
 _STEPS_KEPT = 200
@@ -122,7 +122,7 @@ def _panels(results: Results, table: pd.DataFrame) -> list[Panel]:
     K = results.classes_count
     there = set(table[["group", "kind", "split"]].drop_duplicates().itertuples(index=False, name=None))
     for group in results.drawn:
-        for metric, label in METRICS.items():
+        for metric, label in METRIC_LABELS.items():
             lines = []
             for kind in ("top", "bottom"):
                 for split, style in (("test", "solid"), ("train", "dot")):
@@ -150,7 +150,7 @@ def one_sided(results: Results) -> Chart:
 
 def _with_onsets(results: Results, table: pd.DataFrame) -> pd.DataFrame:
     """Columns loss_onset and accuracy_onset: step of the onset of the curve, the geometric mean over its seeds; NaN if one has none."""
-    found = {metric: pd.Series(math.nan, index=table.index) for metric in METRICS}
+    found = {metric: pd.Series(math.nan, index=table.index) for metric in METRIC_LABELS}
     if results.fits is not None:
         fits = best_fits(results.fits)
         fits = fits.assign(group=fits["run"].map(results.group_of))
@@ -159,7 +159,7 @@ def _with_onsets(results: Results, table: pd.DataFrame) -> pd.DataFrame:
         # The mean of those seeds alone that came so far would lie too early.
         whole = by_seed.size() >= [results.seeds(str(group)) for group, *_ in by_seed.size().index]
         onsets = np.exp(by_seed.mean().where(whole))
-        for metric in METRICS:
+        for metric in METRIC_LABELS:
             keys = zip(table["group"], table["split"], table["kind"], [metric] * len(table), strict=True)
             found[metric] = pd.Series([onsets.get(key, math.nan) for key in keys], index=table.index, dtype=float)
     return table.assign(**{f"{metric}_onset": values for metric, values in found.items()})

@@ -10,18 +10,19 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
+from dominoes.arrays import FloatArray
 from dominoes.errors import CurvesError
 from dominoes.reporting.chart import HUES, Chart, Grid, Line, Panel
 from dominoes.reporting.charts.learning import probes_text
 from dominoes.reporting.results import SIMPLICITY, Results
 from dominoes.spec import SIDES
 from dominoes.tables import CURVES
-from dominoes.theory.intervals import FAILS, HOLDS, FloatArray, number
+from dominoes.theory.intervals import FAILS, HOLDS, number
 from dominoes.theory.questions import simplicity
 from dominoes.theory.questions.competition import competition as competition_of
 from dominoes.theory.questions.laws import QUANTITIES
 from dominoes.theory.questions.laws import laws as laws_of
-from dominoes.theory.sweep_curves import Curve, SweepCurves, arranged
+from dominoes.theory.sweep_curves import SweepCurves, SweptCurve, arranged
 from dominoes.theory.verdicts import Margins, Options, comparison, gathered
 
 _FORMS = {"power law": (True, True), "exponential": (False, True), "linear": (False, False)}
@@ -206,7 +207,7 @@ def _competition(data: SweepCurves, laws: pd.DataFrame, n: str) -> list[Chart]:
         name = f"prevalence_{other}"
         if name not in data.fields or data.numbers(name) is None:
             continue
-        for quantity, values in (("onset", data.quantity(side, "onset")), ("mean accuracy", data.measured(side, Curve.mean))):
+        for quantity, values in (("onset", data.quantity(side, "onset")), ("mean accuracy", data.measured(side, SweptCurve.mean))):
             table = _points(data, name, side, quantity, values).rename(columns={name: "prevalence"}).assign(of=other)
             tables.append(table)
             lines = []

@@ -15,7 +15,7 @@ from dominoes.errors import OutputError
 from dominoes.reporting import stills
 from dominoes.reporting.chart import COLOURS, DIGITS, Chart, Panel
 from dominoes.reporting.charts import dealt
-from dominoes.reporting.charts.board import Board
+from dominoes.reporting.charts.board import ShownBoard
 from dominoes.reporting.findings import setting
 from dominoes.reporting.results import Results
 from dominoes.reporting.sections import Section, charts_of, sections
@@ -25,7 +25,7 @@ from dominoes.solver.composition import Composition
 SUFFIX = ".html"
 
 
-def write(results: Results, path: Path, *, data: Path | None = None, board: Board | None = None) -> list[Section]:
+def write(results: Results, path: Path, *, data: Path | None = None, board: ShownBoard | None = None) -> list[Section]:
     """Write the page; returns what is on it. Arguments as of `sections`. Raises OutputError: another suffix than .html, or the file cannot
     be written."""
     known_suffix(path)
@@ -39,10 +39,12 @@ def write_flows(found: Composition, path: Path) -> None:
     chart = dealt.sankey({f"{found.spec.top} over {found.spec.bottom}": found})
     if path.suffix.lower() == SUFFIX:
         files.write(path, page(chart.title, [Section("dealt", "Dealt", "What was asked and what was dealt", charts=(chart,))]))
-    elif path.suffix.lower() in stills.FORMATS:
+    elif path.suffix.lower() in stills.STILL_FORMATS:
         stills.draw(chart, path)
     else:
-        raise OutputError(f"{path}: a diagram is written as {SUFFIX}, {', '.join(stills.FORMATS)}, got '{path.suffix}'; pass one of these")
+        raise OutputError(
+            f"{path}: a diagram is written as {SUFFIX}, {', '.join(stills.STILL_FORMATS)}, got '{path.suffix}'; pass one of these"
+        )
 
 
 def known_suffix(path: Path) -> None:

@@ -110,14 +110,14 @@ def _turns(spec: RunSpec, setting: WorkerSetting, packing: Callable[[], int], tr
         dealt = _dealt(spec.dataset, setting)
         tests = _probes(spec.dataset.look, Wanted.of(spec.dataset, spec.train), setting)
         callbacks = _brought(spec, setting)
-        lane = Device(device_of(setting.device), spec.train.precision, deterministic=setting.deterministic)
+        hardware = Device(device_of(setting.device), spec.train.precision, deterministic=setting.deterministic)
     except Exception as error:
         if execution.of_device(error):
             raise
         return failed(spec, setting, execution.failure(error), traceback.format_exc(), time.perf_counter() - began)
     try:
         outcome = yield from execution.turns(
-            spec, dealt, tests, setting.out, lane, packing=packing, train=train, repair=True, callbacks=callbacks
+            spec, dealt, tests, setting.out, hardware, packing=packing, train=train, repair=True, callbacks=callbacks
         )
     except claims.Busy as error:
         return RunReport(spec.id, "running", str(error), seconds=time.perf_counter() - began)

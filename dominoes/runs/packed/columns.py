@@ -15,7 +15,7 @@ from pyarrow import csv as arrow_csv
 from dominoes import tables
 
 #: What sets the curves of a run apart, by form; `seed` is the same in all rows of a run.
-KEYS = {
+FORM_KEYS = {
     "curves": ("seed", "split", "kind"),
     "classes": ("kind", "label"),
     "joint": ("probe", "top_alone", "bottom_alone", "answer"),
@@ -46,7 +46,7 @@ def header(form: str) -> str:
 
 def values_of(form: str) -> list[str]:
     """The columns that differ from step to step."""
-    return [name for name in tables.COLUMNS[form] if name not in ("run", *KEYS[form])]
+    return [name for name in tables.COLUMNS[form] if name not in ("run", *FORM_KEYS[form])]
 
 
 def parsed(texts: Sequence[bytes], form: str) -> pa.Table:
@@ -74,10 +74,10 @@ def fold(texts: Sequence[bytes], form: str) -> pa.Table:
     """
     rows = parsed(texts, form)
     run = np.repeat(np.arange(len(texts)), [text.count(b"\n") - 1 for text in texts])
-    if len(run) != rows.num_rows or any(rows[name].null_count for name in ("run", "step", *KEYS[form])):
+    if len(run) != rows.num_rows or any(rows[name].null_count for name in ("run", "step", *FORM_KEYS[form])):
         raise Unfoldable(f"a {form} table has rows without a step, or of several lines")
     curve = run.astype(np.int64)
-    for name in KEYS[form]:
+    for name in FORM_KEYS[form]:
         codes, count = _codes(rows[name], name)
         curve = curve * count + codes
     _, first, inverse = np.unique(curve, return_index=True, return_inverse=True)
@@ -89,7 +89,7 @@ def fold(texts: Sequence[bytes], form: str) -> pa.Table:
     heads = rows.take(order[offsets[:-1]])
     step = rows["step"].to_numpy()
     backward = np.bincount(run[1:], (np.diff(step) < 0) & (run[1:] == run[:-1]), minlength=len(texts)) if len(run) else np.zeros(len(texts))
-    found: dict[str, Any] = {name: heads[name] for name in ("run", *KEYS[form])}
+    found: dict[str, Any] = {name: heads[name] for name in ("run", *FORM_KEYS[form])}
     found[_BY_STEP] = pa.array((backward == 0)[run[order[offsets[:-1]]]])
     for name in values_of(form):
         flat = rows[name].take(order).combine_chunks()
@@ -123,7 +123,7 @@ def unfold(curves: pa.Table, form: str) -> pa.Table:
     flat = {name: values.flatten() for name, values in lists.items()}
     steps = np.where(curves[_BY_STEP].to_numpy()[curve], flat["step"].to_numpy(), 0)
     order = np.lexsort((curve, steps, runs[curve]))
-    rows = {name: _one(curves[name]).take(pa.array(curve[order])) for name in ("run", *KEYS[form])}
+    rows = {name: _one(curves[name]).take(pa.array(curve[order])) for name in ("run", *FORM_KEYS[form])}
     rows |= {name: values.take(pa.array(order)) for name, values in flat.items()}
     return pa.table({name: rows[name] for name in tables.COLUMNS[form]})
 

@@ -22,7 +22,7 @@ from dominoes.runs.packed import columns, manifest
 from dominoes.runs.packed.manifest import Broken, Part
 from dominoes.runs.packed.place import HOME, PARTIAL
 
-FORMS = tuple(columns.KEYS)
+FORMS = tuple(columns.FORM_KEYS)
 #: Runs of a shard: many enough to share what is the same in all, few enough for the memory of whoever writes or reads one.
 RUNS_A_SHARD = 500
 _MEMBERS = pa.schema(
@@ -132,7 +132,7 @@ def _empty(form: str) -> pa.Table:
 def _write(table: pa.Table, path: Path, what: str) -> None:
     lists = columns.values_of(what) if what in FORMS else []
     split = [f"{name}.list.element" for name in lists if name in _SPLIT]
-    words = [*("run", *columns.KEYS.get(what, ())), *(f"{name}.list.element" for name in lists if name not in _SPLIT)]
+    words = [*("run", *columns.FORM_KEYS.get(what, ())), *(f"{name}.list.element" for name in lists if name not in _SPLIT)]
     with open(path, "wb") as file:
         how: dict[str, Any] = {"use_byte_stream_split": split, "use_dictionary": words} if lists else {"use_dictionary": False}
         parquet.write_table(table, file, compression="zstd", write_page_checksum=True, **how)

@@ -20,7 +20,7 @@ from dominoes.errors import FitError
 from dominoes.theory.fits.families import BASELINES, FAMILIES, find, is_brought
 from dominoes.theory.fits.least_squares import Array
 from dominoes.theory.fits.one_seed import coordinates, evaluate, fit_each, has_risen
-from dominoes.theory.fits.records import Curves, Quantity, Single
+from dominoes.theory.fits.records import CurveArrays, Quantity, Single
 
 #: Every family of `fit_curve`, the two baselines last.
 SHAPES = (*FAMILIES, *BASELINES)
@@ -139,7 +139,7 @@ def fit_curve(
     if examples is not None:
         examples = np.broadcast_to(examples, values.shape)
     floor = chance if chance is None or metric == "accuracy" else -math.log(chance)
-    fits = fit_all(Curves(steps, values, examples, floor, metric == "accuracy"), family)
+    fits = fit_all(CurveArrays(steps, values, examples, floor, metric == "accuracy"), family)
     return fits[0] if len(fits) == 1 else _over_seeds(fits)
 
 
@@ -170,7 +170,7 @@ def _check(steps: Array, values: Array, family: str, metric: str, chance: float 
             raise FitError(f"n has shape {examples.shape}, expected one that broadcasts to {values.shape}") from None
 
 
-def fit_all(curves: Curves, family: str) -> list[CurveFit]:
+def fit_all(curves: CurveArrays, family: str) -> list[CurveFit]:
     """Each curve's own fit."""
     last = float(curves.steps[-1])
     if family not in BASELINES:
@@ -252,7 +252,7 @@ def _deviance(observed: Array, fitted: Array, examples: Array | None) -> float:
     return float(2 * np.sum(examples * terms))
 
 
-def _baseline(family: str, curves: Curves, r: int, risen: bool) -> tuple[Single, Callable[[Array], Array]]:
+def _baseline(family: str, curves: CurveArrays, r: int, risen: bool) -> tuple[Single, Callable[[Array], Array]]:
     """The isotonic smoother, or the last value carried forward; neither has parameters or, from one curve, standard errors."""
     seen = ~np.isnan(curves.values[r])
     knots, known = curves.steps[seen], curves.values[r, seen]

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.intp]
+RowIndices = npt.NDArray[np.intp]
 
 #: (parameters (S, P), rows (S,)) -> cost (S,), gradient (S, P), Gauss-Newton or Fisher matrix (S, P, P). `rows` says which of the problems
 #: are asked for, since those that have converged are left out.
-Objective = Callable[[Array, Rows], tuple[Array, Array, Array]]
+Objective = Callable[[Array, RowIndices], tuple[Array, Array, Array]]
 
 # A sum of squares of shares that is only rounding: a fit that is exact has nothing left to lower.
 _NOTHING = 1e-20

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 
 from dominoes.theory.fits.families import Family, find, half
-from dominoes.theory.fits.least_squares import Array, Objective, Rows, minimise
-from dominoes.theory.fits.records import Curves, Quantity, Single
+from dominoes.theory.fits.least_squares import Array, Objective, RowIndices, minimise
+from dominoes.theory.fits.records import CurveArrays, Quantity, Single
 
 # Columns of the parameters of a curve: floor, ceiling, ln α, b, ln ν. On the linear axis x = step / last step.
 _FLOOR, _CEILING, _SPEED, _PLACE, _SHAPE = range(5)
@@ -27,7 +27,7 @@ _LEVELLED = 0.9
 _UNSETTLED = 1e-8
 
 
-def has_risen(curves: Curves) -> npt.NDArray[np.bool_]:
+def has_risen(curves: CurveArrays) -> npt.NDArray[np.bool_]:
     """Whether each curve has left its floor, shape (R,) of bool.
 
     The mean of the last three points or of the last quarter lies more than 3.5 standard errors beyond the floor (or, where no floor is
@@ -86,7 +86,7 @@ def evaluate(family: Family, parameters: Array, x: Array) -> Array:
     return value
 
 
-def _objective(family: Family, curves: Curves, x: Array, copies: int) -> Objective:
+def _objective(family: Family, curves: CurveArrays, x: Array, copies: int) -> Objective:
     """Half the binomial deviance where the number of examples is known, else half the sum of squares; Fisher's matrix.
 
     Row s of the parameters belongs to curve s // copies.
@@ -99,7 +99,7 @@ def _objective(family: Family, curves: Curves, x: Array, copies: int) -> Objecti
         safe = np.clip(values, _CERTAIN, 1 - _CERTAIN)
         entropy = np.sum(examples * (safe * np.log(safe) + (1 - safe) * np.log1p(-safe)), axis=1)
 
-    def objective(parameters: Array, rows: Rows) -> tuple[Array, Array, Array]:
+    def objective(parameters: Array, rows: RowIndices) -> tuple[Array, Array, Array]:
         curve = rows // copies
         fitted, jacobian = _derivatives(family, parameters, x)
         observed = values[curve]
@@ -136,7 +136,7 @@ def _derivatives(family: Family, parameters: Array, x: Array) -> tuple[Array, Ar
     return p[:, _FLOOR] + height * share, jacobian
 
 
-def _bounds(family: Family, curves: Curves, x: Array) -> tuple[Array, Array]:
+def _bounds(family: Family, curves: CurveArrays, x: Array) -> tuple[Array, Array]:
     """Lowest and highest value of each parameter, (5,) each; equal where it is fixed."""
     finite = x[x > _LN_ZERO]
     span = float(finite[-1] - finite[0])
@@ -154,7 +154,7 @@ def _bounds(family: Family, curves: Curves, x: Array) -> tuple[Array, Array]:
     return low, high
 
 
-def _starts(family: Family, curves: Curves, x: Array, low: Array, high: Array) -> Array:
+def _starts(family: Family, curves: CurveArrays, x: Array, low: Array, high: Array) -> Array:
     """Candidates for each curve, (R, C, 5), from the points at which it has a quarter, a half and three quarters of its rise."""
     values = curves.values
     seen = ~np.isnan(values)
@@ -172,7 +172,7 @@ def _starts(family: Family, curves: Curves, x: Array, low: Array, high: Array) -
     limit = float(high[_CEILING] if curves.rising else low[_CEILING])
     candidates = []
 
-    def at(index: Rows) -> Array:
+    def at(index: RowIndices) -> Array:
         where: Array = finite[order[rows, index]]
         return where
 
@@ -195,7 +195,7 @@ def _starts(family: Family, curves: Curves, x: Array, low: Array, high: Array) -
     return clipped
 
 
-def fit_each(family_name: str, curves: Curves) -> list[Single]:
+def fit_each(family_name: str, curves: CurveArrays) -> list[Single]:
     """Fit a parametric family to each curve that has risen."""
     family = find(family_name)
     risen = has_risen(curves)
@@ -209,7 +209,7 @@ def fit_each(family_name: str, curves: Curves) -> list[Single]:
         elif not risen[r]:
             singles[r] = Single("not learned", False, True, _mean(curves.values[r]))
     if len(fitted):
-        some = Curves(
+        some = CurveArrays(
             curves.steps,
             curves.values[fitted],
             None if curves.examples is None else curves.examples[fitted],
@@ -225,7 +225,7 @@ def _mean(values: Array) -> float:
     return float(known.mean()) if len(known) else math.nan
 
 
-def _fit_risen(family: Family, curves: Curves, free: int) -> list[Single]:
+def _fit_risen(family: Family, curves: CurveArrays, free: int) -> list[Single]:
     last = float(curves.steps[-1])
     x = coordinates(family, curves.steps, last)
     low, high = _bounds(family, curves, x)
@@ -246,7 +246,7 @@ def _fit_risen(family: Family, curves: Curves, free: int) -> list[Single]:
 
 def _judge(
     family: Family,
-    curves: Curves,
+    curves: CurveArrays,
     r: int,
     parameters: Array,
     converged: bool,

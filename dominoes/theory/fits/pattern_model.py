@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dominoes.errors import FitError
-from dominoes.theory.fits.least_squares import Array, Minimum, Objective, Rows, minimise
+from dominoes.theory.fits.least_squares import Array, Minimum, Objective, RowIndices, minimise
 from dominoes.theory.pattern_model import MAX_PATTERNS, Pattern, PatternModel, mix, sigmoid
 
 TIMES = ("linear", "log")
@@ -79,7 +79,7 @@ class _Measured:
     values: Array
     weights: Array
 
-    def pick(self, points: Rows) -> _Measured:
+    def pick(self, points: RowIndices) -> _Measured:
         """The same run on some of its points, weighted so that each curve still counts as its mean."""
         weights = self.weights[:, points]
         total = weights.sum(axis=1, keepdims=True)
@@ -104,7 +104,7 @@ def _objective(data: _Measured, layout: _Layout) -> Objective:
     n, points = layout.n, len(data.tau)
     roots = np.sqrt(2 * data.weights).ravel()
 
-    def objective(parameters: Array, _: Rows) -> tuple[Array, Array, Array]:
+    def objective(parameters: Array, _: RowIndices) -> tuple[Array, Array, Array]:
         ceiling, speed, inflection, generalization, chance = layout.split(parameters)
         since = data.tau - inflection
         share = sigmoid(speed * since)

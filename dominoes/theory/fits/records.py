@@ -11,7 +11,7 @@ from dominoes.theory.fits.least_squares import Array
 
 
 @dataclass(frozen=True)
-class Curves:
+class CurveArrays:
     """R curves on one grid: steps (N,), values (R, N) with NaN where missing, number of examples (R, N) or None, and what they are.
 
     `floor` is the level before learning, None if it is to be fitted; `rising` is True for an accuracy, False for a loss.

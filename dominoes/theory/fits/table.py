@@ -12,7 +12,7 @@ from dominoes import tables
 from dominoes.errors import FitError
 from dominoes.theory.fits.curve import METRICS, SHAPES, fit_all
 from dominoes.theory.fits.families import is_brought
-from dominoes.theory.fits.records import Curves
+from dominoes.theory.fits.records import CurveArrays
 
 #: Columns of the table of `fit_table`; those of swept parameters follow.
 FITS = (
@@ -53,7 +53,7 @@ def fit_table(
     varying = [column for column in further if (table.groupby("run")[column].nunique(dropna=False) > 1).any()]
     swept = [column for column in further if column not in varying]
     groups = [table.iloc[rows] for rows in table.groupby(["run", "split", "kind"], sort=False).indices.values()]
-    # Curves on one grid are fitted side by side: the same numbers, several times faster.
+    # CurveArrays on one grid are fitted side by side: the same numbers, several times faster.
     alike: dict[bytes, list[int]] = {}
     for number, group in enumerate(groups):
         alike.setdefault(group["step"].to_numpy(float).tobytes(), []).append(number)
@@ -65,7 +65,7 @@ def fit_table(
             values = np.stack([groups[number][metric].to_numpy(float) for number in numbers])
             rising = metric == "accuracy"
             floor = chance if chance is None or rising else -math.log(chance)
-            batch = Curves(steps, values, examples if rising else None, floor, rising)
+            batch = CurveArrays(steps, values, examples if rising else None, floor, rising)
             for f, family in enumerate(families):
                 for number, fit in zip(numbers, fit_all(batch, family), strict=True):
                     first = groups[number].iloc[0]

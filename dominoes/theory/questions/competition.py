@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dominoes.arrays import FloatArray
 from dominoes.spec import SIDES
-from dominoes.theory.intervals import CANNOT_TELL, HOLDS, FloatArray
+from dominoes.theory.intervals import CANNOT_TELL, HOLDS
 from dominoes.theory.questions.laws import contrast, everywhere, spread
 from dominoes.theory.run_arrays import log_time_weights
-from dominoes.theory.sweep_curves import Curve, Points, SweepCurves
+from dominoes.theory.sweep_curves import Points, SweepCurves, SweptCurve
 from dominoes.theory.verdicts import Answer, Options, Verdict, gathered
 from dominoes.theory.windows import shared, windows
 
@@ -102,7 +103,7 @@ def designs(data: SweepCurves, side: str) -> list[Design]:
         return []
     if name not in data.dealt:
         return []
-    usable = everywhere(data.measured(side, Curve.mean))
+    usable = everywhere(data.measured(side, SweptCurve.mean))
     prevalence, both = data.dealt[name], data.dealt.get("both")
     fixed = [field for field in data.fields if field not in (name, "both")]
     together: dict[tuple[object, ...], list[int]] = {}
@@ -151,7 +152,7 @@ def competition(data: SweepCurves, options: Options) -> Answer:
 def of_field(data: SweepCurves, side: str, name: str) -> Design | None:
     """Points that differ in one field alone, where a side has a curve in every replicate."""
     x = data.numbers(name) if name in data.fields else None
-    groups = data.groups(name, everywhere(data.measured(side, Curve.mean))) if x is not None else []
+    groups = data.groups(name, everywhere(data.measured(side, SweptCurve.mean))) if x is not None else []
     return Design(name, x, groups) if x is not None and groups else None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dominoes.theory.intervals import FloatArray
+from dominoes.arrays import FloatArray
 from dominoes.theory.luck import Contest, Pairing, count_error, luck_by_cell, slopes_of
 from dominoes.theory.questions.doubles import Known, known_windows
 from dominoes.theory.questions.preference import preference

@@ -9,8 +9,9 @@ from functools import partial
 
 import numpy as np
 
+from dominoes.arrays import FloatArray
 from dominoes.theory import intervals, verdicts
-from dominoes.theory.intervals import BoolArray, FloatArray
+from dominoes.theory.intervals import BoolArray
 from dominoes.theory.luck import Pairing, agreed, count_error, luck_by_cell, slopes_of
 from dominoes.theory.rules import RULES, Rule, deviance, fired, floored, rmse
 from dominoes.theory.run_arrays import RunArrays, Slice

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dominoes.arrays import FloatArray
 from dominoes.spec import SIDES
-from dominoes.theory.intervals import CANNOT_TELL, FloatArray, Interval, number
+from dominoes.theory.intervals import CANNOT_TELL, Interval, number
 from dominoes.theory.run_arrays import log_time_weights
-from dominoes.theory.sweep_curves import Curve, Points, SweepCurves
+from dominoes.theory.sweep_curves import Points, SweepCurves, SweptCurve
 from dominoes.theory.verdicts import Answer, Options, gathered
 
 QUANTITIES = ("onset", "speed", "ceiling")
@@ -174,7 +175,9 @@ def _held_out(data: SweepCurves, options: Options, side: str, name: str) -> Answ
     return Answer((row,))
 
 
-def _errors(curve: Curve, near: Sequence[Curve], onset: float, speed: float, ceiling: float, chance: float) -> tuple[float, float]:
+def _errors(
+    curve: SweptCurve, near: Sequence[SweptCurve], onset: float, speed: float, ceiling: float, chance: float
+) -> tuple[float, float]:
     """RMSE over log time on one curve: of the mean of the nearest point's curves, and of the interpolated shape."""
     weights = log_time_weights(curve.time)
     carried = np.mean([each.at(curve.time) for each in near], axis=0)

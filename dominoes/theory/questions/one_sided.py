@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from dominoes.arrays import FloatArray
 from dominoes.theory.fits.curve import fit_curve
-from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS, FloatArray, number
+from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS, number
 from dominoes.theory.rules import deviance, rmse
 from dominoes.theory.run_arrays import RunArrays, log_time_weights
 from dominoes.theory.verdicts import Answer, Options, Verdict, gathered

@@ -12,7 +12,8 @@ import math
 
 import numpy as np
 
-from dominoes.theory.intervals import FloatArray, number
+from dominoes.arrays import FloatArray
+from dominoes.theory.intervals import number
 from dominoes.theory.luck import Pairing, agreed, count_error, luck_by_cell, undone
 from dominoes.theory.questions.doubles import Known, known_windows
 from dominoes.theory.rules import floored

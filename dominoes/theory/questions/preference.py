@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from dominoes.arrays import FloatArray
 from dominoes.theory import verdicts
-from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS, FloatArray, Interval, number
+from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS, Interval, number
 from dominoes.theory.luck import Contest
 from dominoes.theory.questions.doubles import Known, known_windows
 from dominoes.theory.rules import fired

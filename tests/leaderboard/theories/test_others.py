@@ -11,11 +11,11 @@ import simulated_curves
 from scipy.linalg import expm
 
 from dominoes import registry
+from dominoes.arrays import FloatArray
 from dominoes.errors import LeaderboardError, RegistryError
-from dominoes.leaderboard.scale import FloatArray
 from dominoes.leaderboard.theories import catalogue
 from dominoes.leaderboard.theories.availability import Availability
-from dominoes.leaderboard.theories.base import CurveTheory, Distances, Line
+from dominoes.leaderboard.theories.base import CurveTheory, Distances, StraightLine
 from dominoes.leaderboard.theories.naive import CopyNearest, LastValue, MeanOfSpecs, SmoothRegression
 from dominoes.leaderboard.theories.quanta import Quanta, learned
 
@@ -27,7 +27,8 @@ def _fitted(theory: CurveTheory, law: object, specs: dict[str, dict[str, object]
     assert callable(law)
     theory.specs = specs
     theory.curves = {
-        name: {curve: Line(curve[1], STEPS, values, 500) for curve, values in law(spec, STEPS).items()} for name, spec in specs.items()
+        name: {curve: StraightLine(curve[1], STEPS, values, 500) for curve, values in law(spec, STEPS).items()}
+        for name, spec in specs.items()
     }
     theory.learn()
     return theory
@@ -118,7 +119,7 @@ def test_the_mean_and_the_last_value() -> None:
     np.testing.assert_allclose(mean["top", "loss"], np.sqrt(losses[0] * losses[1]))
     total = sum(mean["conflict", metric] for metric in ("agree_top", "agree_bottom", "neither"))
     np.testing.assert_allclose(total, 1)
-    given = {("top", "accuracy"): Line("accuracy", np.array([1.0, 5.0]), np.array([0.2, 0.7]), 500)}
+    given = {("top", "accuracy"): StraightLine("accuracy", np.array([1.0, 5.0]), np.array([0.2, 0.7]), 500)}
     found = LastValue().predict(simulated_curves.dials(0.5, classes=K), given, np.array([10.0, 20.0]))
     assert found["top", "accuracy"].tolist() == [0.7, 0.7]
     assert found["bottom", "loss"].tolist() == [math.log(K)] * 2
@@ -146,7 +147,7 @@ def test_smooth_regression_is_a_gaussian_process_of_scikit_learn() -> None:
     assert np.abs(np.log(found / true)).mean() < np.abs(np.log(copied / true)).mean()
 
 
-@pytest.mark.parametrize("name", [name for name in catalogue.BUILT_IN if name != "availability"])
+@pytest.mark.parametrize("name", [name for name in catalogue.THEORIES if name != "availability"])
 def test_every_theory_answers_with_nothing_to_go_on(name: str) -> None:
     """Fitted to no specs and given nothing, or to one spec and given one-sided curves: finite shares that add up, no exception."""
     empty = pd.DataFrame(
@@ -156,7 +157,7 @@ def test_every_theory_answers_with_nothing_to_go_on(name: str) -> None:
         [(kind, metric, step) for (kind, metric) in simulated_curves.truth(simulated_curves.dials(0.5), STEPS) for step in (5, 50)]
     )
     asked.columns = pd.Index(["kind", "metric", "step"])
-    theory = catalogue.BUILT_IN[name]()
+    theory = catalogue.THEORIES[name]()
     theory.fit(empty, pd.DataFrame({"spec": []}))
     found = theory.forecast(simulated_curves.dials(0.5, classes=K), empty.drop(columns="spec"), asked)
     assert np.isfinite(found["mean"]).all()
@@ -175,4 +176,4 @@ def test_names_that_are_no_theories_are_refused() -> None:
     with pytest.raises(LeaderboardError, match="theory fractions:Fraction has no methods fit and forecast"):
         catalogue.find("fractions:Fraction")
     assert len(catalogue.find("simulated_curves:Truth").source) == 64
-    assert {entry.name for entry in registry.entries("theories")} >= set(catalogue.BUILT_IN)
+    assert {entry.name for entry in registry.entries("theories")} >= set(catalogue.THEORIES)

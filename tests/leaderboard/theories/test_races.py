@@ -9,9 +9,9 @@ import pytest
 import simulated_curves
 from scipy.integrate import solve_ivp
 
-from dominoes.leaderboard.scale import FloatArray
+from dominoes.arrays import FloatArray
 from dominoes.leaderboard.theories import evidence
-from dominoes.leaderboard.theories.base import Line
+from dominoes.leaderboard.theories.base import StraightLine
 from dominoes.leaderboard.theories.races import LinearRace, MarginRace, Race, setting
 
 K = 10
@@ -137,7 +137,8 @@ def test_a_race_recovers_its_own_parameters(name: str) -> None:
     race.specs = {str(place): dict(spec) for place, spec in enumerate(SPECS)}
     race.curves = {
         str(place): {
-            (side, "accuracy"): Line("accuracy", STEPS, accuracy[:, place, number], 500) for number, side in enumerate(("top", "bottom"))
+            (side, "accuracy"): StraightLine("accuracy", STEPS, accuracy[:, place, number], 500)
+            for number, side in enumerate(("top", "bottom"))
         }
         for place in range(len(SPECS))
     }
@@ -161,7 +162,8 @@ def test_conditions_that_change_the_speed_are_told_apart() -> None:
     race.specs = {str(place): dict(spec) for place, spec in enumerate(specs)}
     race.curves = {
         str(place): {
-            (side, "accuracy"): Line("accuracy", STEPS, accuracy[:, place, number], 500) for number, side in enumerate(("top", "bottom"))
+            (side, "accuracy"): StraightLine("accuracy", STEPS, accuracy[:, place, number], 500)
+            for number, side in enumerate(("top", "bottom"))
         }
         for place in range(len(specs))
     }

@@ -11,8 +11,8 @@ import simulated_curves
 from scipy import integrate, stats
 
 from dominoes.leaderboard.theories import evidence
-from dominoes.leaderboard.theories.base import Line
-from dominoes.leaderboard.theories.rules import GaussianEvidence, Margins, PatternLearning
+from dominoes.leaderboard.theories.base import StraightLine
+from dominoes.leaderboard.theories.rules import GaussianEvidence, MarginsTheory, PatternLearning
 
 K = 10
 
@@ -81,14 +81,14 @@ def test_margins_are_logits() -> None:
     top, bottom = 3.0, 1.0
     logits = {side: np.array([margin] + [0.0] * (K - 1)) for side, margin in (("top", top), ("bottom", bottom))}
     alone = tuple(np.array([np.exp(each[0]) / np.exp(each).sum()]) for each in logits.values())
-    accuracy, loss = Margins().doubles(alone, tuple(-np.log(each) for each in alone), K, 1e9)
+    accuracy, loss = MarginsTheory().doubles(alone, tuple(-np.log(each) for each in alone), K, 1e9)
     both = logits["top"] + logits["bottom"]
     expected = np.exp(both[0]) / np.exp(both).sum()
     assert accuracy[0] == pytest.approx(expected)
     assert loss[0] == pytest.approx(-math.log(expected))
     conflict = logits["top"] + np.roll(logits["bottom"], 1)
     softmax = np.exp(conflict) / np.exp(conflict).sum()
-    shares = [float(share[0]) for share in Margins().conflicts(alone, K, 1e9)]
+    shares = [float(share[0]) for share in MarginsTheory().conflicts(alone, K, 1e9)]
     assert shares == pytest.approx([softmax[0], softmax[1], softmax[2:].sum()])
 
 
@@ -100,11 +100,13 @@ def test_a_side_is_taken_from_the_specs_that_are_alike_in_it() -> None:
     specs = {f"{a} {c}": simulated_curves.dials(a, c) for a in (0.2, 0.8) for c in (0.3, 0.6)}
     laws = {name: simulated_curves.truth(dict(spec) | {"both": 0.1}, steps) for name, spec in specs.items()}
     model.specs = {name: dict(spec) for name, spec in specs.items()}
-    model.curves = {name: {curve: Line(curve[1], steps, values, 500) for curve, values in law.items()} for name, law in laws.items()}
+    model.curves = {
+        name: {curve: StraightLine(curve[1], steps, values, 500) for curve, values in law.items()} for name, law in laws.items()
+    }
     found = model.predict(simulated_curves.dials(0.5, 0.6), {}, steps)
     np.testing.assert_allclose(found["bottom", "accuracy"], laws["0.2 0.6"]["bottom", "accuracy"], atol=2e-3)
     late = np.interp(np.log(steps) - 0.7, np.log(steps), laws["0.2 0.6"]["bottom", "accuracy"])
     early = steps < 60
-    given = {("bottom", "accuracy"): Line("accuracy", steps[early], late[early], 500)}
+    given = {("bottom", "accuracy"): StraightLine("accuracy", steps[early], late[early], 500)}
     ahead = model.predict(simulated_curves.dials(0.5, 0.6), given, steps[~early])
     np.testing.assert_allclose(ahead["bottom", "accuracy"], late[~early], atol=0.02)

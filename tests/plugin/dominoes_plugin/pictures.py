@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dominoes.dials import Range
+from dominoes.dials import DialRange
 
 
 def bars(split: str):
@@ -20,4 +20,4 @@ def _fade(share, side, rng):
 
 
 #: Darkens all pixels by a share.
-fade = Range("a share from 0 to below 1", 0, 0, 1, _fade, open_high=True)
+fade = DialRange("a share from 0 to below 1", 0, 0, 1, _fade, open_high=True)

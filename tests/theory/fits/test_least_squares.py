@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.optimize import lsq_linear
 
-from dominoes.theory.fits.least_squares import Array, Objective, Rows, minimise
+from dominoes.theory.fits.least_squares import Array, Objective, RowIndices, minimise
 
 
 def linear(matrices: Array, targets: Array) -> Objective:
-    def objective(parameters: Array, rows: Rows) -> tuple[Array, Array, Array]:
+    def objective(parameters: Array, rows: RowIndices) -> tuple[Array, Array, Array]:
         a = matrices[rows]
         r = np.einsum("smp,sp->sm", a, parameters) - targets[rows]
         return 0.5 * np.sum(r**2, axis=1), np.einsum("smp,sm->sp", a, r), a.swapaxes(1, 2) @ a
@@ -34,7 +34,7 @@ def test_best_point_is_kept() -> None:
     """Cost, gradient and curvature are those of the returned point, which is never worse than the start."""
     rng = np.random.default_rng(1)
 
-    def wavy(parameters: Array, _: Rows) -> tuple[Array, Array, Array]:
+    def wavy(parameters: Array, _: RowIndices) -> tuple[Array, Array, Array]:
         r = np.stack([parameters[:, 0] ** 3 - 1, np.sin(5 * parameters[:, 1]) + parameters[:, 0]], axis=1)
         zero = np.zeros(len(parameters))
         j = np.stack([np.stack([3 * parameters[:, 0] ** 2, zero], 1), np.stack([zero + 1, 5 * np.cos(5 * parameters[:, 1])], 1)], 1)
