@@ -207,13 +207,12 @@ def _levels(data: SweepCurves, options: Options, side: str, design: Design, ques
         seen, slope = contrast(design.x, whole, design.groups)
         effect = options.spread(data.n_seeds).contrast(seen, slope * spread(design.x, design.groups), level)
         margin, mean = options.margins.learned, effect.estimate * float(level.mean())
-        named = "points of accuracy" if what == "accuracy" else "nats less"
+        said = f"{100 * mean:+.1f} points of accuracy" if what == "accuracy" else f"{abs(mean):.3f} nats {'less' if mean < 0 else 'more'}"
         rows.append(
             options.judge(
                 question, f"what is learned of the {side} does not depend on {design.moved}",
                 f"change of {what} from the smallest to the largest, as a share of what is learned late", effect, (-margin, margin),
-                data.n_seeds, also=f"{100 * mean:+.1f} {named}" if what == "accuracy" else f"{mean:+.3f} {named}",
-                side=side, model=what, rival=design.moved, window=window, expected=0.0,
+                data.n_seeds, also=said, side=side, model=what, rival=design.moved, window=window, expected=0.0,
             )
         )  # fmt: skip
     return Answer(tuple(rows))
