@@ -205,7 +205,7 @@ def dial_ranges(_: str | None) -> str:
     """Each dial and the values it takes."""
     from dominoes import dials
 
-    return "\n".join(["| dial | value |", "|---|---|", *(f"| `{name}` | {dials.Dial(name, 0).range.words} |" for name in dials.NAMES)])
+    return "\n".join(["| dial | value |", "|---|---|", *(f"| `{name}` | {dials.Dial(name, 0).range.words} |" for name in dials.DIAL_NAMES)])
 
 
 def face(package: str) -> str:
