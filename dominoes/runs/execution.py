@@ -126,7 +126,7 @@ def turns(
     hardware: Device,
     *,
     packing: Callable[[], int] = lambda: 1,
-    train: Train = loop.turns,
+    train: Train | None = None,
     progress: Callable[[int, int], None] = lambda step, steps: None,
     repair: bool = False,
     accept_changed: bool = False,
@@ -139,7 +139,7 @@ def turns(
 
     Args:
         packing: says, at the end, how many runs were on the device at once at most.
-        train: what makes the turns of training: `loop.turns`, or a stack's.
+        train: what makes the turns of training: `loop.turns` if not given, or a stack's.
     """
     folder = Path(out) / RUNS / spec.id
     digests = _digests(dealt, probes)
@@ -154,7 +154,9 @@ def turns(
         (folder / claims.FAILED).unlink(missing_ok=True)
         _forget_parts(folder)
         try:
-            environment = yield from _run(spec, dealt, probes, folder, claim, digests, hardware, packing, train, progress, callbacks)
+            environment = yield from _run(
+                spec, dealt, probes, folder, claim, digests, hardware, packing, train or loop.turns, progress, callbacks
+            )
         except Exception as error:
             if not of_device(error):
                 claim.fail(failure(error), traceback.format_exc())
