@@ -237,7 +237,7 @@ def test_every_stock_of_the_table_can_be_solved_without_data() -> None:
             "model: there is no model 'resnet9'; did you mean resnet8",
         ),
         (["train", "--prevalence", ".5", ".5", *EMBEDDED, "--lr", "0", "--out", "{tmp}/x"], "lr: expected greater than 0, got '0'"),
-        (["train", "--prevalence", ".5", ".5", *EMBEDDED, "--out", "{tmp}/x"], "use --probe 340 at most"),
+        (["train", "--prevalence", ".5", ".5", *EMBEDDED, "--probe", "1000", "--out", "{tmp}/x"], "use --probe 340 at most"),
         (["train", "--prevalence", ".5", ".5", *EMBEDDED, "--seeds", "0-9999999999", "--out", "{tmp}/x"], "at most 10,000 in a range"),
         (
             ["train", "--prevalence", ".5", ".5", *EMBEDDED, "--split", "test", "--out", "{tmp}/x"],
@@ -300,7 +300,7 @@ def test_results_become_a_page_and_figures(swept: Path, tmp_path: Path) -> None:
     stills = {path.name for path in (tmp_path / "stills").iterdir()}
     assert {"curves.pdf", "sankey.pdf", "doubles.pdf", "confusion.pdf", "preview.png"} <= stills
     done("plot", run, "--figure", "doubles", "--out", tmp_path / "c.svg")
-    assert "they have sankey, curves" in refused("plot", run, "--figure", "laws", "--out", tmp_path / "d.svg")
+    assert "they have curves, conflicts, sankey" in refused("plot", run, "--figure", "laws", "--out", tmp_path / "d.svg")
     done("solve", "--prevalence", "1", "1", "--sankey", tmp_path / "s.svg")
     assert {path.name for path in tmp_path.iterdir()} == {"r.html", "stills", "c.svg", "s.svg"}
 
