@@ -40,7 +40,7 @@ def test_a_spec_with_dials_survives_its_file_and_old_ids_stay(tmp_path) -> None:
     spec = DominoSpec(prevalence=(0.5, 0.5), top_transform=("blur=1", "noise=0.1"), swap=True)
     (tmp_path / "s.yaml").write_text(dump(spec), encoding="utf-8")
     assert parse(DominoSpec, read_mapping(tmp_path / "s.yaml")) == spec
-    assert RunSpec(dataset=DominoSpec(prevalence=(0.5, 0.5)), train=TrainSpec()).id == "db3d3006f74f"
+    assert RunSpec(dataset=DominoSpec(prevalence=(0.5, 0.5)), train=TrainSpec(measurements=60, probe=1000)).id == "db3d3006f74f"
     ids = {DominoSpec(top_transform=("blur=1",)).id, DominoSpec(bottom_transform=("blur=1",)).id, DominoSpec(swap=True).id, DominoSpec().id}
     assert len(ids) == 4
 
