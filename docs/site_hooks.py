@@ -38,7 +38,7 @@ def outside() -> Iterator[Path]:
     """Files of the repository that the site shows beside docs/: the changes, the studies worth keeping, sweep files, examples."""
     yield from (ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "LICENSE"))
     yield from sorted((ROOT / "results").glob("*.*"))
-    for readme in sorted((ROOT / "results").glob("*/README.md")):
+    for readme in sorted([*(ROOT / "results").glob("*/README.md"), *(ROOT / "results" / "studies").glob("*/README.md")]):
         # Beside runs, which are many and not for reading; a study without a README is not kept.
         yield from sorted(path for path in readme.parent.iterdir() if path.is_file())
     yield from sorted((ROOT / "sweeps").rglob("*.yaml"))
