@@ -124,9 +124,8 @@ def test_a_packed_sweep_survives_being_killed(tmp_path: Path) -> None:
         assert not any(isinstance(each, state.Damage) for each in run_folders.read_all(run_folders.finished(out)))
         finished = now
     both = [start(file, out, "--packed", "--workers", 1) for _ in range(2)]
-    for process in both:
-        process.communicate()
-    assert [process.returncode for process in both] == [0, 0]
+    said = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
     assert call("status", out).startswith("tiny: 6 runs: 6 done, 0 running, 0 failed, 0 left")
     assert list((out / "runs").iterdir()) == []
     run(file, tmp_path / "folders", "--folders", "--workers", 1)
