@@ -37,7 +37,8 @@ class Claim:
         self.path = path
         self._released = threading.Event()
         self._lost = False
-        threading.Thread(target=self._beat, daemon=True).start()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread.start()
 
     def _beat(self) -> None:
         while not self._released.wait(BEAT_SECONDS):
@@ -65,8 +66,9 @@ class Claim:
             self.path.replace(self.path.with_name(FAILED))
 
     def release(self) -> None:
-        """Give the folder back."""
+        """Give the folder back. The heartbeat has ended then: a thread that is still at work when the interpreter ends may abort it."""
         self._released.set()
+        self._thread.join(timeout=1.0)
         self.path.unlink(missing_ok=True)
 
 
