@@ -28,16 +28,22 @@ def _number(value: object) -> object:
     return value
 
 
-def _count_or_max(value: object) -> object:
-    if value == "max":
-        return value
+def _whole(value: object) -> int | None:
+    """A whole number, as text or as a float too; None of anything else."""
     try:
         count = int(value) if isinstance(value, str) else value
     except ValueError:
-        count = None
+        return None
     if isinstance(count, float) and count.is_integer():
         count = int(count)
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+    return count if isinstance(count, int) and not isinstance(count, bool) else None
+
+
+def _count_or_max(value: object) -> object:
+    if value == "max":
+        return value
+    count = _whole(value)
+    if count is None or count < 1:
         raise ValueError("expected a whole number of at least 1, or max")
     if count > MOST:
         raise ValueError(f"expected at most {MOST:,} dominoes")
@@ -47,13 +53,8 @@ def _count_or_max(value: object) -> object:
 def _count_or_auto(value: object) -> object:
     if value in ("auto", AUTO):
         return AUTO
-    try:
-        count = int(value) if isinstance(value, str) else value
-    except ValueError:
-        count = None
-    if isinstance(count, float) and count.is_integer():
-        count = int(count)
-    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MOST_MEASURED:
+    count = _whole(value)
+    if count is None or not 1 <= count <= _MOST_MEASURED:
         raise ValueError(f"expected a whole number from 1 to {_MOST_MEASURED}, or auto")
     return count
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -129,14 +130,16 @@ def test_what_one_question_shows_is_not_there_in_another(edition: Edition) -> No
     assert asking.ask(Hoarder, edition).failures == {}
 
 
-class Keeper(CopyNearest):
+class Keeper(CopyNearest, ABC):
     """Answers from the curves of other folds, where the asked specs stand too; where it keeps them is said by `put` and `get`."""
 
+    @abstractmethod
     def put(self, kept: dict[str, Any]) -> None:
-        raise NotImplementedError
+        """Keep what was given."""
 
+    @abstractmethod
     def get(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """What was kept."""
 
     def fit(self, curves: pd.DataFrame, specs: pd.DataFrame) -> None:
         super().fit(curves, specs)

@@ -56,6 +56,7 @@ def test_without_competition_it_is_not_found() -> None:
 
 
 # A, D of points with the bottom in half of the dominoes: D fixed, A fixed.
+AT_ONCE = [(0.2, 0.1), (0.5, 0.25), (0.8, 0.4)]
 BY_PREVALENCE = [(0.3, 0.25), (0.5, 0.25), (0.7, 0.25)]
 BY_BOTH = [(0.5, 0.05), (0.5, 0.25), (0.5, 0.45)]
 
@@ -76,7 +77,7 @@ def designed(points: list[tuple[float, float]], simulations: int, *, lost: float
 @pytest.mark.parametrize(("points", "by", "moved"), [
     (BY_PREVALENCE, "prevalence_top", "prevalence_top, at fixed co-occurrence"),
     (BY_BOTH, "both", "the co-occurrence of both halves, at fixed prevalence_top"),
-    ([(0.2, 0.1), (0.5, 0.25), (0.8, 0.4)], "both", "prevalence_top and co-occurrence at once (confounded)"),
+    (AT_ONCE, "both", "prevalence_top and co-occurrence at once (confounded)"),
 ])  # fmt: skip
 def test_a_late_loss_is_found_and_what_moved_is_named(points: list[tuple[float, float]], by: str, moved: str) -> None:
     """A bottom that ends .08 lower, over a fifth of what it learns: its late accuracy fails in at least 80 % of 30 simulations; no loss
@@ -87,6 +88,18 @@ def test_a_late_loss_is_found_and_what_moved_is_named(points: list[tuple[float, 
         assert set(late["rival"]) == {moved}
         assert (late["verdict"] == right).mean() >= often, late["verdict"].value_counts()
         assert (late["verdict"] == wrong).mean() <= 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(strict=True, reason="five seeds find it in .73 of simulations: docs/explanation/verdict-simulations.md")
+def test_five_seeds_find_a_smaller_late_loss() -> None:
+    """What is asked and not reached yet: a bottom that ends .07 lower fails late in at least 80 % of simulations, whatever moved."""
+    designs = ((BY_PREVALENCE, "prevalence_top"), (BY_BOTH, "both"), (AT_ONCE, "both"))
+    shares = []
+    for points, by in designs:
+        rows = designed(points, 30, lost=0.07, by=by)
+        shares.append((rows[(rows["model"] == "accuracy") & (rows["window"] == "late")]["verdict"] == FAILS).mean())
+    assert min(shares) >= 0.8
 
 
 @pytest.mark.slow
