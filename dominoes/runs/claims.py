@@ -85,8 +85,12 @@ def claimed(folder: Path) -> Iterator[Claim]:
     for attempt in range(_TRIES):
         mine = folder / f"{CLAIM}-{secrets.token_hex(6)}"
         try:
+            # Again: who gave the folder back may have removed it just now.
+            folder.mkdir(exist_ok=True)
             _announce(mine)
             rival = holder(folder, besides=mine, remove=True)
+        except FileNotFoundError:
+            rival = "another process"
         except OSError as error:
             mine.unlink(missing_ok=True)
             raise OutputError(f"{folder} cannot be written ({error.strerror}); pass another --out, or free the disk") from error
