@@ -6,16 +6,16 @@ from torch import Tensor, nn
 
 
 class LeNet(nn.Module):
-    """Two 5×5 convolutions of 32 and 56 filters, each with ReLU and 2×2 max-pooling, then 512 and 256 hidden units: the layer sizes of
-    D-BAT's notebook (arXiv 2202.04414). There the last layer has one output; here it has one for each class, as all networks do."""
+    """The network of D-BAT's notebook (arXiv 2202.04414): two 5×5 convolutions, of 32 filters (padded by 2) and of 56, with ReLU and
+    mean-pooling over 2×2 and 3×3, then 512 and 256 hidden units. There the last layer has one output; here it has one for each class."""
 
     def __init__(self, classes: int):
         super().__init__()
-        self.features = nn.Sequential(
-            nn.Conv2d(3, 32, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 56, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()
-        )
-        # 64×32 pictures: (64 − 4)/2 = 30, (30 − 4)/2 = 13; (32 − 4)/2 = 14, (14 − 4)/2 = 5.
-        self.hidden = nn.Sequential(nn.Linear(56 * 13 * 5, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU())
+        first = (nn.Conv2d(3, 32, 5, padding=2), nn.ReLU(), nn.AvgPool2d(2))
+        second = (nn.Conv2d(32, 56, 5), nn.ReLU(), nn.AvgPool2d(3))
+        self.features = nn.Sequential(*first, *second, nn.Flatten())
+        # 64×32 pictures: 64/2 = 32, (32 − 4)/3 = 9; 32/2 = 16, (16 − 4)/3 = 4.
+        self.hidden = nn.Sequential(nn.Linear(56 * 9 * 4, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU())
         self.out = nn.Linear(256, classes)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -45,6 +45,7 @@ class PublishedNumber(_Form):
         spread: what the range is of, or why there is none, in words.
         holds: the range in which the whole interval must lie for the number to hold, an open end empty; None: no verdict, because no
             spread was published.
+        holds_at: the one scale whose runs `holds` is for, where only these follow the protocol closely enough; None: both.
     """
 
     name: str
@@ -53,6 +54,7 @@ class PublishedNumber(_Form):
     published: tuple[float, ...] = Field(default=(), max_length=2)
     spread: str = ""
     holds: tuple[float | None, float | None] | None = None
+    holds_at: Literal["small", "full"] | None = None
 
 
 class ProtocolFile(_Form):

@@ -119,10 +119,11 @@ def _row(protocol: str, scale: str, number: PublishedNumber, found: pd.DataFrame
     difference = (math.nan,) * 3
     if number.published and ends[0] == ends[1]:
         difference = tuple(value - ends[0] for value in ours.triple)  # type: ignore[assignment]
-    low, high = number.holds or (math.nan, math.nan)
+    holds = number.holds if number.holds_at in (None, scale) else None
+    low, high = holds or (math.nan, math.nan)
     if not seeds:
         verdict = NOT_MEASURED
-    elif number.holds is None:
+    elif holds is None:
         verdict = NO_VERDICT
     else:
         verdict = ours.verdict(-math.inf if low is None else low, math.inf if high is None else high)

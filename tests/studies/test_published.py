@@ -122,6 +122,19 @@ def test_numbers_are_means_over_seeds_with_students_interval(tmp_path: Path) -> 
     assert published.compared(made, "small", found(made, others, ones)).set_index("number").loc["direction", "verdict"] == "fails"
 
 
+def test_a_range_may_be_of_one_scale(tmp_path: Path) -> None:
+    """A spread that was published for another network than that of the small scale gives a verdict at the full scale alone."""
+    numbers = content()["numbers"]
+    made = protocol(tmp_path, numbers=[numbers[0] | {"holds_at": "full"}])
+    values = found(made, [0.5, 0.54, 0.58], [0.41, 0.44, 0.50])
+    assert published.compared(made, "full", values)["verdict"].tolist() == ["holds"]
+    small = published.compared(made, "small", values)
+    assert small["verdict"].tolist() == ["no verdict"]
+    assert small[["at_least", "at_most"]].isna().all(axis=None)
+    with pytest.raises(SpecError, match="holds_at"):
+        protocol(tmp_path, numbers=[numbers[0] | {"holds_at": "half"}])
+
+
 def test_a_seed_that_misses_a_run_is_left_out(tmp_path: Path) -> None:
     """A difference needs both of its runs; one seed alone has no interval and decides nothing."""
     made = protocol(tmp_path)
@@ -199,10 +212,11 @@ def test_rows_say_what_is_not_there(tmp_path: Path) -> None:
 
 
 def test_lenet_has_the_published_sizes() -> None:
-    """Weights counted by hand: two convolutions, two hidden layers, the last."""
+    """Weights counted by hand: two convolutions, two hidden layers, the last; the notebook's first hidden layer has 2,016 inputs."""
     network = networks.LeNet(2)
-    expected = (3 * 25 * 32 + 32) + (32 * 25 * 56 + 56) + (56 * 13 * 5 * 512 + 512) + (512 * 256 + 256) + (256 * 2 + 2)
+    expected = (3 * 25 * 32 + 32) + (32 * 25 * 56 + 56) + (56 * 9 * 4 * 512 + 512) + (512 * 256 + 256) + (256 * 2 + 2)
     assert sum(weight.numel() for weight in network.parameters()) == expected
+    assert 56 * 9 * 4 == 2016
     assert network(torch.zeros(3, 3, 64, 32)).shape == (3, 2)
 
 
