@@ -31,8 +31,8 @@ def headlines(curves: Path, comparison: Path | None, by: tuple[str, ...], classe
     """The numbers that a study is known by, from CURVES: a table of curves, or a folder that holds one.
 
     At every point of the sweep: late test accuracy of the top, the bottom and both, shares of conflicts answered with each half's class,
-    onsets; means with 95 % intervals over seeds. Where deals, seeds and probes are crossed, their variance components; contrasts that
-    contrasts.yaml beside CURVES states. Then what the comparison estimated.
+    how much higher late accuracy is on training dominoes, onsets; means with 95 % intervals over seeds. Where deals, seeds and probes are
+    crossed, their variance components; contrasts that contrasts.yaml beside CURVES states. Then what the comparison estimated.
     """
     import pandas as pd
 

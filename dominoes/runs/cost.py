@@ -48,7 +48,7 @@ def estimate(plan: Plan, *, device: str = "auto", data: Path | None = None, down
 
     Runs are reckoned one at a time: what a GPU gains by several at once (`packing`) is left out.
 
-    Nothing is written. On a CPU what this process waits for others is left out; sharing a core's caches and units with them still takes time.
+    Nothing is written. On a CPU the time that this process waits for others is left out; sharing a core with them still costs some.
     """
     rates: dict[tuple[object, ...], _Rates] = {}
     seconds = total = 0.0

@@ -23,7 +23,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dominoes.errors import SpecError, brief
-from dominoes.studies.quantities import CONTRASTS, DIFFERENCE, HEADLINE_COLUMNS, LATE, ONSETS, RATIO
+from dominoes.studies.quantities import CONTRASTS, DIFFERENCE, GAPS, HEADLINE_COLUMNS, LATE, MARGINS, ONSETS, RATIO
 from dominoes.theory.intervals import Interval, SeedSpread
 
 CONTRASTS_FILE = "contrasts.yaml"
@@ -90,10 +90,10 @@ def _contrast(path: Path, name: str, given: Any) -> Contrast:
             f"{path}: {name}: {field}: {first['msg']}; expected terms of a point, a quantity and a weight, and a margin"
         ) from error
     quantities = {term.quantity for term in found.terms}
-    unknown = sorted(quantities - {*LATE, *ONSETS})
+    unknown = sorted(quantities - MARGINS.keys())
     if unknown:
-        raise SpecError(f"{path}: {name}: there is no quantity {unknown[0]}; expected one of {', '.join((*LATE, *ONSETS))}")
-    if quantities & set(ONSETS) and quantities & set(LATE):
+        raise SpecError(f"{path}: {name}: there is no quantity {unknown[0]}; expected one of {', '.join(MARGINS)}")
+    if quantities & set(ONSETS) and quantities & {*LATE, *GAPS}:
         raise SpecError(f"{path}: {name}: onsets and accuracies in one contrast; onsets are compared by ratio, accuracies by difference")
     if found.margin is not None and not found.margin > (1 if found.scale == RATIO else 0):
         least = "a factor above 1" if found.scale == RATIO else "a number above 0"

@@ -19,7 +19,7 @@ from dominoes.errors import CurvesError, brief
 from dominoes.spec import SIDES
 from dominoes.studies import variance_components
 from dominoes.studies.contrasts import Contrast, of_contrasts
-from dominoes.studies.quantities import COMPARISON, DIFFERENCE, HEADLINE_COLUMNS, LATE, MARGINS, ONSETS, POINTS, RATIO, VARIANCE
+from dominoes.studies.quantities import COMPARISON, DIFFERENCE, GAPS, HEADLINE_COLUMNS, LATE, MARGINS, ONSETS, POINTS, RATIO, VARIANCE
 from dominoes.theory.intervals import NOT_APPLICABLE, Interval, SeedSpread
 from dominoes.theory.run_arrays import log_time_weights
 from dominoes.theory.verdicts import Margins
@@ -55,8 +55,8 @@ def of_runs(curves: pd.DataFrame, *, classes: int = 10, by: Sequence[str] | None
     Returns:
         One row a run and quantity: `run`, `seed`, `point` (what was swept, as text), `deal` and `probe` (seeds of them where the table
         tells them, else 0), `quantity` (keys of MARGINS), `value`: late means (`late_mean`) of accuracy and of the shares of conflicts
-        answered with each half's class; and the step at which a half's curve passes half of its rise (`windows.onset`), NaN where it is
-        not learned.
+        answered with each half's class; how much higher a half's late accuracy is on the sample of training dominoes; and the step at
+        which a half's curve passes half of its rise (`windows.onset`), NaN where it is not learned.
 
     Raises CurvesError: a column is missing, or there are no test curves.
     """
@@ -66,6 +66,7 @@ def of_runs(curves: pd.DataFrame, *, classes: int = 10, by: Sequence[str] | None
     test = curves[curves["split"] == "test"] if "split" in curves.columns else curves
     if not len(test):
         raise CurvesError("there are no curves of split test; headline numbers are of the test probes")
+    learned = {} if test is curves else dict(iter(curves[curves["split"] == "train"].groupby(["run", "kind"], sort=False)))
     first = test.drop_duplicates("run").set_index("run")
     whole = {name: first[name].astype(int) for name in ("seed", *_REPEATED.values()) if name in first.columns}
     labels = points(first, fields(curves) if by is None else by)
@@ -75,7 +76,10 @@ def of_runs(curves: pd.DataFrame, *, classes: int = 10, by: Sequence[str] | None
         found = {}
         for quantity, (kind, column) in LATE.items():
             if (run, kind) in by_kind:
-                found[quantity] = late_mean(by_kind[run, kind]["step"].to_numpy(float), by_kind[run, kind][column].to_numpy(float))
+                found[quantity] = _late(by_kind[run, kind], column)
+        for quantity, kind in GAPS.items():
+            if (run, kind) in by_kind and (run, kind) in learned:
+                found[quantity] = _late(learned[run, kind], "accuracy") - _late(by_kind[run, kind], "accuracy")
         for side in SIDES:
             if (run, side) in by_kind:
                 curve = by_kind[run, side].dropna(subset=["accuracy"])
@@ -87,6 +91,10 @@ def of_runs(curves: pd.DataFrame, *, classes: int = 10, by: Sequence[str] | None
             for name, value in found.items()
         ]
     return pd.DataFrame(rows, columns=["run", "seed", "point", *_REPEATED, "quantity", "value"])
+
+
+def _late(curve: pd.DataFrame, column: str) -> float:
+    return late_mean(curve["step"].to_numpy(float), curve[column].to_numpy(float))
 
 
 def fields(curves: pd.DataFrame) -> list[str]:

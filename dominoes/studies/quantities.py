@@ -16,6 +16,8 @@ LATE = {
     "conflicts as top": ("conflict", "agree_top"),
     "conflicts as bottom": ("conflict", "agree_bottom"),
 }
+#: Of a run: by quantity, the kind whose late accuracy on the sample of training dominoes is held against that on test dominoes.
+GAPS = {f"train less test accuracy {side}": side for side in SIDES}
 ONSETS = tuple(f"onset {side}" for side in SIDES)
 #: How far a number may be off in a study that is run again, and still agree: shares, and a factor for onsets.
 MARGINS = {
@@ -24,5 +26,6 @@ MARGINS = {
     "late accuracy both": 0.03,
     "conflicts as top": 0.05,
     "conflicts as bottom": 0.05,
+    **dict.fromkeys(GAPS, 0.03),
     **dict.fromkeys(ONSETS, 1.2),
 }

@@ -45,6 +45,17 @@ def test_what_a_run_comes_to() -> None:
     assert found["point"].unique().tolist() == ["all runs"]
 
 
+def test_a_gap_is_what_training_dominoes_are_known_better_by() -> None:
+    """Late accuracy on the training sample less that on test dominoes; a table of test curves alone has none."""
+    test, train = run("a", 0, 0.7), run("a", 0, 0.9).assign(split="train")
+    found = headline_numbers.of_runs(pd.concat([test, train])).set_index("quantity")["value"]
+    assert found["train less test accuracy top"] == pytest.approx(0.2)
+    assert found["train less test accuracy bottom"] == pytest.approx(0)
+    assert found.drop(["train less test accuracy top", "train less test accuracy bottom"]).equals(
+        headline_numbers.of_runs(test).set_index("quantity")["value"]
+    )
+
+
 def test_intervals_are_students_over_seeds() -> None:
     """Each point by itself; scipy's interval of the mean."""
     ceilings = {0.2: [0.9, 0.8, 0.85], 0.7: [0.95, 0.97, 0.93]}
