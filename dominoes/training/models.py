@@ -81,12 +81,14 @@ class Detector(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two hidden layers of 256 units on the flattened picture: no notion of place."""
+    """Two hidden layers of `width` units each on the flattened picture: no notion of place."""
 
-    def __init__(self, classes: int):
+    def __init__(self, classes: int, width: int = 256):
         super().__init__()
+        if width < 1:
+            raise SpecError(f"width {width}: an MLP needs at least one unit in a layer")
         self.layers = nn.Sequential(
-            nn.Flatten(), nn.Linear(3 * 64 * 32, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, classes)
+            nn.Flatten(), nn.Linear(3 * 64 * 32, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, classes)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -201,13 +203,13 @@ def initial(model: str, classes: int, seed: int, arguments: Mapping[str, Any] | 
     with torch.random.fork_rng(devices=[]):
         # The CPU's generator alone: `torch.manual_seed` would set those of every device, and nobody put them back.
         torch.default_generator.manual_seed(stream(seed, "init"))
-        if entry.origin == registry.BUILT_IN:
-            return network.build(classes, **arguments)
+        if entry.origin == registry.BUILT_IN and not arguments:
+            return network.build(classes)
         return _tried(network, entry.said, classes, arguments)
 
 
 def _tried(network: Network, said: str, classes: int, arguments: Mapping[str, Any]) -> nn.Module:
-    """A network from outside, after a look at what it answers to two blank pictures. Layers whose size was open have one after that."""
+    """A network from outside, or one with arguments, after a look at what it answers to two blank pictures. Layers whose size was open have one after that."""
     given = "".join(f", {name}={value!r}" for name, value in arguments.items())
     try:
         made: Any = network.build(classes, **arguments)
@@ -215,7 +217,7 @@ def _tried(network: Network, said: str, classes: int, arguments: Mapping[str, An
             raise RegistryError(f"{said} makes {type(made).__name__} of ({classes}{given}); expected a torch.nn.Module")
         with torch.no_grad():
             answers: Any = made.eval()(torch.zeros(2, 3, 64, 32))
-    except RegistryError:
+    except (RegistryError, SpecError):
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
