@@ -120,20 +120,20 @@ def reproduce(
 ) -> None:
     """Run a study again and hold its numbers against those that are kept, or a published protocol against what was published.
 
-    NAME is a study or protocol that comes with the package ('dominoes reproduce list' names them), or the path of a sweep file with
-    --kept. Old and new stand side by side; a number agrees where the interval of the difference lies within a stated margin, differs
-    where it lies outside, else one cannot tell. Exit code 1 if a number of a study differs.
+    NAME is a study or protocol that comes with the package ('dominoes reproduce list' names them), the path of a protocol of one's own,
+    or that of a sweep file with --kept. Old and new stand side by side; a number agrees where the interval of the difference lies within
+    a stated margin, differs where it lies outside, else one cannot tell. Exit code 1 if a number of a study differs.
     """
-    from dominoes.studies import agreement, reproduction, scaling, shipped
+    from dominoes.studies import agreement, protocols, reproduction, scaling, shipped
     from dominoes.tables import as_csv
 
     if name == "list":
         click.echo("\n".join((*shipped.names(shipped.STUDIES), *shipped.names(shipped.PUBLISHED))))
         return
     where = out or Path("results") / "reproduced" / Path(name).stem
-    if name in shipped.names(shipped.PUBLISHED):
+    if protocols.is_named(name):
         setting = {"device": device, "data": None if data is None else data.resolve(), "download": download}
-        runs = {"workers": workers, "engine": engine, "accept_changed": accept_changed}
+        runs = {"workers": workers, "engine": engine, "accept_changed": accept_changed, "trust": trust}
         _published(name, where, scale or "small", write_up, as_json, setting, runs)
         return
     if write_up is not None:

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from dominoes.errors import SpecError
-from dominoes.runs import sweep_file
+from dominoes.runs import plan, sweep_file
 from dominoes.runs.sweep_file import Sweep
-from dominoes.spec import parse, read_mapping
+from dominoes.spec import RunSpec, parse, read_mapping
 from dominoes.studies import shipped
 
 SMALL, FULL = "small", "full"
@@ -94,9 +94,42 @@ def read(path: Path) -> Protocol:
         twice = next(name for name in names if names.count(name) > 1)
         raise SpecError(f"{path}: the number {twice!r} is there twice; expected names that tell numbers apart")
     sweeps = {scale: sweep_file.expand(getattr(about, scale), where=f"{path}: {scale}") for scale in (SMALL, FULL)}
+    for number in about.numbers:
+        for term in number.terms:
+            _check_term(term, sweeps[FULL], f"{path}: {number.name}")
     return Protocol(path.stem, about, sweeps)
 
 
+def picks(term: Term, spec: RunSpec) -> bool:
+    """Whether a run has the values that a term asks for."""
+    return all(plan.field(spec, name) == value for name, value in term.where.items())
+
+
+def _check_term(term: Term, sweep: Sweep, where: str) -> None:
+    """Raise SpecError where a term names no field of a run, or picks no run of the protocol as it was published."""
+    try:
+        found = any(picks(term, spec) for spec in sweep.runs)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise SpecError(f"{where}: where {term.where}: a run has no such field ({error}); expected such as train.lr") from error
+    if not found:
+        raise SpecError(f"{where}: where {term.where} picks no run of the full scale; expected values that its sweep has")
+
+
 def named(name: str) -> Protocol:
-    """A protocol that comes with the package. Raises RunError."""
-    return read(shipped.sweep_file(shipped.PUBLISHED, name))
+    """A protocol by its file, or one that comes with the package by its name. Raises SpecError, RunError."""
+    return read(_file(name) or shipped.sweep_file(shipped.PUBLISHED, name))
+
+
+def is_named(name: str) -> bool:
+    """Whether this names a protocol: one that comes with the package, or a file with `numbers`, which no sweep file has."""
+    file = _file(name)
+    return name in shipped.names(shipped.PUBLISHED) if file is None else "numbers" in read_mapping(file)
+
+
+def is_shipped(name: str) -> bool:
+    """Whether a protocol is named that comes with the package, so that it names no code but the package's own."""
+    return _file(name) is None
+
+
+def _file(name: str) -> Path | None:
+    return Path(name) if Path(name).suffix in (".yaml", ".yml", ".json") else None

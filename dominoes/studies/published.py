@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -35,10 +36,10 @@ def _last(table: pd.DataFrame) -> pd.DataFrame:
     return last
 
 
-def _curve(kind: str, column: str) -> Callable[[FinishedRun], float]:
+def _curve(kind: str, column: str, split: str = "test") -> Callable[[FinishedRun], float]:
     def find(run: FinishedRun) -> float:
         table = _last(run.table())
-        rows = table[(table["split"] == "test") & (table["kind"] == kind)]
+        rows = table[(table["split"] == split) & (table["kind"] == kind)]
         return float(rows[column].iloc[0]) if len(rows) else math.nan
 
     return find
@@ -86,19 +87,43 @@ PUBLISHED_QUANTITIES: dict[str, Callable[[FinishedRun], float]] = {
     "decoded, bottom": _measure("bottom", "decoded accuracy"),
 }
 
+_OF_CURVES = re.compile(r"(train|test) (loss|accuracy|agree_top|agree_bottom) of (.+)")
+_OF_MEASURES = re.compile("measure (.+) of (.+)")
+
+
+def published_quantity(name: str) -> Callable[[FinishedRun], float]:
+    """What is read off a run at its last measurement: a key of PUBLISHED_QUANTITIES; `test accuracy of both`, that is a split, a column
+    of curves.csv and a kind; or `measure auc of top permuted`, a measure of measures.csv and a kind. Raises SpecError."""
+    if name in PUBLISHED_QUANTITIES:
+        return PUBLISHED_QUANTITIES[name]
+    if found := _OF_CURVES.fullmatch(name):
+        split, column, kind = found.groups()
+        return _curve(kind, column, split)
+    if found := _OF_MEASURES.fullmatch(name):
+        return _measure(found[2], found[1])
+    raise SpecError(
+        f"quantity {name!r} is not known; expected one of {'; '.join(PUBLISHED_QUANTITIES)}; or such as 'test accuracy of both', 'train "
+        "loss of top', 'measure auc of both'"
+    )
+
 
 def values(protocol: Protocol, planned: Plan, out: Path) -> pd.DataFrame:
     """What the finished runs of a protocol come to, in the plan's order: columns VALUES. Raises SpecError: a quantity is not known."""
-    wanted = dict.fromkeys(number.quantity for number in protocol.about.numbers)
-    if unknown := [name for name in wanted if name not in PUBLISHED_QUANTITIES]:
-        raise SpecError(f"{protocol.name}: quantity {unknown[0]!r} is not known; expected one of {', '.join(PUBLISHED_QUANTITIES)}")
+    wanted = _quantities(protocol)
     rows = [
         (done.id, done.spec.seed, name, value)
         for done, _ in reproduction.finished_runs(planned, out)
-        for name in wanted
-        if not math.isnan(value := PUBLISHED_QUANTITIES[name](done))
+        for name, find in wanted.items()
+        if not math.isnan(value := find(done))
     ]
     return pd.DataFrame(rows, columns=list(VALUES))
+
+
+def _quantities(protocol: Protocol) -> dict[str, Callable[[FinishedRun], float]]:
+    try:
+        return {number.quantity: published_quantity(number.quantity) for number in protocol.about.numbers}
+    except SpecError as error:
+        raise SpecError(f"{protocol.name}: {error}") from error
 
 
 def compared(protocol: Protocol, scale: str, found: pd.DataFrame) -> pd.DataFrame:
@@ -139,7 +164,7 @@ def estimate(number: PublishedNumber, found: pd.DataFrame, runs: Sequence[RunSpe
     rows = found[found["quantity"] == number.quantity].set_index("run")["value"]
     parts = []
     for term in number.terms:
-        chosen = [spec for spec in runs if all(plan.field(spec, name) == value for name, value in term.where.items())]
+        chosen = [spec for spec in runs if protocols.picks(term, spec)]
         mine = pd.DataFrame({"seed": [spec.seed for spec in chosen], "value": [rows.get(spec.id, math.nan) for spec in chosen]})
         # The mean over a seed's runs needs all of them: a part of the pairs would be another number.
         parts.append(term.times * mine.groupby("seed")["value"].agg(lambda each: each.mean(skipna=False)))
@@ -150,21 +175,23 @@ def estimate(number: PublishedNumber, found: pd.DataFrame, runs: Sequence[RunSpe
 
 
 def reproduce(name: str, out: Path, *, scale: str, **options: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Run what is missing of a protocol that comes with the package, and hold its numbers beside the published ones.
+    """Run what is missing of a protocol, and hold its numbers beside the published ones.
 
     Args:
-        name: of the protocol.
+        name: of a protocol that comes with the package, or the path of one's own.
         out: results folder; what is finished in it is not run again.
         scale: `protocols.SMALL` or `protocols.FULL`.
-        options: `setting` (its `out` is not used) and the options of `reproduction.run`.
+        options: `setting` (its `out` is not used) and the options of `reproduction.run`; `trust` is of one's own file.
 
     Returns:
         The tables PUBLISHED and VALUES.
     """
     protocol = protocols.named(name)
+    # Before anything is run.
+    _quantities(protocol)
     setting: WorkerSetting = replace(options.pop("setting"), out=Path(out).resolve())
-    # The shipped files name no code but the package's own.
-    reproduction.run(protocol.sweeps[scale], setting, where=f"{name}, {scale} scale", trust=True, **options)
+    options["trust"] = protocols.is_shipped(name) or options.get("trust", False)
+    reproduction.run(protocol.sweeps[scale], setting, where=f"{name}, {scale} scale", **options)
     found = values(protocol, plan.load(out), out)
     return compared(protocol, scale, found), found
 

@@ -12,6 +12,7 @@ from dominoes import files
 from dominoes.errors import OutputError
 from dominoes.runs import plan
 from dominoes.studies import protocols, published, reproduction
+from dominoes.studies.protocols import Protocol
 from dominoes.tables import as_csv
 
 VALUES, TABLE, README = "values.csv", "published.csv", "README.md"
@@ -24,7 +25,7 @@ def keep(name: str, scale: str, out: Path, folder: Path) -> Path:
     README of `folder`, in the place of the old one, else at the end.
 
     Args:
-        name: of the protocol. scale: of the runs. out: their results folder. folder: with a README.md.
+        name: of the protocol, or the path of its file. scale: of the runs. out: their results folder. folder: with a README.md.
 
     Raises OutputError without a README there, and RunError without a plan in `out`.
     """
@@ -35,7 +36,8 @@ def keep(name: str, scale: str, out: Path, folder: Path) -> Path:
     planned = plan.load(out)
     found = published.values(protocol, planned, out)
     table = published.compared(protocol, scale, found)
-    section = "\n".join(_section(name, scale, table, _machine(out, len(planned.runs))))
+    name = protocol.name
+    section = "\n".join(_section(protocol, scale, table, _machine(out, len(planned.runs))))
     files.write(folder / name / VALUES, as_csv(found))
     files.write(folder / name / TABLE, as_csv(table))
     text = readme.read_text(encoding="utf-8").rstrip()
@@ -45,11 +47,11 @@ def keep(name: str, scale: str, out: Path, folder: Path) -> Path:
     return readme
 
 
-def _section(name: str, scale: str, table: pd.DataFrame, machine: Sequence[str]) -> list[str]:
-    about = protocols.named(name).about
-    cut = [f"Small scale: `{about.small_scale}`."] if scale == protocols.SMALL else ["As it was published, as far as it is followed."]
+def _section(protocol: Protocol, scale: str, table: pd.DataFrame, machine: Sequence[str]) -> list[str]:
+    whole = "As it was published, as far as it is followed."
+    cut = [f"Small scale: `{protocol.about.small_scale}`." if scale == protocols.SMALL else whole]
     head = ["| number | published | ours (95 %) | seeds | verdict |", "|---|---|---|---|---|"]
-    return [f"## What came out: {name}", "", *cut, *machine, "", *head, *published.rows(table)]
+    return [f"## What came out: {protocol.name}", "", *cut, *machine, "", *head, *published.rows(table)]
 
 
 def _machine(out: Path, runs: int) -> list[str]:

@@ -209,7 +209,8 @@ def initial(model: str, classes: int, seed: int, arguments: Mapping[str, Any] | 
 
 
 def _tried(network: Network, said: str, classes: int, arguments: Mapping[str, Any]) -> nn.Module:
-    """A network from outside, or one with arguments, after a look at what it answers to two blank pictures. Layers whose size was open have one after that."""
+    """A network from outside, or one with arguments, after a look at what it answers to two blank pictures. Layers whose size was open
+    have one after that."""
     given = "".join(f", {name}={value!r}" for name, value in arguments.items())
     try:
         made: Any = network.build(classes, **arguments)

@@ -43,7 +43,8 @@ def content(**changes: Any) -> dict[str, Any]:
         {"name": "direction", "quantity": "accuracy, both", "terms": [high, low | {"times": -1}], "holds": [0, None]},
         {"name": "other", "quantity": "accuracy, both", "terms": [{"where": {"train.model": "resnet8"}}], "published": [0.5]},
     ]
-    whole = {"title": "t", "source": "s", "protocol": ["p"], "differs": ["d"], "small_scale": "c", "full": sweep, "small": sweep}
+    full = sweep | {"parameters": sweep["parameters"] | {"train.model": {"values": ["detector", "resnet8"]}}}  # type: ignore[operator]
+    whole = {"title": "t", "source": "s", "protocol": ["p"], "differs": ["d"], "small_scale": "c", "full": full, "small": sweep}
     return whole | {"numbers": numbers} | changes
 
 
@@ -125,7 +126,7 @@ def test_numbers_are_means_over_seeds_with_students_interval(tmp_path: Path) -> 
 def test_a_range_may_be_of_one_scale(tmp_path: Path) -> None:
     """A spread that was published for another network than that of the small scale gives a verdict at the full scale alone."""
     numbers = content()["numbers"]
-    made = protocol(tmp_path, numbers=[numbers[0] | {"holds_at": "full"}])
+    made = protocol(tmp_path, full=content()["small"], numbers=[numbers[0] | {"holds_at": "full"}])
     values = found(made, [0.5, 0.54, 0.58], [0.41, 0.44, 0.50])
     assert published.compared(made, "full", values)["verdict"].tolist() == ["holds"]
     small = published.compared(made, "small", values)
@@ -160,7 +161,7 @@ def test_a_protocol_is_run_and_read_off(tmp_path: Path, monkeypatch: pytest.Monk
     """From finished runs to both tables and what is printed; the values are those of the runs' own tables."""
     made = protocol(tmp_path)
     folders = synthetic_runs.write(made.sweeps["small"].runs, tmp_path / "out")
-    monkeypatch.setattr(protocols, "named", lambda name: made)
+    monkeypatch.setattr(protocols, "named", lambda name: replace(made, name=name))
     (tmp_path / "README.md").write_text("# Published\n\n## What came out: shah2020\n\nof before\n\n## After\n\nlast\n", encoding="utf-8")
     command = ["reproduce", "shah2020", "--out", str(tmp_path / "out"), "--device", "cpu", "--write-up", str(tmp_path)]
     done = CliRunner().invoke(main, command)
@@ -182,13 +183,50 @@ def test_a_protocol_is_run_and_read_off(tmp_path: Path, monkeypatch: pytest.Monk
         assert line in text
 
 
+def test_a_protocol_of_ones_own_is_passed_by_its_path(tmp_path: Path) -> None:
+    """Any column of the curves and any measure is a quantity; the write-up is a section by the file's name."""
+    numbers = [
+        {"name": "loss", "quantity": "train loss of top", "terms": [{}], "published": [0.5]},
+        {"name": "area", "quantity": "measure auc of both", "terms": [{}]},
+    ]
+    made = protocol(tmp_path, numbers=numbers)
+    folders = synthetic_runs.write(made.sweeps["small"].runs, tmp_path / "out")
+    (tmp_path / "README.md").write_text("# Mine\n", encoding="utf-8")
+    command = ["reproduce", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path / "out"), "--write-up", str(tmp_path), "--device", "cpu"]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0, done.output
+    assert "## What came out: tiny\n" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    curves = pd.read_csv(folders[0] / "curves.csv")
+    last = curves[(curves["step"] == curves["step"].max()) & (curves["split"] == "train") & (curves["kind"] == "top")]
+    values = pd.read_csv(tmp_path / "tiny" / "values.csv", dtype={"run": str}).query("quantity == 'train loss of top'").set_index("run")
+    assert values.loc[folders[0].name, "value"] == last["loss"].iloc[0]
+
+
+def test_a_file_that_names_code_needs_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package's own files name code of the package; another's is not run unasked, and nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outside.py").write_text("raise SystemExit('it was run')\n", encoding="utf-8")
+    full = content()["full"]
+    full["parameters"]["train.model"] = {"values": ["outside:Network", "resnet8"]}
+    protocol(tmp_path, full=full, small=full)
+    done = CliRunner().invoke(main, ["reproduce", "tiny.yaml", "--out", "out", "--device", "cpu"])
+    assert done.exit_code == 2
+    assert "outside:Network" in done.stderr
+    assert "--trust" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_is_wrong_in_a_protocol_is_refused(tmp_path: Path) -> None:
-    """Two numbers of one name, an unknown field or quantity, a third scale."""
+    """Two numbers of one name, an unknown field or quantity, a term that picks nothing, a third scale."""
     numbers = content()["numbers"]
     with pytest.raises(SpecError, match="the number 'ranged' is there twice"):
         protocol(tmp_path, numbers=[numbers[0], numbers[0]])
     with pytest.raises(SpecError, match=r"tiny\.yaml: there is no field sauce; did you mean source\?"):
         protocol(tmp_path, sauce="s")
+    with pytest.raises(SpecError, match=r"ranged: where .'train.modle': 1.: a run has no such field .'modle'.; expected such as train.lr"):
+        protocol(tmp_path, numbers=[numbers[0] | {"terms": [{"where": {"train.modle": 1}}]}])
+    with pytest.raises(SpecError, match=r"ranged: where .'seed': 9. picks no run of the full scale"):
+        protocol(tmp_path, numbers=[numbers[0] | {"terms": [{"where": {"seed": 9}}]}])
     made = protocol(tmp_path, numbers=[numbers[0] | {"quantity": "luck"}])
     with pytest.raises(SpecError, match="quantity 'luck' is not known; expected one of auc, standard"):
         published.values(made, plan.make(made.sweeps["small"]), tmp_path)
