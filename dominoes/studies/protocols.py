@@ -86,7 +86,7 @@ class Protocol:
     sweeps: Mapping[str, Sweep]
 
 
-def read(path: Path) -> Protocol:
+def read_protocol(path: Path) -> Protocol:
     """Read a protocol. Raises SpecError with the file and the first wrong entry."""
     about = parse(ProtocolFile, read_mapping(path), where=str(path))
     names = [number.name for number in about.numbers]
@@ -97,6 +97,6 @@ def read(path: Path) -> Protocol:
     return Protocol(path.stem, about, sweeps)
 
 
-def named(name: str) -> Protocol:
+def named_protocol(name: str) -> Protocol:
     """A protocol that comes with the package. Raises RunError."""
-    return read(shipped.sweep_file(shipped.PUBLISHED, name))
+    return read_protocol(shipped.sweep_file(shipped.PUBLISHED, name))

@@ -114,7 +114,7 @@ def compared(protocol: Protocol, scale: str, found: pd.DataFrame) -> pd.DataFram
 
 
 def _row(protocol: str, scale: str, number: PublishedNumber, found: pd.DataFrame, runs: Sequence[RunSpec]) -> tuple[Any, ...]:
-    ours, seeds = estimate(number, found, runs)
+    ours, seeds = estimate_number(number, found, runs)
     ends = (number.published[0], number.published[-1]) if number.published else (math.nan, math.nan)
     difference = (math.nan,) * 3
     if number.published and ends[0] == ends[1]:
@@ -130,7 +130,7 @@ def _row(protocol: str, scale: str, number: PublishedNumber, found: pd.DataFrame
     return (protocol, scale, number.name, *ends, number.spread, *ours.triple, seeds, *difference, low, high, verdict)
 
 
-def estimate(number: PublishedNumber, found: pd.DataFrame, runs: Sequence[RunSpec]) -> tuple[Interval, int]:
+def estimate_number(number: PublishedNumber, found: pd.DataFrame, runs: Sequence[RunSpec]) -> tuple[Interval, int]:
     """Our number with its interval over seeds, and how many seeds have all of its terms.
 
     Args:
@@ -139,7 +139,7 @@ def estimate(number: PublishedNumber, found: pd.DataFrame, runs: Sequence[RunSpe
     rows = found[found["quantity"] == number.quantity].set_index("run")["value"]
     parts = []
     for term in number.terms:
-        chosen = [spec for spec in runs if all(plan.field(spec, name) == value for name, value in term.where.items())]
+        chosen = [spec for spec in runs if all(plan.spec_field(spec, name) == value for name, value in term.where.items())]
         mine = pd.DataFrame({"seed": [spec.seed for spec in chosen], "value": [rows.get(spec.id, math.nan) for spec in chosen]})
         # The mean over a seed's runs needs all of them: a part of the pairs would be another number.
         parts.append(term.times * mine.groupby("seed")["value"].agg(lambda each: each.mean(skipna=False)))
@@ -149,27 +149,27 @@ def estimate(number: PublishedNumber, found: pd.DataFrame, runs: Sequence[RunSpe
     return SeedSpread(len(by_seed), _LEVEL).mean(by_seed), len(by_seed)
 
 
-def reproduce(name: str, out: Path, *, scale: str, **options: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+def reproduce_protocol(name: str, out: Path, *, scale: str, **options: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Run what is missing of a protocol that comes with the package, and hold its numbers beside the published ones.
 
     Args:
         name: of the protocol.
         out: results folder; what is finished in it is not run again.
         scale: `protocols.SMALL` or `protocols.FULL`.
-        options: `setting` (its `out` is not used) and the options of `reproduction.run`.
+        options: `setting` (its `out` is not used) and the options of `reproduction.run_missing`.
 
     Returns:
         The tables PUBLISHED and VALUES.
     """
-    protocol = protocols.named(name)
+    protocol = protocols.named_protocol(name)
     setting: WorkerSetting = replace(options.pop("setting"), out=Path(out).resolve())
     # The shipped files name no code but the package's own.
-    reproduction.run(protocol.sweeps[scale], setting, where=f"{name}, {scale} scale", trust=True, **options)
-    found = values(protocol, plan.load(out), out)
+    reproduction.run_missing(protocol.sweeps[scale], setting, where=f"{name}, {scale} scale", trust=True, **options)
+    found = values(protocol, plan.load_plan(out), out)
     return compared(protocol, scale, found), found
 
 
-def rows(table: pd.DataFrame) -> list[str]:
+def markdown_rows(table: pd.DataFrame) -> list[str]:
     """A table PUBLISHED as rows of Markdown, as they stand in a README: a test makes them again from the runs' values."""
     found = []
     for row in table.to_dict("records"):

@@ -19,7 +19,7 @@ VALUES, TABLE, README = "values.csv", "published.csv", "README.md"
 _TOLD = ("device", "threads", "package", "torch")
 
 
-def keep(name: str, scale: str, out: Path, folder: Path) -> Path:
+def keep_protocol(name: str, scale: str, out: Path, folder: Path) -> Path:
     """Write values.csv and published.csv of a protocol's finished runs to `folder`/NAME, and its section `What came out: NAME` to the
     README of `folder`, in the place of the old one, else at the end.
 
@@ -31,8 +31,8 @@ def keep(name: str, scale: str, out: Path, folder: Path) -> Path:
     readme = folder / README
     if not readme.is_file():
         raise OutputError(f"{readme} is not there; expected a README in which question, statistic and margin stand before the runs")
-    protocol = protocols.named(name)
-    planned = plan.load(out)
+    protocol = protocols.named_protocol(name)
+    planned = plan.load_plan(out)
     found = published.values(protocol, planned, out)
     table = published.compared(protocol, scale, found)
     section = "\n".join(_section(name, scale, table, _machine(out, len(planned.runs))))
@@ -46,15 +46,15 @@ def keep(name: str, scale: str, out: Path, folder: Path) -> Path:
 
 
 def _section(name: str, scale: str, table: pd.DataFrame, machine: Sequence[str]) -> list[str]:
-    about = protocols.named(name).about
+    about = protocols.named_protocol(name).about
     cut = [f"Small scale: `{about.small_scale}`."] if scale == protocols.SMALL else ["As it was published, as far as it is followed."]
     head = ["| number | published | ours (95 %) | seeds | verdict |", "|---|---|---|---|---|"]
-    return [f"## What came out: {name}", "", *cut, *machine, "", *head, *published.rows(table)]
+    return [f"## What came out: {name}", "", *cut, *machine, "", *head, *published.markdown_rows(table)]
 
 
 def _machine(out: Path, runs: int) -> list[str]:
     """How many runs are finished, and what they were made with."""
-    done = list(reproduction.finished_runs(plan.load(out), out))
+    done = list(reproduction.finished_runs(plan.load_plan(out), out))
     told = [f"{len(done)} of {runs} runs."]
     if done:
         n = sorted({run.n for run, _ in done})
