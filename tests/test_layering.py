@@ -151,9 +151,9 @@ def _public(path: Path) -> Iterator[str]:
     """Public classes, functions and constants of a module; a command of the command line is named for who types it, and is none."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        named = isinstance(node, ast.ClassDef | ast.FunctionDef)
-        command = isinstance(node, ast.FunctionDef) and node.decorator_list and path.parent.name == "cli"
-        names = [node.name] if named and not command else [each.id for each in targets if isinstance(each, ast.Name)]
+        names = [each.id for each in targets if isinstance(each, ast.Name)]
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not (path.parent.name == "cli" and node.decorator_list):
+            names = [node.name]
         yield from (name for name in names if not name.startswith("_"))
 
 
