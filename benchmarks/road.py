@@ -74,17 +74,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         os.environ["XDG_CACHE_HOME"] = temporary
         every = [(name, split) for name in ("mnist", "cifar10") for split in Split]
-        rows.append(("decode all 130,000 pictures into the cache", cpu(lambda: [sources.load(*each, data=data) for each in every]), None))
-        rows.append(("open all four from the cache", cpu(lambda: [sources.load(*each, data=data) for each in every]), None))
+        rows.append(
+            ("decode all 130,000 pictures into the cache", cpu(lambda: [sources.load_source(*each, data=data) for each in every]), None)
+        )
+        rows.append(("open all four from the cache", cpu(lambda: [sources.load_source(*each, data=data) for each in every]), None))
         spec = DominoSpec(n=50000, prevalence=(0.65, 0.65))
         rows.append(
             (
                 "build: solve, deal and write 50,000 dominoes",
-                cpu(lambda: folder.save(dealing.make(spec, data=data), Path(temporary) / "set")),
+                cpu(lambda: folder.save_dataset(dealing.deal_spec(spec, data=data), Path(temporary) / "set")),
                 None,
             )
         )
-        rows.append(("verify them", cpu(lambda: folder.verify(Path(temporary) / "set", data=data)), None))
+        rows.append(("verify them", cpu(lambda: folder.verify_dataset(Path(temporary) / "set", data=data)), None))
     print(tabulate(rows, ("CPU seconds", "", "largest"), floatfmt=".3f"))
 
 

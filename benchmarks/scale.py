@@ -30,13 +30,13 @@ _TEMPLATE = 50
 _STATUS = """
 from pathlib import Path
 from dominoes.runs import plan, progress
-found = progress.status(plan.outline(Path(ARGUMENT)), Path(ARGUMENT))
+found = progress.sweep_status(plan.outline(Path(ARGUMENT)), Path(ARGUMENT))
 assert found.done == found.runs, found
 """
 _EXPORT = """
 from pathlib import Path
 from dominoes.runs import collected, plan
-collected.export(plan.load(Path(ARGUMENT)), Path(ARGUMENT), Path(ARGUMENT) / "curves.csv")
+collected.export_table(plan.load_plan(Path(ARGUMENT)), Path(ARGUMENT), Path(ARGUMENT) / "curves.csv")
 """
 _COMPARE = """
 from dominoes.cli.commands import main
@@ -49,7 +49,7 @@ from dominoes.data import dealing, folder
 from dominoes.spec import DominoSpec
 spec = DominoSpec(n=ARGUMENT, prevalence=(0.5, 0.4), reuse=100_000, top="digits", bottom="textures")
 with tempfile.TemporaryDirectory() as place:
-    folder.save(dealing.make(spec), Path(place) / "out")
+    folder.save_dataset(dealing.deal_spec(spec), Path(place) / "out")
 """
 _NPZ = """
 from pathlib import Path
@@ -59,7 +59,7 @@ from dominoes.data.dominoes import Dominoes
 from dominoes.spec import DominoSpec
 spec = DominoSpec(n=ARGUMENT, prevalence=(0.5, 0.4), reuse=100_000, top="digits", bottom="textures")
 with tempfile.TemporaryDirectory() as place:
-    pixels.export(Dominoes.of(dealing.make(spec)), "npz", Path(place) / "out.npz")
+    pixels.export_pixels(Dominoes.of(dealing.deal_spec(spec)), "npz", Path(place) / "out.npz")
 """
 _SOLVE = """
 from dominoes.solver import solution
@@ -83,12 +83,12 @@ def packed(out: Path, count: int) -> None:
     base = synthetic_runs.sweep([0.2, 0.35, 0.5, 0.65, 0.8], _TEMPLATE // 5)
     template = out / "template"
     synthetic_runs.write(base, template)
-    packing.pack(template)
-    (part,) = manifest.load(template).parts
+    packing.pack_folders(template)
+    (part,) = manifest.load_manifest(template).parts
     shard = shards.Shard(part)
     order = [folder.name for folder in run_folders.finished(template)]
     specs = {spec.id: spec for spec in base}
-    kinds = {spec.id: run_folders.read(template / "runs" / spec.id).environment["dominoes"]["kinds"] for spec in base}
+    kinds = {spec.id: run_folders.read_run(template / "runs" / spec.id).environment["dominoes"]["kinds"] for spec in base}
     rng = np.random.default_rng(0)
     planned: list[Planned] = []
     (out / "packed").mkdir(parents=True)
@@ -116,8 +116,8 @@ def packed(out: Path, count: int) -> None:
             copies.append(tables)
             rows += [row | {"run": ids[str(row["run"])]} for row in part.runs.to_pylist()]
         whole = {what: pa.concat_tables([tables[what] for tables in copies]) for what in copies[0]}
-        shards.keep(whole, rows, out / "packed")
-    plan.save(Plan("scale", "", ("seed",), tuple(planned), ()), out, b"name: scale\n", table=True)
+        shards.keep_shard(whole, rows, out / "packed")
+    plan.save_plan(Plan("scale", "", ("seed",), tuple(planned), ()), out, b"name: scale\n", table=True)
 
 
 def measured(script: str, argument: object, note: str = "") -> dict[str, object]:

@@ -22,7 +22,7 @@ import torch
 
 from benchmarks import baseline
 from dominoes.data import folder, measuring
-from dominoes.data.dealing import make
+from dominoes.data.dealing import deal_spec
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.probe_sets import probes
 from dominoes.data.resident import MEAN, STD, Resident
@@ -47,7 +47,7 @@ def spec_of(n: int, sources: tuple[str, str], split: Split = Split.TRAIN) -> Dom
 @lru_cache(maxsize=4)
 def dominoes(n: int, sources: tuple[str, str], split: Split = Split.TRAIN) -> Dominoes:
     """The dominoes that both sides train on."""
-    return Dominoes.of(make(spec_of(n, sources, split)))
+    return Dominoes.of(deal_spec(spec_of(n, sources, split)))
 
 
 @lru_cache(maxsize=4)
@@ -261,7 +261,7 @@ def start_ours(model: str, n: int, sources: tuple[str, str], probe: int, out: st
         return answers
 
     with contextlib.suppress(EnoughError), mock.patch.object(scorer, "_logits", watched):
-        dealt = folder.read(protocol.dataset_folder(spec.dataset, setting.out))
+        dealt = folder.read_dataset(protocol.dataset_folder(spec.dataset, setting.out))
         loop.train(spec, Dominoes.of(dealt), probes(spec.dataset, probe, 0), progress=first)
     return found
 

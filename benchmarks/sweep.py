@@ -75,16 +75,16 @@ def scan(count: int, rounds: int) -> list[dict[str, float]]:
     from dominoes.data.probe_sets import probes
     from dominoes.runs import execution, plan
 
-    found = plan.make(described(count, dataset__n=1000, train__model="mlp", train__epochs=8, train__batch=16, train__probe=200))
+    found = plan.make_plan(described(count, dataset__n=1000, train__model="mlp", train__epochs=8, train__batch=16, train__probe=200))
     first = found.runs[0].spec
     with tempfile.TemporaryDirectory() as folder:
         out, table = Path(folder) / "out", Path(folder) / "curves.parquet"
-        made = execution.execute(first, dealing.make(first.dataset), probes(first.dataset, first.train.probe, 0), out).folder
+        made = execution.execute(first, dealing.deal_spec(first.dataset), probes(first.dataset, first.train.probe, 0), out).folder
         for each in found.runs[1:]:
             place = made.with_name(each.spec.id)
             shutil.copytree(made, place)
             renamed(place, made.name, each.spec)
-        plan.save(found, out, b"")
+        plan.save_plan(found, out, b"")
         size = sum(path.stat().st_size for path in made.iterdir())
         rows = []
         for _ in range(rounds):

@@ -70,11 +70,11 @@ class Place:
     def __init__(self, folder: Path, seeds: int):
         self.folder = folder
         self.file = small_sweeps.write(folder / "sweep.yaml", seed=list(range(seeds)), train__epochs=2)
-        self.plan: Plan = plan.make(sweep_file.read(self.file))
+        self.plan: Plan = plan.make_plan(sweep_file.read_sweep_file(self.file))
         self.specs = [run.spec for run in self.plan.runs]
         first = self.specs[0]
         # Instances have each a deal of their own; the probes are the same.
-        self.dealt = {spec.dataset: dealing.make(spec.dataset) for spec in self.specs}
+        self.dealt = {spec.dataset: dealing.deal_spec(spec.dataset) for spec in self.specs}
         self.tests = for_training(first.dataset, first.train)
         self.calm = folder / "calm"
         began = time.perf_counter()
@@ -111,8 +111,8 @@ class Place:
     def exported(self, out: Path) -> bytes:
         """The table of all runs, as bytes."""
         path = self.folder / "exported.csv"
-        plan.save(self.plan, out, b"")
-        collected.export(self.plan, out, path)
+        plan.save_plan(self.plan, out, b"")
+        collected.export_table(self.plan, out, path)
         return path.read_bytes()
 
     def marks(self, out: Path) -> dict[str, tuple[int, int]]:
@@ -250,7 +250,7 @@ def damages(place: Place, count: int, rng: random.Random) -> list[Tally]:
             tally.tried += 1
             tally.runs += 1
             try:
-                run_folders.read(folder)
+                run_folders.read_run(folder)
                 tally.unnoticed += path.read_bytes() != content
             except Damage:
                 place.finish(out)

@@ -35,7 +35,7 @@ def _plain(value: object) -> object:
     raise ValueError(f"expected numbers, texts, lists and mappings as arguments, found {value!r}")
 
 
-def read(value: object) -> Arguments:
+def read_arguments(value: object) -> Arguments:
     """Arguments from a mapping, or from texts NAME=VALUE with values as YAML writes them.
 
     Raises ValueError that says what was expected, for the spec to add what it got.
@@ -56,12 +56,12 @@ def read(value: object) -> Arguments:
 
 
 def called(text: str) -> tuple[str, Arguments]:
-    """`NAME a=1 b=2` as the name of a thing and its arguments. Raises ValueError (see `read`)."""
+    """`NAME a=1 b=2` as the name of a thing and its arguments. Raises ValueError (see `read_arguments`)."""
     name, *rest = text.split() or [""]
-    return name, read(rest)
+    return name, read_arguments(rest)
 
 
-def written(name: str, arguments: Arguments) -> str:
+def written_call(name: str, arguments: Arguments) -> str:
     """A call in the one way that it is written; `called` takes it apart again."""
     return " ".join((name, *(f"{key}={_text(value)}" for key, value in arguments.items())))
 

@@ -187,7 +187,7 @@ class Dial:
         return self.value == self.range.identity
 
 
-def read(text: str) -> Dial:
+def read_dial(text: str) -> Dial:
     """`NAME=VALUE` as a dial; `gray` and `pixel_shuffle` alone mean 1.
 
     Raises ValueError that says what was expected, for the spec to add what it got.
@@ -195,7 +195,7 @@ def read(text: str) -> Dial:
     name, equals, value = text.partition("=")
     name = name.strip()
     known = DIALS.get(name)
-    if known is None and not is_brought(name):
+    if known is None and not is_brought_dial(name):
         near = difflib.get_close_matches(name, DIAL_NAMES, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise ValueError(f"there is no transform {name}{hint}; expected one of {', '.join(DIAL_NAMES)}, or module:attr of your own")
@@ -212,7 +212,7 @@ def read(text: str) -> Dial:
     return Dial(name, number)
 
 
-def is_brought(name: str) -> bool:
+def is_brought_dial(name: str) -> bool:
     """Whether a dial is from outside: a reference, or an installed entry point's. Nothing is loaded."""
     return registry.is_reference(name) or name in {entry.name for entry in registry.installed("dials")}
 
@@ -223,9 +223,9 @@ def _suits(known: DialRange, number: float) -> bool:
     return inside and not edge and not (known.whole and number != _ALL and not number.is_integer())
 
 
-def written(text: str) -> str:
-    """A transform in the one way that it is written: what is equal reads alike. Raises ValueError (see `read`)."""
-    return str(read(text))
+def written_transform(text: str) -> str:
+    """A transform in the one way that it is written: what is equal reads alike. Raises ValueError (see `read_dial`)."""
+    return str(read_dial(text))
 
 
 def split(value: object) -> object:
@@ -241,17 +241,17 @@ def split(value: object) -> object:
     return value
 
 
-def joined(transforms: Sequence[str]) -> str:
+def join_transforms(transforms: Sequence[str]) -> str:
     """Transforms as one text; `split` takes it apart again."""
     return " ".join(transforms) or "none"
 
 
 def prototypes(transforms: Sequence[str]) -> int | None:
     """Distinct pictures that each class keeps; None where no transform limits them."""
-    return next((int(dial.value) for dial in map(read, transforms) if dial.name == "prototypes" and not dial.identity), None)
+    return next((int(dial.value) for dial in map(read_dial, transforms) if dial.name == "prototypes" and not dial.identity), None)
 
 
 def copies_differ(transforms: Sequence[str]) -> bool:
     """Whether copies of one prototype are told apart by what comes after: noise, or places of the occlusion."""
-    names = [dial.name for dial in map(read, transforms) if not dial.identity]
+    names = [dial.name for dial in map(read_dial, transforms) if not dial.identity]
     return "prototypes" in names and not {"noise", "occlude"}.isdisjoint(names[names.index("prototypes") :])

@@ -79,7 +79,7 @@ def _call(text: str, info: ValidationInfo) -> str:
     if not name:
         raise ValueError("expected the name of an augmentation, such as flip or crop")
     _answers("augmentations", name, info)
-    return arguments.written(name, given)
+    return arguments.written_call(name, given)
 
 
 def _texts(value: object) -> object:
@@ -111,14 +111,14 @@ def _falling(levels: tuple[float, ...]) -> tuple[float, ...]:
 Number = Annotated[float, BeforeValidator(_number)]
 Whole = Annotated[int, BeforeValidator(_number)]
 Share = Annotated[Number, Field(ge=0, le=1)]
-NamedArguments = Annotated[dict[str, Any], AfterValidator(Arguments), BeforeValidator(arguments.read)]
+NamedArguments = Annotated[dict[str, Any], AfterValidator(Arguments), BeforeValidator(arguments.read_arguments)]
 
 
 def _written(text: str) -> str:
     # Here and below: the dials load numpy, which help and the parsing of flags can do without.
     from dominoes import dials
 
-    return dials.written(text)
+    return dials.written_transform(text)
 
 
 def _split(value: object) -> object:

@@ -114,17 +114,17 @@ def make(request: Request, *, data: PathLike | None = None, download: bool = Fal
         download: let torchvision download a named source that is not there.
         items: `transform`, `target_transform`, `item_metadata` of `Dominoes`.
     """
-    return Dominoes.of(dealing.make(_spec(request), data=_path(data), download=download), **items)
+    return Dominoes.of(dealing.deal_spec(_spec(request), data=_path(data), download=download), **items)
 
 
 def build(
     request: Request, path: PathLike, *, data: PathLike | None = None, download: bool = False, force: bool = False, **items: Any
 ) -> Dominoes:
     """Make a dataset and keep it as a folder (no pixels); `load` gives it back. Arguments as of `make`; `force` replaces a folder."""
-    dealt = dealing.make(_spec(request), data=_path(data), download=download)
+    dealt = dealing.deal_spec(_spec(request), data=_path(data), download=download)
     if isinstance(request, Mapping) and "instance" in request:
         instances.refuse_other_rows(dealt.spec, folder.metadata(dealt.deal))
-    folder.save(dealt, Path(path), force=force)
+    folder.save_dataset(dealt, Path(path), force=force)
     return Dominoes.of(dealt, **items)
 
 
@@ -133,7 +133,7 @@ def load(path: PathLike, *, data: PathLike | None = None, download: bool = False
 
     `trust` runs code that its spec names by an unpinned reference.
     """
-    return Dominoes.of(folder.read(Path(path), data=_path(data), download=download, trust=trust), **items)
+    return Dominoes.of(folder.read_dataset(Path(path), data=_path(data), download=download, trust=trust), **items)
 
 
 def train(
@@ -167,7 +167,7 @@ def train(
     spec = RunSpec(dataset=trained_on.spec, train=parse(TrainSpec, how), seed=seed)
     probes = probe_sets.for_training(spec.dataset, spec.train, data=_path(data), download=download)
     where = devices.device_of(device)
-    trial.check(spec, trained_on)
+    trial.check_run(spec, trained_on)
     networks: dict[int, nn.Module] = {}
 
     def keep(step: int, network: nn.Module) -> None:
@@ -217,16 +217,16 @@ def report(
         board: of a leaderboard; None: `board.csv` in one of the folders, if it is there.
     """
     page.known_suffix(Path(path))
-    scores = boards.find([Path(each) for each in _several(found) if isinstance(each, str | Path)], board=_path(board))
+    scores = boards.find_board([Path(each) for each in _several(found) if isinstance(each, str | Path)], board=_path(board))
     with tempfile.TemporaryDirectory() as place:
         kept = _kept(found, Path(place))
-        page.write(completion.complete(kept) if fit else kept, Path(path), data=_path(data), board=scores)
+        page.write_page(completion.complete(kept) if fit else kept, Path(path), data=_path(data), board=scores)
     return Path(path)
 
 
 def read_sweep(path: PathLike) -> Sweep:
     """A sweep file, checked. Raises SpecError with the path of the first wrong entry."""
-    return sweep_file.read(Path(path))
+    return sweep_file.read_sweep_file(Path(path))
 
 
 def run_sweep(
@@ -266,7 +266,7 @@ def run_sweep(
     where = None if data is None else Path(data).resolve()
     setting = WorkerSetting(Path(out).resolve(), device, where, download, callbacks=tuple(callbacks))
     options = {"skip_infeasible": skip_infeasible, "accept_changed": accept_changed, "trust": trust}
-    ready = sweeping.prepare(described, setting, where=described.name, packed=packed, **options)
+    ready = sweeping.prepare_sweep(described, setting, where=described.name, packed=packed, **options)
     for each in ready.launch(sweeping.on_this_machine(ready.setting, workers), limit=limit, keep_going=keep_going):
         progress(each)
     return status(out)
@@ -276,7 +276,7 @@ def status(out: PathLike) -> Status:
     """How far the sweep in a results folder is. Raises RunError if there is none."""
     from dominoes.runs import plan
 
-    return progress.status(plan.outline(Path(out)), Path(out))
+    return progress.sweep_status(plan.outline(Path(out)), Path(out))
 
 
 def pack(out: PathLike) -> Packed:
@@ -284,7 +284,7 @@ def pack(out: PathLike) -> Packed:
 
     Raises RunError: there is no such folder, or another process packs it; OutputError: it cannot be written.
     """
-    return sweeping.pack(Path(out))
+    return sweeping.pack_results(Path(out))
 
 
 def _path(path: PathLike | None) -> Path | None:

@@ -122,7 +122,7 @@ class Registered:
             return _attribute(self)[self.name]
         if self.origin == REFERENCE:
             _locate(self)
-        if self.pin is not None and (found := digest(self)) != self.pin:
+        if self.pin is not None and (found := code_digest(self)) != self.pin:
             raise RegistryError(
                 f"{self.said}: its code has the SHA-256 {found}, {self.pin} is pinned; read what has changed, then pin it anew"
             )
@@ -132,7 +132,7 @@ class Registered:
         """Which code answers to the name; None for what is built in. Raises RegistryError if it cannot be found."""
         if self.origin == BUILT_IN:
             return None
-        sha256 = digest(self)
+        sha256 = code_digest(self)
         distribution, version = (self.distribution, self.version) if self.origin == ENTRY_POINT else _owner(self.target)
         return Provenance(self.name, distribution, version, sha256)
 
@@ -214,7 +214,7 @@ def refuse_untrusted(named: Iterable[tuple[str, str]], where: str, *, remedy: st
     """
     found = [entry for kind, name in dict.fromkeys(named) if is_reference(name) and (entry := find(kind, name)).pin is None]
     if found:
-        pinned = f"{found[0].name}@sha256:{digest(found[0])}"
+        pinned = f"{found[0].name}@sha256:{code_digest(found[0])}"
         raise RegistryError(
             f"{where} names code that would be run here: {', '.join(entry.name for entry in found)}; read it, then {remedy}, or pin it "
             f"in the file, as {pinned}"
@@ -243,7 +243,7 @@ def importable(folder: Path | str) -> None:
         sys.path.append(str(folder))
 
 
-def digest(entry: Registered) -> str:
+def code_digest(entry: Registered) -> str:
     """SHA-256 of the code of an entry from outside: see `Provenance`. The code is read, not run."""
     spec = _locate(entry)
     if spec.submodule_search_locations is None:

@@ -75,7 +75,7 @@ _LLC_TEXT = ("run", "weights", "sampled", "kind", "split", "sampler", "status")
 _SIMPLICITY_TEXT = ("source", "transforms", "side", "model", "optimizer", "quantity", "seed", "status")
 
 
-def problems(table: pd.DataFrame, *, form: str = "curves") -> list[str]:
+def table_problems(table: pd.DataFrame, *, form: str = "curves") -> list[str]:
     """What breaks the contract of a table, one sentence each; empty if nothing does.
 
     Args:
@@ -162,9 +162,9 @@ def _column_problems(values: pd.Series, column: str) -> list[str]:
     return []
 
 
-def check(table: pd.DataFrame, *, form: str = "curves", name: str = "the table") -> pd.DataFrame:
+def check_table(table: pd.DataFrame, *, form: str = "curves", name: str = "the table") -> pd.DataFrame:
     """Return `table` with the contract's types, or raise CurvesError that names the first problem."""
-    found = problems(table, form=form)
+    found = table_problems(table, form=form)
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise CurvesError(f"{name}: {found[0]}{more}")
@@ -184,18 +184,18 @@ def bounded(table: pd.DataFrame, *, name: str = "the table") -> pd.DataFrame:
     return table
 
 
-def read(path: Path, *, form: str = "curves") -> pd.DataFrame:
+def read_table(path: Path, *, form: str = "curves") -> pd.DataFrame:
     """Read and check a table from CSV or Parquet (by its suffix). Raises CurvesError with the file's name."""
-    return check(read_unchecked(path, form=form), form=form, name=str(path))
+    return check_table(read_unchecked(path, form=form), form=form, name=str(path))
 
 
-def write(table: pd.DataFrame, path: Path, *, form: str = "curves") -> None:
+def write_table(table: pd.DataFrame, path: Path, *, form: str = "curves") -> None:
     """Check a table and write it whole or not at all, as CSV or Parquet by the suffix.
 
     CSV holds the shortest decimals that read back to the same floats, so equal tables are equal bytes.
     """
     path = Path(path)
-    table = check(table, form=form, name=str(path))
+    table = check_table(table, form=form, name=str(path))
     if path.suffix == ".parquet":
         buffer = io.BytesIO()
         table.to_parquet(buffer, index=False)
@@ -239,7 +239,7 @@ def telling(made: pd.DataFrame) -> list[str]:
 
 
 def read_unchecked(path: Path, *, form: str = "curves") -> pd.DataFrame:
-    """A table of curves or classes from CSV or Parquet (by its suffix), as it is: `mended` says what is wrong with it, `read`
+    """A table of curves or classes from CSV or Parquet (by its suffix), as it is: `mended` says what is wrong with it, `read_table`
     refuses it. A Parquet file with one row a curve and its steps in lists (`folded`) comes in long form.
 
     Raises CurvesError if there is no such file, or no table in it.
@@ -254,13 +254,13 @@ def read_unchecked(path: Path, *, form: str = "curves") -> pd.DataFrame:
         raise CurvesError(f"{path} cannot be read as a table ({brief(error)}); expected the columns {','.join(COLUMNS[form])}") from error
 
 
-def parse(content: bytes, *, form: str = "curves", name: str = "the table") -> pd.DataFrame:
+def parse_table(content: bytes, *, form: str = "curves", name: str = "the table") -> pd.DataFrame:
     """The table that the bytes of a CSV file hold, checked. Raises CurvesError."""
     try:
         table = _parsed(io.BytesIO(content), form)
     except ValueError as error:
         raise CurvesError(f"{name} cannot be read as a table ({brief(error)}); expected the columns {','.join(COLUMNS[form])}") from error
-    return check(table, form=form, name=name)
+    return check_table(table, form=form, name=name)
 
 
 def _parsed(source: Path | io.BytesIO, form: str) -> pd.DataFrame:
@@ -284,8 +284,8 @@ def mended(table: pd.DataFrame, *, form: str = "curves") -> tuple[pd.DataFrame, 
         names = ", ".join(needed or (["run", "seed"] if {"run", "seed"} <= {*missing} else ["accuracy", "loss"]))
         raise CurvesError(f"{form}: the column {names} is missing and nothing can be compared without it; expected {','.join(columns)}")
     wild = "loss" not in missing and (pd.to_numeric(table["loss"], errors="coerce") > _HIGHEST_LOSS).any()
-    if not missing and not wild and not problems(table, form=form):
-        return check(table, form=form), ()
+    if not missing and not wild and not table_problems(table, form=form):
+        return check_table(table, form=form), ()
     notes = [f"{form}: the column {column} is missing: {_INSTEAD.get(column, 'done without it')}" for column in missing]
     table = table.assign(**dict.fromkeys(missing, np.nan)).reset_index(drop=True)
     if "run" in missing:
@@ -356,7 +356,9 @@ def read_simplicity(path: Path) -> pd.DataFrame:
     numbers = pd.to_numeric(table["estimate"], errors="coerce")
     if numbers[table["quantity"] == "code length"].isna().any():
         raise CurvesError(f"{path}: a code length is no number; measure it again with 'dominoes simplicity'")
-    return table.assign(estimate=numbers, transforms=table["transforms"].map(lambda text: dials.joined(_transforms_written(text, path))))
+    return table.assign(
+        estimate=numbers, transforms=table["transforms"].map(lambda text: dials.join_transforms(_transforms_written(text, path)))
+    )
 
 
 def _transforms_written(text: str, path: Path) -> tuple[str, ...]:
@@ -364,7 +366,7 @@ def _transforms_written(text: str, path: Path) -> tuple[str, ...]:
     try:
         parts = dials.split(text)
         assert isinstance(parts, tuple)
-        return tuple(dials.written(part) for part in parts)
+        return tuple(dials.written_transform(part) for part in parts)
     except ValueError as error:
         raise CurvesError(f"{path}: transforms {text!r}: {error}") from error
 

@@ -104,7 +104,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 @pytest.fixture(scope="session")
 def small() -> Dealt:
     """300 dominoes of the embedded sources with all nine states."""
-    return dealing.make(DominoSpec(n=300, prevalence=(0.7, 0.6), reliability=(0.8, 0.7), top="digits", bottom="textures", seed=3))
+    return dealing.deal_spec(DominoSpec(n=300, prevalence=(0.7, 0.6), reliability=(0.8, 0.7), top="digits", bottom="textures", seed=3))
 
 
 @pytest.fixture(scope="session")

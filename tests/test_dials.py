@@ -15,8 +15,8 @@ def test_what_is_equal_is_written_alike() -> None:
     assert spec.bottom_transform == ("blur=1", "pixel_shuffle=1")
     for text in ("none", "", None):
         assert DominoSpec(top_transform=text) == DominoSpec()
-    assert dials.split(dials.joined(spec.top_transform)) == spec.top_transform
-    assert dials.joined(()) == "none"
+    assert dials.split(dials.join_transforms(spec.top_transform)) == spec.top_transform
+    assert dials.join_transforms(()) == "none"
 
 
 def test_no_transform_can_be_said_wherever_one_can() -> None:
@@ -28,11 +28,11 @@ def test_no_transform_can_be_said_wherever_one_can() -> None:
 
 def test_what_is_written_is_what_is_meant() -> None:
     """A value is judged as it is written: one that rounds to a bound is that bound; and no zero has a sign."""
-    assert dials.written("noise=-0.0") == "noise=0"
-    assert dials.read("noise=-0.0").identity
-    assert dials.read("blur=1.0000000000004") == dials.read("blur=1")
+    assert dials.written_transform("noise=-0.0") == "noise=0"
+    assert dials.read_dial("noise=-0.0").identity
+    assert dials.read_dial("blur=1.0000000000004") == dials.read_dial("blur=1")
     with pytest.raises(ValueError, match="from 0 to below 1"):
-        dials.read("occlude=0.9999999999999")
+        dials.read_dial("occlude=0.9999999999999")
 
 
 def test_a_spec_with_dials_survives_its_file_and_old_ids_stay(tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -84,23 +84,23 @@ def test_wrong_dials_are_named_with_their_range(value: object, message: str) -> 
 def test_dials_that_do_not_suit_a_source_are_refused(text: str, message: str) -> None:
     """What only the pictures can tell: sizes that do not divide them, more prototypes than there are pictures."""
     with pytest.raises(SpecError, match=message):
-        transforms.check((text,), "x", 32, (9, 7))
-    transforms.check(("downsample=4", "patch_shuffle=32", "prototypes=7", "prototypes=all"), "x", 28, (9, 7))
+        transforms.check_dials((text,), "x", 32, (9, 7))
+    transforms.check_dials(("downsample=4", "patch_shuffle=32", "prototypes=7", "prototypes=all"), "x", 28, (9, 7))
 
 
 def test_nothing_but_one_pixel_is_refused() -> None:
     """A picture as small as the factor would be one pixel."""
     with pytest.raises(SpecError, match="nothing but one pixel would be left of the pictures of x; expected less than 8"):
-        transforms.check(("downsample=8",), "x", 8, (9, 7))
+        transforms.check_dials(("downsample=8",), "x", 8, (9, 7))
 
 
 def test_prototypes_are_chosen_once() -> None:
     """The number of distinct pictures a class, where a transform limits it; chosen again from the chosen, fewer might be left."""
     assert dials.prototypes(("noise=1", "prototypes=3", "prototypes=all")) == 3
     assert dials.prototypes(("noise=1", "prototypes=all")) is None
-    transforms.check(("prototypes=3", "prototypes=all"), "x", 28, (9, 7))
+    transforms.check_dials(("prototypes=3", "prototypes=all"), "x", 28, (9, 7))
     with pytest.raises(SpecError, match="prototypes=3 noise=1 prototypes=2: prototypes are chosen once; expected one such transform"):
-        transforms.check(("prototypes=3", "noise=1", "prototypes=2"), "x", 28, (9, 7))
+        transforms.check_dials(("prototypes=3", "noise=1", "prototypes=2"), "x", 28, (9, 7))
 
 
 def test_copies_differ_by_what_follows() -> None:

@@ -43,6 +43,6 @@ def test_every_reader_of_tables_takes_it(table: pd.DataFrame, tmp_path: Path) ->
     """A Parquet file of it is read as the long table is."""
     folded.fold(table).to_parquet(tmp_path / "curves.parquet", index=False)
     folded.unfold(folded.fold(table)).to_csv(tmp_path / "curves.csv", index=False)
-    found, plain = (tables.read(tmp_path / f"curves.{suffix}") for suffix in ("parquet", "csv"))
+    found, plain = (tables.read_table(tmp_path / f"curves.{suffix}") for suffix in ("parquet", "csv"))
     pd.testing.assert_frame_equal(found, plain, check_dtype=False)
     assert np.array_equal(found["agree_top"].isna(), plain["agree_top"].isna())

@@ -25,7 +25,7 @@ STREAMS = {"init", "order", "sample", "transform", "sweep", "blocks", "deal", "p
 @pytest.mark.parametrize(("name", "ids"), [("prevalence-small", PREVALENCE), ("simplicity-small", SIMPLICITY)])
 def test_shipped_sweeps_name_their_published_runs(name: str, ids: list[str]) -> None:
     """The sweep files give the run ids that the tables in results/ bear."""
-    planned = [run.id for run in sweep_file.read(ROOT / "sweeps" / f"{name}.yaml").runs]
+    planned = [run.id for run in sweep_file.read_sweep_file(ROOT / "sweeps" / f"{name}.yaml").runs]
     with (ROOT / "results" / name / "runs.csv").open(encoding="utf-8") as file:
         published = [row["run"] for row in csv.DictReader(file)]
     assert planned[: len(ids)] == ids

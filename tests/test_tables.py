@@ -34,21 +34,21 @@ def test_tables_survive_csv_and_parquet_to_the_last_bit(
     found["accuracy"] = [value[1] for value in values] * 2
     for suffix in (".csv", ".parquet"):
         path = tmp_path_factory.getbasetemp() / f"curves{suffix}"
-        tables.write(found, path)
-        pd.testing.assert_frame_equal(tables.read(path), tables.check(found), check_exact=True)
+        tables.write_table(found, path)
+        pd.testing.assert_frame_equal(tables.read_table(path), tables.check_table(found), check_exact=True)
 
 
 def test_run_ids_that_look_like_numbers_stay_text(tmp_path: Path) -> None:
     """Ids of digits, or with an e among digits, are not read as numbers."""
     found = table()
     found["run"] = found["run"].replace({"00e5": "0012e4567890", "01e5": "123456789012"})
-    tables.write(found, tmp_path / "c.csv")
-    assert set(tables.read(tmp_path / "c.csv")["run"]) == {"0012e4567890", "123456789012"}
+    tables.write_table(found, tmp_path / "c.csv")
+    assert set(tables.read_table(tmp_path / "c.csv")["run"]) == {"0012e4567890", "123456789012"}
 
 
 def test_further_columns_are_kept() -> None:
     """Swept parameters beside the contract's columns are left alone."""
-    assert "prevalence_top" in tables.check(table().assign(prevalence_top=0.5)).columns
+    assert "prevalence_top" in tables.check_table(table().assign(prevalence_top=0.5)).columns
 
 
 def broken(case: str) -> pd.DataFrame:
@@ -96,10 +96,10 @@ def broken(case: str) -> pd.DataFrame:
 def test_broken_tables_are_refused_with_column_and_row(case: str, message: str, tmp_path: Path) -> None:
     """Each fault is named with its column or curve, its row, its value and what was expected, also when read from a file."""
     with pytest.raises(CurvesError, match=f"the table: {message}"):
-        tables.check(broken(case))
+        tables.check_table(broken(case))
     broken(case).to_csv(tmp_path / "c.csv", index=False)
     with pytest.raises(CurvesError, match=f"c.csv: {message}"):
-        tables.read(tmp_path / "c.csv")
+        tables.read_table(tmp_path / "c.csv")
 
 
 @pytest.mark.parametrize(
@@ -109,9 +109,9 @@ def test_unreadable_files_are_named(tmp_path: Path, name: str, content: str, mes
     """A file that is no table is refused with its name; so is one that is not there."""
     (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(CurvesError, match=f"{name} {message}"):
-        tables.read(tmp_path / name)
+        tables.read_table(tmp_path / name)
     with pytest.raises(CurvesError, match="nowhere.csv is not there"):
-        tables.read(tmp_path / "nowhere.csv")
+        tables.read_table(tmp_path / "nowhere.csv")
 
 
 def joint(**changed: list[object]) -> pd.DataFrame:
@@ -130,8 +130,8 @@ def joint(**changed: list[object]) -> pd.DataFrame:
 
 def test_crossed_answers_have_rules_of_their_own(tmp_path: Path) -> None:
     """They survive CSV; what is no share of a whole probe, no answer of it or no yes or no is named."""
-    tables.write(joint(), tmp_path / "joint.csv", form="joint")
-    pd.testing.assert_frame_equal(tables.read(tmp_path / "joint.csv", form="joint"), tables.check(joint(), form="joint"))
+    tables.write_table(joint(), tmp_path / "joint.csv", form="joint")
+    pd.testing.assert_frame_equal(tables.read_table(tmp_path / "joint.csv", form="joint"), tables.check_table(joint(), form="joint"))
     for changed, message in (
         ({"top_alone": [0, 2, 0, 1, 1, 1]}, "column top_alone, row 2: 2, expected 0 or 1"),
         ({"answer": ["right", "wrong", "right", "top", "neither", "neither"]}, "row 4: probe both answered top, expected one of"),
@@ -140,11 +140,11 @@ def test_crossed_answers_have_rules_of_their_own(tmp_path: Path) -> None:
         ({"step": [0, 0, 0, 3, 0, 3]}, "step 0 appears twice"),
     ):
         with pytest.raises(CurvesError, match=message):
-            tables.check(joint(**changed), form="joint")
+            tables.check_table(joint(**changed), form="joint")
 
 
 def test_further_measures_may_be_negative_but_not_empty() -> None:
     """A margin below 0 is a number like any other; no value is none."""
     found = pd.DataFrame({"run": ["a", "a"], "step": [0, 1], "kind": ["top"] * 2, "measure": ["margin mean"] * 2, "value": [-2.5, 1e9]})
-    assert tables.problems(found, form="measures") == []
-    assert "no value" in tables.problems(found.assign(value=[np.nan, 1]), form="measures")[0]
+    assert tables.table_problems(found, form="measures") == []
+    assert "no value" in tables.table_problems(found.assign(value=[np.nan, 1]), form="measures")[0]

@@ -93,10 +93,10 @@ def build(spec: Path | None, data: Path | None, download: bool, out: Path, force
     """Solve a request, deal pictures to it and write a dataset folder (no pixels)."""
     from dominoes.data import dealing, folder, instances
 
-    dealt = dealing.make(options.spec(spec, given, trust=trust), data=data, download=download)
+    dealt = dealing.deal_spec(options.spec(spec, given, trust=trust), data=data, download=download)
     if given["spec_instance"] is not None:
         instances.refuse_other_rows(dealt.spec, folder.metadata(dealt.deal))
-    folder.save(dealt, out, force=force)
+    folder.save_dataset(dealt, out, force=force)
     kinds = ", ".join(f"{count} {kind}" for kind, count in dealt.composition.kinds.items())
     click.echo(f"{out}: {dealt.composition.n} dominoes ({kinds})")
 
@@ -107,7 +107,7 @@ def build(spec: Path | None, data: Path | None, download: bool, out: Path, force
 @options.trust
 def verify(folder: Path, data: Path | None, trust: bool) -> None:
     """Recompute every digest and count of a dataset FOLDER from its sources; exit 1 if anything differs."""
-    from dominoes.data.folder import verify as differences
+    from dominoes.data.folder import verify_dataset as differences
 
     found = differences(folder, data=data, trust=trust)
     for line in found[:20]:
@@ -128,10 +128,10 @@ def verify(folder: Path, data: Path | None, trust: bool) -> None:
 def preview(folder: Path, data: Path | None, out: Path, trust: bool) -> None:
     """Draw examples of each kind of domino in a dataset FOLDER, right and wrong halves apart."""
     from dominoes.data.dominoes import Dominoes
-    from dominoes.data.folder import read
+    from dominoes.data.folder import read_dataset
     from dominoes.reporting.charts import preview
 
-    preview.draw_preview(Dominoes.of(read(folder, data=data, trust=trust)), out)
+    preview.draw_preview(Dominoes.of(read_dataset(folder, data=data, trust=trust)), out)
     click.echo(str(out))
 
 
@@ -145,9 +145,9 @@ def preview(folder: Path, data: Path | None, out: Path, trust: bool) -> None:
 def export(folder: Path, data: Path | None, form: str, out: Path, force: bool, trust: bool) -> None:
     """Write the pixels of a dataset FOLDER for other software."""
     from dominoes.data.dominoes import Dominoes
-    from dominoes.data.folder import read
-    from dominoes.data.pixels import export as write
+    from dominoes.data.folder import read_dataset
+    from dominoes.data.pixels import export_pixels as write
 
-    dominoes = Dominoes.of(read(folder, data=data, trust=trust))
+    dominoes = Dominoes.of(read_dataset(folder, data=data, trust=trust))
     write(dominoes, form, out, force=force)
     click.echo(f"{out}: {len(dominoes)} dominoes")

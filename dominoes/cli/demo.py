@@ -34,13 +34,13 @@ def demo(out: Path, seeds: str) -> None:
 
     spec = DominoSpec(prevalence=(0.65, 0.65), top="digits", bottom="textures")
     how = TrainSpec(epochs=8, batch=32, measurements=25, probe=340)
-    dealt = dealing.make(spec)
-    folder.save(dealt, out / "dataset", force=True)
+    dealt = dealing.deal_spec(spec)
+    folder.save_dataset(dealt, out / "dataset", force=True)
     # The folder is the deal of seed 0; every seed is trained on its own.
     specs = [RunSpec(dataset=spec.model_copy(update={"seed": seed}), train=how, seed=seed) for seed in options.seeds(seeds)]
     outcomes = [outcome for outcome, _ in runs(specs, WorkerSetting(out, "cpu"))]
     table = pd.concat([outcome.curves for outcome in outcomes], ignore_index=True)
-    tables.write(table, out / "curves.csv")
+    tables.write_table(table, out / "curves.csv")
     fits = fit_table(table, families=("logistic", "logistic-log"), chance=1 / dealt.composition.stock.classes)
     files.write(out / results.FITS, tables.as_csv(fits))
     found = comparison.compare(
@@ -48,8 +48,8 @@ def demo(out: Path, seeds: str) -> None:
     )
     files.write(out / results.COMPARISON, tables.as_csv(found.table))
     shown = results.gather([out])
-    stills.draw(learning.one_sided(shown), out / "curves.png")
-    page.write(shown, out / "report.html")
+    stills.draw_chart(learning.one_sided_chart(shown), out / "curves.png")
+    page.write_page(shown, out / "report.html")
     click.echo(_demo_text(dealt, table, out))
     click.echo(f"report    {out / 'report.html'}: all of it on one page, to open in a browser")
     click.echo(f"theory    {out / 'comparison.csv'}: {found.counted()} (all lines: dominoes compare {out} --all --out comparison.csv)")

@@ -49,19 +49,19 @@ def run(names: tuple[str, ...], chosen: tuple[str, ...], name: str | None, seed:
     from dominoes.leaderboard import board, collecting
     from dominoes.leaderboard.theories import catalogue
 
-    theories = [catalogue.find(each) for each in dict.fromkeys(names or catalogue.THEORIES)]
-    edition = collecting.edition(name)
+    theories = [catalogue.find_theory(each) for each in dict.fromkeys(names or catalogue.THEORIES)]
+    edition = collecting.find_edition(name)
     with tqdm(total=len(theories) + 1, unit="theory", disable=None, file=sys.stderr) as bar:
 
         def watch(name: str) -> None:
             bar.set_postfix_str(name)
             bar.update(1)
 
-        found = board.run(
+        found = board.score_theories(
             {each.name: each.make for each in theories}, edition, chosen or _TASKS,
             provenance={each.name: each.provenance for each in theories}, seed=seed, watch=watch,
         )  # fmt: skip
-    board.write(found.table, out)
+    board.write_board(found.table, out)
     if forecasts is not None:
         board.write_forecasts(found, forecasts)
     click.echo(board.shown(found.table))
@@ -77,7 +77,7 @@ def show(path: Path, plot: Path | None, curves: Path | None, forecasts: Path | N
     """Print a board as a table, and draw it."""
     from dominoes.leaderboard import board, collecting
 
-    table = board.read(path)
+    table = board.read_board(path)
     if (curves is None) != (forecasts is None):
         raise LeaderboardError("--curves draws what --forecasts holds; pass both, or neither")
     click.echo(board.shown(table))
@@ -90,7 +90,7 @@ def show(path: Path, plot: Path | None, curves: Path | None, forecasts: Path | N
         from dominoes.leaderboard import figure
 
         answers = board.read_forecasts(forecasts)
-        edition = collecting.edition(name)
+        edition = collecting.find_edition(name)
         for task in _TASKS:
             if any((each["task"] == task).any() for each in answers.values()):
                 figure.forecasts(edition, answers, task, curves / f"{task}.png")
@@ -112,11 +112,11 @@ def edition(results: tuple[Path, ...], name: str | None, held_out: tuple[str, ..
     names = [collecting.study_name(path) for path in results]
     if len(set(names)) < len(names):
         raise LeaderboardError(f"two of the studies are called alike ({', '.join(names)}); a study is called like its folder, rename one")
-    made = editions.make(
-        {study: collecting.curves(path) for study, path in zip(names, results, strict=True)},
+    made = editions.make_edition(
+        {study: collecting.study_curves(path) for study, path in zip(names, results, strict=True)},
         name or out.resolve().name, held_out=held_out, classes=classes,
     )  # fmt: skip
-    editions.write(made, out, force=force)
+    editions.write_edition(made, out, force=force)
     for note in made.notes:
         click.echo(f"Note: {note}", err=True)
     size = sum(file.stat().st_size for file in out.iterdir())
@@ -140,8 +140,8 @@ def kernels(name: str, n: int, seeds: int, data: Path | None, download: bool, ou
     from dominoes.leaderboard import edition as editions
     from dominoes.leaderboard import kernels as measuring
 
-    made = measuring.measured(collecting.edition(name), n=n, seeds=seeds, data=data, download=download, watch=click.echo)
-    editions.write(made, out, force=force)
+    made = measuring.with_kernels(collecting.find_edition(name), n=n, seeds=seeds, data=data, download=download, watch=click.echo)
+    editions.write_edition(made, out, force=force)
     click.echo(f"{out}: {len(made.specs)} specs with kernels, digest {made.digest}")
 
 
@@ -155,7 +155,7 @@ def freeze(theory: str, chosen: tuple[str, ...], name: str | None, out: Path, fo
     """Keep a theory's forecasts, with the versions of evaluator and edition, as an entry."""
     from dominoes.leaderboard import collecting, entry
 
-    made = entry.freeze(theory, collecting.edition(name), out, chosen or _TASKS, force=force)
+    made = entry.freeze(theory, collecting.find_edition(name), out, chosen or _TASKS, force=force)
     for task, sentence in made.answers.failures.items():
         click.echo(f"Note: no forecasts in {task}: {sentence}", err=True)
     click.echo(
@@ -172,15 +172,15 @@ def score(entries: tuple[Path, ...], name: str | None, seed: int, out: Path) -> 
     """Score frozen ENTRIES by the forecasts in them; their code is not run."""
     from dominoes.leaderboard import board, collecting, entry
 
-    found = entry.score(_entries(entries), collecting.edition(name), seed=seed)
-    board.write(found.table, out)
+    found = entry.score(_entries(entries), collecting.find_edition(name), seed=seed)
+    board.write_board(found.table, out)
     click.echo(board.shown(found.table))
 
 
 def _entries(paths: tuple[Path, ...]) -> dict[str, Entry]:
     from dominoes.leaderboard import entry
 
-    found = [entry.read(path) for path in paths]
+    found = [entry.read_entry(path) for path in paths]
     names = [each.theory for each in found]
     if len(set(names)) < len(names):
         raise LeaderboardError(f"two entries are of one theory ({', '.join(names)}); score each on a board of its own")
@@ -231,13 +231,13 @@ def fresh(
     from dominoes.runs import sweeping
     from dominoes.runs.engines.protocol import WorkerSetting
 
-    known, read = collecting.edition(name), _entries(entries)
-    fresh_specs.check(read, known)
+    known, read = collecting.find_edition(name), _entries(entries)
+    fresh_specs.check_frozen(read, known)
     dataset = fresh_specs.DATASET.model_copy(update={"n": n, "top": top, "bottom": bottom})
     training = fresh_specs.TRAINING.model_copy(update={"epochs": epochs, "probe": probe})
-    drawn = fresh_specs.sweep(seed, specs, seeds, dataset, training)
+    drawn = fresh_specs.fresh_sweep(seed, specs, seeds, dataset, training)
     setting = WorkerSetting(out.resolve(), device, data.resolve() if data else None, download)
-    ready = sweeping.prepare(drawn, setting, where=drawn.name)
+    ready = sweeping.prepare_sweep(drawn, setting, where=drawn.name)
     engine = sweeping.on_this_machine(setting, workers)
     failed = 0
     for report in tqdm(ready.launch(engine), total=len(ready.missing), unit="run", disable=None, file=sys.stderr):
@@ -246,5 +246,5 @@ def fresh(
         click.echo(f"{failed} runs failed; the reasons are in {out}/runs/ID/FAILED, the same command runs them again", err=True)
         sys.exit(1)
     found = fresh_specs.score(read, known, out, drawn.name)
-    board.write(found.table, out / "board.csv")
+    board.write_board(found.table, out / "board.csv")
     click.echo(board.shown(found.table))

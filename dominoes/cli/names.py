@@ -25,7 +25,7 @@ def list_(kind: str | None, as_json: bool) -> None:
     if kind == "instances":
         from dominoes.data import instances
 
-        found = instances.table()
+        found = instances.instances_table()
         text = tabulate([(each["name"], each["dominoes"], each["title"], each["rows"][:12]) for each in found], _INSTANCES)
         click.echo(json.dumps(found, indent=1) if as_json else text)
         return
@@ -59,7 +59,7 @@ def check_model(model: str, model_args: tuple[str, ...], as_json: bool) -> None:
     from dominoes.training import model_check
 
     try:
-        given: dict[str, Any] = arguments.read(list(model_args))
+        given: dict[str, Any] = arguments.read_arguments(list(model_args))
     except ValueError as error:
         raise SpecError(f"--model-args: {error}") from error
     code = registry.find("models", model).provenance()

@@ -179,7 +179,7 @@ def training(**defaults: object) -> Callable[[Command], Command]:
     return add
 
 
-def fields(options: Mapping[str, Any], head: str) -> dict[str, Any]:
+def given_fields(options: Mapping[str, Any], head: str) -> dict[str, Any]:
     """The options that were given and belong to one spec."""
     found = {name.removeprefix(head): value for name, value in options.items() if name.startswith(head) and value not in (None, ())}
     if isinstance(found.get("prevalence"), tuple):
@@ -192,7 +192,7 @@ def spec(file: Path | None, options: Mapping[str, Any], *, trust: bool = False) 
     not trusted."""
     from dominoes.data.instances import expanded
 
-    given = fields(options, "spec_")
+    given = given_fields(options, "spec_")
     if file is None:
         return parse(DominoSpec, expanded(given))
     found = parse(DominoSpec, expanded(read_mapping(file) | given, where=str(file)), where=str(file))

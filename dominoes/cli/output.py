@@ -17,7 +17,7 @@ def is_stream(out: Path) -> bool:
     return str(out) == "-"
 
 
-def table(out: Path, text: str) -> None:
+def write_output(out: Path, text: str) -> None:
     """Write a table, whole or not at all; to standard output for `-`. Raises OutputError."""
     from dominoes import files
 

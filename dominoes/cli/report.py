@@ -48,10 +48,10 @@ def report(
         raise OutputError("there is nothing to write; pass --out PAGE.html, or --figures DIR, or both")
     if out is not None:
         page.known_suffix(out)
-    scores = boards.find(paths, board=board, forecasts=forecasts, edition=edition)
+    scores = boards.find_board(paths, board=board, forecasts=forecasts, edition=edition)
     found = results.gather(paths)
     found = completion.complete(found) if fit else found
-    parts = page.write(found, out, data=data, board=scores) if out is not None else sections.sections(found, data=data, board=scores)
+    parts = page.write_page(found, out, data=data, board=scores) if out is not None else sections.sections(found, data=data, board=scores)
     if out is not None:
         count = found.curves["run"].nunique()
         click.echo(f"{out}: {len(sections.charts_of(parts))} figures of {count} run{'' if count == 1 else 's'} ({_size(out)})")
@@ -98,14 +98,14 @@ def plot(results: Path, name: str | None, width: str | None, style: str | None, 
 
     stills.known_format(out)
     styles.known_width(width)
-    draw = with_these(stills.draw, width=width, style=style or "")
+    draw = with_these(stills.draw_chart, width=width, style=style or "")
     found = gather([results])
     if name is None:
-        draw(learning.one_sided(found), out)
-    elif brought.is_brought(name):
+        draw(learning.one_sided_chart(found), out)
+    elif brought.is_brought_figure(name):
         draw(brought.chart(name, found), out)
     else:
-        charts = sections.charts_of(sections.sections(completion.complete(found), data=data, board=boards.find([results])))
+        charts = sections.charts_of(sections.sections(completion.complete(found), data=data, board=boards.find_board([results])))
         if name not in charts:
             raise OutputError(f"--figure {name}: these results have no such figure; they have {', '.join(charts) or 'none'}")
         draw(charts[name], out)

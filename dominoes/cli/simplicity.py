@@ -67,11 +67,11 @@ def simplicity(
         raise SpecError("expected --source SPEC (with --transform and --side), or --sweep FILE alone; pass one of them")
     if out.is_dir():
         raise OutputError(f"--out {out} is a folder; expected the name of a table to write (.csv)")
-    chosen = options.fields(given, "train_")
+    chosen = options.given_fields(given, "train_")
     if sweep_file is not None:
-        from dominoes.runs.sweep_file import read
+        from dominoes.runs.sweep_file import read_sweep_file
 
-        looks, how = yardstick.looks(read(sweep_file).runs)
+        looks, how = yardstick.looks(read_sweep_file(sweep_file).runs)
         how = parse(TrainSpec, how.model_dump() | chosen)
     else:
         looks = [(str(source), parse(DominoSpec, {"top_transform": transforms}, where="--transform").top_transform, side or SIDES[0])]
@@ -89,5 +89,5 @@ def simplicity(
             bar.update(done - bar.n)
 
         table = yardstick.measure(settings, options.seeds(seeds), workers=workers or local.workers_here(device), level=level, progress=step)
-    output.table(out, as_csv(table))
+    output.write_output(out, as_csv(table))
     output.say(out, table.to_json(orient="records", indent=1) if as_json else "\n".join([*yardstick.sentences(table), str(out)]))

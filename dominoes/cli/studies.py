@@ -44,9 +44,9 @@ def headlines(curves: Path, comparison: Path | None, by: tuple[str, ...], classe
     near = curves.with_name("comparison.csv")
     path = comparison or (near if near.is_file() else None)
     judged = None if path is None else pd.read_csv(path)
-    asked = contrasts.read(curves.parent)
+    asked = contrasts.read_contrasts(curves.parent)
     found = headline_numbers.headlines(tables.read_unchecked(curves), judged, contrasts=asked, classes=classes, by=by or None)
-    output.table(out, tables.as_csv(found))
+    output.write_output(out, tables.as_csv(found))
     counts = ", ".join(f"{count} of {part}" for part, count in found["part"].value_counts(sort=False).items())
     output.say(out, f"{out}: {len(found)} numbers ({counts})")
 
@@ -63,7 +63,7 @@ def keep(folder: Path, out: Path, partial: bool) -> None:
     from dominoes.runs import plan
     from dominoes.studies import keeping
 
-    found = keeping.keep(plan.load(folder), folder, out)
+    found = keeping.keep_study(plan.load_plan(folder), folder, out)
     for note in found.notes:
         click.echo(f"Note: {note}", err=True)
     size = sum(path.stat().st_size for path in found.files)
@@ -128,7 +128,7 @@ def reproduce(
     from dominoes.tables import as_csv
 
     if name == "list":
-        click.echo("\n".join((*shipped.names(shipped.STUDIES), *shipped.names(shipped.PUBLISHED))))
+        click.echo("\n".join((*shipped.shipped_names(shipped.STUDIES), *shipped.shipped_names(shipped.PUBLISHED))))
         return
     where = out or Path("results") / "reproduced" / Path(name).stem
     if protocols.is_named(name):
@@ -154,8 +154,8 @@ def reproduce(
             started=shown.start,
             progress=shown.step,
         )
-    output.table(where / reproduction.AGREEMENT, as_csv(found.table))
-    output.table(where / reproduction.HEADLINES, as_csv(found.headlines))
+    output.write_output(where / reproduction.AGREEMENT, as_csv(found.table))
+    output.write_output(where / reproduction.HEADLINES, as_csv(found.headlines))
     for note in found.notes:
         click.echo(f"Note: {note}", err=True)
     if as_json:
@@ -183,16 +183,16 @@ def _published(name: str, out: Path, scale: str, folder: Path | None, as_json: b
 
     if scale not in ("small", "1"):
         raise SpecError(f"--scale: a published protocol has two scales, small and 1, got '{scale}'")
-    about = protocols.named(name).about
+    about = protocols.named_protocol(name).about
     which = protocols.FULL if scale == "1" else protocols.SMALL
     with _Progress(quiet=as_json) as shown:
-        table, found = published.reproduce(
+        table, found = published.reproduce_protocol(
             name, out, scale=which, setting=WorkerSetting(out, **setting), started=shown.start, progress=shown.step, **runs
         )
-    output.table(out / "published.csv", as_csv(table))
-    output.table(out / "values.csv", as_csv(found))
+    output.write_output(out / "published.csv", as_csv(table))
+    output.write_output(out / "values.csv", as_csv(found))
     if folder is not None:
-        click.echo(str(write_up.keep(name, which, out, folder)), err=True)
+        click.echo(str(write_up.keep_protocol(name, which, out, folder)), err=True)
     if as_json:
         click.echo(table.to_json(orient="records", indent=1))
         return

@@ -64,7 +64,7 @@ def plan_(
     names = list(planned.swept)
     rows = []
     for run in planned.runs:
-        values = [plan.plain(value) for value in planned.values(run.spec).values()]
+        values = [plan.plain_value(value) for value in planned.values(run.spec).values()]
         rows.append((run.spec.id, *values, run.n, *(run.kinds[kind] for kind in KINDS)))
     head = ("run", *(name.removeprefix("dataset.").removeprefix("train.") for name in names), "dominoes", *KINDS)
     click.echo(tabulate(rows, head, disable_numparse=True))
@@ -82,7 +82,7 @@ def _cost(planned: Plan, workers: int | None, device: str, data: Path | None, do
     from dominoes.runs import cost
     from dominoes.runs.engines.local import workers_here
 
-    found = cost.estimate(planned, device=device, data=data, download=download)
+    found = cost.estimate_cost(planned, device=device, data=data, download=download)
     return {"worker_seconds": found.seconds, "workers": min(workers or workers_here(device), len(planned.runs)), "bytes": found.bytes}
 
 
@@ -157,12 +157,12 @@ def run(
 
     if engine != "ray" and (address or collect):
         raise SpecError("--address and --collect belong to ray; add --engine ray, or leave them out")
-    described = sweep_file.read(file)
+    described = sweep_file.read_sweep_file(file)
     for note in described.notes:
         click.echo(f"Note: {note}", err=True)
     where = data.resolve() if data else None
     setting = WorkerSetting(out.resolve(), device, where, download, _pack(pack), deterministic, callbacks=callbacks, pack_mode=pack_mode)
-    ready = sweeping.prepare(
+    ready = sweeping.prepare_sweep(
         described,
         setting,
         where=str(file),
@@ -223,12 +223,12 @@ def _pack(text: str) -> int | None:
 def _planned(file: Path, data: Path | None, trust: bool) -> Plan:
     from dominoes.runs import plan, sweep_file, sweeping
 
-    described = sweep_file.read(file)
+    described = sweep_file.read_sweep_file(file)
     for note in described.notes:
         click.echo(f"Note: {note}", err=True)
     if not trust:
-        sweeping.refuse_untrusted(described, str(file))
-    return plan.make(described, data=data)
+        sweeping.refuse_untrusted_sweep(described, str(file))
+    return plan.make_plan(described, data=data)
 
 
 def _logs(names: tuple[str, ...], out: Path, planned: Plan) -> list[Any]:
@@ -240,9 +240,9 @@ def _logs(names: tuple[str, ...], out: Path, planned: Plan) -> list[Any]:
 
 
 def _line(planned: Plan, spec: RunSpec, report: RunReport) -> str:
-    from dominoes.runs.plan import plain
+    from dominoes.runs.plan import plain_value
 
-    values = ", ".join(f"{name.split('.', 1)[-1]} {plain(value)}" for name, value in planned.values(spec).items())
+    values = ", ".join(f"{name.split('.', 1)[-1]} {plain_value(value)}" for name, value in planned.values(spec).items())
     head = f"{report.state} {report.run} [{report.seconds:.0f} s]"
     return f"{head}{' ' if values else ''}{values}{f': {report.reason}' if report.reason else ''}"
 
@@ -263,7 +263,7 @@ def status(folder: Path, as_json: bool, deep: bool) -> None:
     from dominoes.runs import plan, progress
 
     planned = plan.outline(folder)
-    found = progress.status(planned, folder, deep=deep)
+    found = progress.sweep_status(planned, folder, deep=deep)
     if as_json:
         click.echo(json.dumps(asdict(found), indent=1))
         return
@@ -296,9 +296,9 @@ def export(folder: Path, out: Path, classes: bool, joint: bool, measures: bool, 
     if output.is_stream(out):
         if classes or joint or measures:
             raise OutputError("standard output takes one table; leave out the --with- options, or pass --out FILE")
-        found = collected.copy(plan.load(folder), folder, sys.stdout)
+        found = collected.copy(plan.load_plan(folder), folder, sys.stdout)
     else:
-        found = collected.export(plan.load(folder), folder, out, classes=classes, joint=joint, measures=measures)
+        found = collected.export_table(plan.load_plan(folder), folder, out, classes=classes, joint=joint, measures=measures)
     for form, count in found.without.items():
         click.echo(f"{count} of {found.runs} runs have no {form}.csv: made by an earlier version, their rows are not in it", err=True)
     output.say(out, f"{', '.join(map(str, found.files)) or 'standard output'}: {found.runs} runs")
@@ -325,7 +325,7 @@ def pack(folder: Path) -> None:
             bar.total = of
             bar.update(done - bar.n)
 
-        found = sweeping.pack(folder, progress=show)
+        found = sweeping.pack_results(folder, progress=show)
     networks = f"; {found.networks} that keep networks stay folders" if found.networks else ""
     click.echo(f"{folder}: {found.runs} runs packed into {found.shards} shard{'s' * (found.shards != 1)}{networks}")
     output.incomplete(output.damaged(found.damaged), accepted=False)

@@ -37,8 +37,8 @@ def toy(preset: str, settings: tuple[str, ...], until: float, points: int, out: 
     model = pattern_model.change(pattern_model.preset(preset), dict(_setting(text) for text in settings))
     if not (np.isfinite(until) and until > 0):
         raise FitError(f"--until {until}: expected a time above 0")
-    columns = pattern_model.table(model, np.linspace(0, until, points))
-    output.table(out, as_csv(pd.DataFrame(columns)))
+    columns = pattern_model.model_table(model, np.linspace(0, until, points))
+    output.write_output(out, as_csv(pd.DataFrame(columns)))
     test, t = columns["test_accuracy"], columns["t"]
     peak = int(test.argmax())
     dip = peak + int(test[peak:].argmin())
@@ -84,7 +84,7 @@ def fit(
     table = read.curves
     chance = 1 / (classes or _count_of_classes(read))
     found = fit_table(table, families=families or curve.SHAPES, metrics=metrics or curve.METRICS, chance=chance)
-    output.table(out, as_csv(found))
+    output.write_output(out, as_csv(found))
     if as_json:
         output.say(out, found.to_json(orient="records", indent=1))
         output.incomplete(output.damaged(damaged), accepted=partial)
@@ -155,7 +155,7 @@ def compare(
     from dominoes.tables import as_csv
     from dominoes.theory.comparison import QUESTIONS, compare_groups
     from dominoes.theory.sweep_comparison import compare_sweep, of_points
-    from dominoes.theory.verdicts import joined
+    from dominoes.theory.verdicts import join_comparisons
 
     damaged: dict[str, str] = {}
     forms = ("curves", *(() if by_class else ("classes",)), *(() if sweep or crossed else ("joint",)))
@@ -166,14 +166,14 @@ def compare(
         raise CurvesError("--rule and --question are of the comparison of each group; leave out --sweep")
     if sweep:
         found = compare_sweep(table, classes, by=by or None, level=level, simplicity=measured)
-        found = joined([found, *of_points(table, classes, by or None, level)])
+        found = join_comparisons([found, *of_points(table, classes, by or None, level)])
     elif yardsticks:
         raise CurvesError("--simplicity is read with --sweep; pass both, or neither")
     else:
-        joint = tables.read(crossed, form="joint") if crossed else read.joint
+        joint = tables.read_table(crossed, form="joint") if crossed else read.joint
         asked = (*QUESTIONS, *questions)
         found = compare_groups(table, classes, joint=joint, by=by or None, level=level, questions=asked, rules=rules)
-    output.table(out, as_csv(found.table))
+    output.write_output(out, as_csv(found.table))
     rest = [f"{'verdicts':<15}{found.counted()} ({out}; all lines: --all)", *found.noted()]
     lines = found.lines() if everything else [*found.headlines(), *rest]
     output.say(out, json.dumps(found.as_json(), indent=1) if as_json else "\n".join(lines))
@@ -183,8 +183,8 @@ def compare(
         from dominoes.reporting.charts import sweep as sweep_charts
         from dominoes.theory.questions import simplicity as yardsticks_of
 
-        chart = sweep_charts.onsets(yardsticks_of.onsets(table, classes, measured, by or None), learning.probes_text(table))
-        stills.draw(chart, plot)
+        chart = sweep_charts.onsets_chart(yardsticks_of.onsets(table, classes, measured, by or None), learning.probes_text(table))
+        stills.draw_chart(chart, plot)
     elif plot is not None:
         from dominoes.reporting import stills
         from dominoes.theory.verdicts import Margins
@@ -230,7 +230,7 @@ def _tables(path: Path, damaged: dict[str, str], forms: tuple[str, ...] = ("curv
         return _Tables(found.table("curves"), found.tables.get("classes"), found.tables.get("joint"), found.classes)
     beside, joint = path.with_name("classes.csv"), path.with_name("joint.csv")
     by_class = tables.read_unchecked(beside) if beside.is_file() and "classes" in forms else None
-    crossed = tables.read(joint, form="joint") if joint.is_file() and "joint" in forms else None
+    crossed = tables.read_table(joint, form="joint") if joint.is_file() and "joint" in forms else None
     return _Tables(tables.read_unchecked(path), by_class, crossed, None)
 
 

@@ -71,15 +71,15 @@ def train(
 
     if workers > 1 and threads > 1:
         raise SpecError(f"--threads {threads} is for runs one after the other, --workers {workers} for runs of one thread each; keep one")
-    how = parse(TrainSpec, options.fields(given, "train_"))
+    how = parse(TrainSpec, options.given_fields(given, "train_"))
     numbers = options.seeds(seeds)
     dealt: Dealt | None
     if dataset is not None and dataset.is_dir():
-        if options.fields(given, "spec_"):
-            flags = ", ".join(f"--{name.replace('_', '-')}" for name in options.fields(given, "spec_"))
+        if options.given_fields(given, "spec_"):
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in options.given_fields(given, "spec_"))
             raise SpecError(f"{dataset} is a dataset folder and has its spec; got {flags} too, leave them out or build another dataset")
         # A folder is one deal, whichever seeds are trained on it.
-        dealt = folder.read(dataset, data=data, download=download, trust=trust)
+        dealt = folder.read_dataset(dataset, data=data, download=download, trust=trust)
         specs = [RunSpec(dataset=dealt.spec, train=how, seed=seed) for seed in numbers]
     else:
         wanted = options.spec(dataset, given, trust=trust)
@@ -152,7 +152,7 @@ def runs(
     def deal_of(spec: DominoSpec) -> Dealt:
         if spec not in deals:
             deals.clear()
-            deals[spec] = dealing.make(spec, data=setting.data, download=setting.download)
+            deals[spec] = dealing.deal_spec(spec, data=setting.data, download=setting.download)
         return deals[spec]
 
     def step(name: str, number: int, steps: int, bar: Any) -> None:
@@ -188,7 +188,7 @@ def runs(
     kept = [spec for spec in specs if workers > 1 and accept_changed and state.is_whole(setting.out / RUNS / spec.id)]
     if workers > 1:
         if dealt is not None:
-            protocol.keep(dealt, setting)
+            protocol.keep_dataset(dealt, setting)
         doing[""] = f"{workers} at work"
 
     def engine(todo: Iterator[RunSpec]) -> Iterator[RunReport]:

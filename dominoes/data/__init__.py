@@ -5,14 +5,27 @@ from typing import TYPE_CHECKING
 from dominoes import lazy
 
 if TYPE_CHECKING:
-    from dominoes.data.dealing import Deal, Dealt, deal, make
+    from dominoes.data.dealing import Deal, Dealt, deal, deal_spec
     from dominoes.data.dominoes import Dominoes
-    from dominoes.data.folder import read, save, verify
-    from dominoes.data.pixels import export
+    from dominoes.data.folder import read_dataset, save_dataset, verify_dataset
+    from dominoes.data.pixels import export_pixels
     from dominoes.data.probe_sets import probes
-    from dominoes.data.sources import Source, load
+    from dominoes.data.sources import Source, load_source
 
-__all__ = ["Deal", "Dealt", "Dominoes", "Source", "deal", "export", "load", "make", "probes", "read", "save", "verify"]
+__all__ = [
+    "Deal",
+    "Dealt",
+    "Dominoes",
+    "Source",
+    "deal",
+    "deal_spec",
+    "export_pixels",
+    "load_source",
+    "probes",
+    "read_dataset",
+    "save_dataset",
+    "verify_dataset",
+]
 
 __getattr__, __dir__ = lazy.names(
     __name__,
@@ -22,12 +35,12 @@ __getattr__, __dir__ = lazy.names(
         "Dominoes": "data.dominoes",
         "Source": "data.sources",
         "deal": "data.dealing",
-        "export": "data.pixels",
-        "load": "data.sources",
-        "make": "data.dealing",
+        "export_pixels": "data.pixels",
+        "load_source": "data.sources",
+        "deal_spec": "data.dealing",
         "probes": "data.probe_sets",
-        "read": "data.folder",
-        "save": "data.folder",
-        "verify": "data.folder",
+        "read_dataset": "data.folder",
+        "save_dataset": "data.folder",
+        "verify_dataset": "data.folder",
     },
 )

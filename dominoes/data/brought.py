@@ -17,12 +17,12 @@ from dominoes.errors import SourceError, brief
 from dominoes.spec import Split
 
 
-def is_brought(name: str) -> bool:
+def is_brought_source(name: str) -> bool:
     """Whether a source is a reference, or an installed entry point's. Nothing is loaded."""
     return registry.is_reference(name) or name in {entry.name for entry in registry.installed("sources")}
 
 
-def load(name: str, split: Split) -> readers.Decoded:
+def load_brought(name: str, split: Split) -> readers.Decoded:
     """What a source gives for a split. Raises RegistryError, or SourceError if it fails or gives something else."""
     entry = registry.find("sources", name)
     make = entry.load()

@@ -65,7 +65,7 @@ them on the device. `dominoes verify` compares this folder with the sources. Eac
 
 def _instance(spec: DominoSpec, digests: dict[str, Any]) -> str:
     """Which standard instance it is, and how it differs from what was published; empty if it is none."""
-    found = instances.of(spec)
+    found = instances.instance_of(spec)
     if found is None or found.rows != digests["metadata.csv"]:
         return ""
     differs = "\n".join(f"- {each}" for each in found.differs)

@@ -62,7 +62,7 @@ class Dealt:
         return self.top if side == "top" else self.bottom
 
 
-def make(spec: DominoSpec, *, data: Path | None = None, download: bool = False) -> Dealt:
+def deal_spec(spec: DominoSpec, *, data: Path | None = None, download: bool = False) -> Dealt:
     """Load the sources of a spec, solve it on their stock and deal. Raises SourceError, SpecError, Infeasible."""
     top, bottom = sources.pair(spec, data=data, download=download)
     composition = solve(spec, Stock(top.stock, bottom.stock))

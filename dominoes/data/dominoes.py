@@ -70,7 +70,7 @@ class Dominoes(torch.utils.data.Dataset[Any]):
         *,
         item_metadata: bool = False,
     ) -> Dominoes:
-        """The dataset of a spec that was dealt (`dealing.make`) or read (`folder.read`)."""
+        """The dataset of a spec that was dealt (`dealing.deal_spec`) or read (`folder.read_dataset`)."""
         swap = dealt.spec.swap
         made = cls(dealt.deal, dealt.top, dealt.bottom, transform, target_transform, item_metadata=item_metadata, swap=swap)
         made.spec, made.composition = dealt.spec, dealt.composition

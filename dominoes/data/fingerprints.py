@@ -16,7 +16,7 @@ _LARGE = 1 << 20
 _SETTLED = 2.0
 
 
-def sha256(path: Path, cache: Path, *, fresh: bool = False) -> str:
+def cached_sha256(path: Path, cache: Path, *, fresh: bool = False) -> str:
     """SHA-256 of a file's bytes, in hex.
 
     Args:

@@ -54,7 +54,7 @@ def metadata_digest(table: Deal) -> str:
     return state.hexdigest()
 
 
-def save(dealt: Dealt, path: Path, *, force: bool = False) -> None:
+def save_dataset(dealt: Dealt, path: Path, *, force: bool = False) -> None:
     """Write a dataset folder, whole or not at all. Raises OutputError: not empty (unless `force`), not writable, disk full."""
     with files.new_folder(path, force=force, ours=MARK) as folder:
         (folder / "spec.yaml").write_text(dump(dealt.spec), encoding="utf-8")
@@ -86,7 +86,7 @@ def _about(source: sources.Source) -> dict[str, Any]:
     return about | ({"transforms": list(source.transforms)} if source.transforms else {})
 
 
-def read(path: Path, *, data: Path | None = None, download: bool = False, trust: bool = False) -> Dealt:
+def read_dataset(path: Path, *, data: Path | None = None, download: bool = False, trust: bool = False) -> Dealt:
     """Read a dataset folder with its sources, for use.
 
     Raises DatasetError if anything is not what the folder's digests say, RegistryError if its spec names code by an unpinned reference
@@ -176,7 +176,7 @@ def _read_metadata(path: Path) -> Deal:
     return found
 
 
-def verify(path: Path, *, data: Path | None = None, trust: bool = False) -> list[str]:
+def verify_dataset(path: Path, *, data: Path | None = None, trust: bool = False) -> list[str]:
     """Recompute every digest and every count of a dataset folder from its sources; return what differs, a sentence each.
 
     Raises DatasetError or SourceError where there is nothing to compare (no folder, no sources, another format).
@@ -186,7 +186,7 @@ def verify(path: Path, *, data: Path | None = None, trust: bool = False) -> list
     top, bottom = sources.pair(spec, data=data, fresh=True)
     found = []
     for side, source in zip(SIDES, (top, bottom), strict=True):
-        now = _about(source) | {"sha256": sources.digest(source.pictures, source.labels)}
+        now = _about(source) | {"sha256": sources.pictures_digest(source.pictures, source.labels)}
         if now["sha256"] != digests["sources"][side]["sha256"]:
             found.append(f"{side}: the pictures or labels of {source.name} ({source.split.value}) are not those the dataset was built from")
         elif now != digests["sources"][side]:
@@ -198,7 +198,7 @@ def verify(path: Path, *, data: Path | None = None, trust: bool = False) -> list
             found.append(f"{name}: its SHA-256 differs from the one in digests.json")
     try:
         decided = _read_composition(path, spec)
-        found += [f"composition.json: {problem}" for problem in solution.problems(decided)]
+        found += [f"composition.json: {problem}" for problem in solution.broken_rules(decided)]
         if json.loads(json.dumps(decided.to_json())) != json.loads((path / "composition.json").read_text(encoding="utf-8")):
             found.append("composition.json: its sums do not follow from its states")
         table = _read_metadata(path)

@@ -73,7 +73,7 @@ def instances() -> Mapping[str, Instance]:
     }
 
 
-def named(name: object) -> Instance:
+def named_instance(name: object) -> Instance:
     """The instance of a name. Raises SpecError."""
     known = instances()
     if isinstance(name, str) and name in known:
@@ -88,7 +88,7 @@ def expanded(values: Mapping[str, Any], *, where: str = "") -> dict[str, Any]:
     found = dict(values)
     if "instance" not in found:
         return found
-    instance = named(found.pop("instance"))
+    instance = named_instance(found.pop("instance"))
     for field in found:
         if field not in _FREE:
             head = f"{where}: " if where else ""
@@ -96,7 +96,7 @@ def expanded(values: Mapping[str, Any], *, where: str = "") -> dict[str, Any]:
     return instance.dataset.model_dump(mode="json", exclude_unset=True) | found
 
 
-def table() -> list[dict[str, Any]]:
+def instances_table() -> list[dict[str, Any]]:
     """A row for each standard instance: name, title, dominoes, source, training, published numbers, differences, digest of the rows."""
     return [
         {
@@ -114,7 +114,7 @@ def table() -> list[dict[str, Any]]:
     ]
 
 
-def of(spec: DominoSpec, *, any_deal: bool = False) -> Instance | None:
+def instance_of(spec: DominoSpec, *, any_deal: bool = False) -> Instance | None:
     """The standard instance with exactly this spec, or but for the seed of the deal, if there is one."""
     if any_deal:
         spec = spec.model_copy(update={"seed": DominoSpec.model_fields["seed"].default})
@@ -123,7 +123,7 @@ def of(spec: DominoSpec, *, any_deal: bool = False) -> Instance | None:
 
 def refuse_other_rows(spec: DominoSpec, metadata: str) -> None:
     """Raise DatasetError if a dataset has the spec of a standard instance but other rows (the text of its metadata.csv)."""
-    instance = of(spec)
+    instance = instance_of(spec)
     if instance is None:
         return
     found = hashlib.sha256(metadata.encode()).hexdigest()

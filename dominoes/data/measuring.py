@@ -36,10 +36,10 @@ def train_sample(how: TrainSpec, n: int | str) -> int:
 def told(how: TrainSpec, n: int, *, halves: bool) -> dict[str, int | bool]:
     """What a run's record says of how it was measured: `version` of the numbers, `points` asked for, `train_sample`, the most training
     dominoes of a kind, and `halves`, whether each half was computed once."""
-    return {"version": VERSION, "points": points(how, n), "train_sample": train_sample(how, n), "halves": halves}
+    return {"version": VERSION, "points": grid_points(how, n), "train_sample": train_sample(how, n), "halves": halves}
 
 
-def points(how: TrainSpec, n: int) -> int:
+def grid_points(how: TrainSpec, n: int) -> int:
     """Points of the geometric grid of steps at which a run on n dominoes is measured."""
     if isinstance(how.measurements, int):
         return how.measurements

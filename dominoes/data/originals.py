@@ -44,7 +44,7 @@ def _coarse(root: Path, split: Split) -> Any:
         return pickle.load(file, encoding="latin1")["coarse_labels"]
 
 
-def download(name: str, split: Split, root: Path) -> None:
+def download_original(name: str, split: Split, root: Path) -> None:
     """Let torchvision download a split to `root` and check its sums. Raises SourceError."""
     _torchvision(name, split, root, download=True)
 

@@ -24,7 +24,7 @@ _CHUNK = 2048
 _MARK = "classes.json"
 
 
-def export(dominoes: Dominoes, form: str, path: Path, *, force: bool = False) -> None:
+def export_pixels(dominoes: Dominoes, form: str, path: Path, *, force: bool = False) -> None:
     """Write all dominoes to `path`, whole or not at all.
 
     `npz`: x (N×64×32×3 uint8), y, kind, top_index, bottom_index, top_label, bottom_label (−1 where blank).

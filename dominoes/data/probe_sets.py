@@ -68,7 +68,7 @@ def probes(
         pairings: measure the pictures of `both`, `conflict` and permuted kinds in so many pairings, each of n dominoes: every time the
             bottom pictures change places with others of their class, classes stay where they are. The first is the one without this.
         fewer: make do with as many as the test pictures allow.
-        data, download: as `sources.load` takes them.
+        data, download: as `sources.load_source` takes them.
 
     Raises SpecError if the test stock is too small for n or is what `spec` trains on, SourceError if a source's splits differ in classes.
     """

@@ -66,7 +66,7 @@ class Source:
         return np.flatnonzero(self.labels >= 0)
 
 
-def digest(pictures: dials.Pictures, labels: NDArray[np.int64]) -> str:
+def pictures_digest(pictures: dials.Pictures, labels: NDArray[np.int64]) -> str:
     """SHA-256 of shape, pixels and labels, in hex; of pictures without a class (label -1) only the label counts."""
     state = hashlib.sha256(repr(pictures.shape).encode())
     for start in range(0, len(pictures), 4096):
@@ -93,8 +93,8 @@ def stock(spec: DominoSpec, *, data: Path | None = None) -> Stock:
         name, wanted = getattr(spec, side), spec.transforms(side)
         train, this = (classes.stock(name, split) for split in (Split.TRAIN, spec.split))
         if train is not None:
-            transforms.check(wanted, name, classes.area(name), train)
-        known.append(load(name, spec.split, wanted, data=data).stock if this is None else this)
+            transforms.check_dials(wanted, name, classes.area(name), train)
+        known.append(load_source(name, spec.split, wanted, data=data).stock if this is None else this)
     _refuse_overlap(spec, spec.split, data)
     return Stock(known[0], known[1])
 
@@ -110,14 +110,14 @@ def _refuse_overlap(spec: DominoSpec, split: Split, data: Path | None) -> None:
 def pair(
     spec: DominoSpec, *, split: Split | None = None, data: Path | None = None, download: bool = False, fresh: bool = False
 ) -> tuple[Source, Source]:
-    """The sources of both sides, as the spec transforms them; of another split than the spec's, if one is named. Raises as `load`."""
+    """The sources of both sides, as the spec transforms them; of another split than the spec's, if one is named. As `load_source`."""
     of = split or spec.split
-    top, bottom = (load(getattr(spec, side), of, spec.transforms(side), data=data, download=download, fresh=fresh) for side in SIDES)
+    top, bottom = (load_source(getattr(spec, side), of, spec.transforms(side), data=data, download=download, fresh=fresh) for side in SIDES)
     _refuse_overlap(spec, of, data)
     return top, bottom
 
 
-def load(
+def load_source(
     name: str, split: Split, transformed: tuple[str, ...] = (), *, data: Path | None = None, download: bool = False, fresh: bool = False
 ) -> Source:
     """Pictures, labels and digest of a source, and what transforms make of it.
@@ -134,17 +134,17 @@ def load(
     if not transformed:
         return this
     train = this if split is Split.TRAIN else original(name, Split.TRAIN, data=data, download=download, fresh=fresh)
-    if all(dials.read(text).identity for text in transformed):
+    if all(dials.read_dial(text).identity for text in transformed):
         return replace(this, transforms=transformed)
 
     def changed() -> readers.Decoded:
-        transforms.check(transformed, name, transforms.area(train.pictures), train.stock)
+        transforms.check_dials(transformed, name, transforms.area(train.pictures), train.stock)
         of_this, of_train = (transforms.Content(source.pictures, source.labels, source.digest) for source in (this, train))
         pictures = transforms.apply(transformed, of_train if this is train else of_this, of_train, name)
         return pictures, this.labels, this.classes
 
-    codes = "".join(f" {sha256}" for text in transformed if (sha256 := dials.read(text).sha256))
-    key = f"transforms {transforms.VERSION} {this.digest} {train.digest} {dials.joined(transformed)}{codes}"
+    codes = "".join(f" {sha256}" for text in transformed if (sha256 := dials.read_dial(text).sha256))
+    key = f"transforms {transforms.VERSION} {this.digest} {train.digest} {dials.join_transforms(transformed)}{codes}"
     return replace(_cached(name, split, key, changed, checked=True), transforms=transformed)
 
 
@@ -169,12 +169,12 @@ def original(name: str, split: Split, *, data: Path | None = None, download: boo
         whole = original(base, split, data=data, download=download, fresh=fresh)
         known = CLASS_NAMES.get(base, whole.classes)
         labels, names = classes.merged(classes.groups(name, known), whole.labels, known)
-        return replace(whole, name=name, labels=labels, classes=names, digest=digest(whole.pictures, labels))
+        return replace(whole, name=name, labels=labels, classes=names, digest=pictures_digest(whole.pictures, labels))
     if name == "digits":
         return _cached(name, split, f"digits {version('scikit-learn')}", lambda: originals.digits(split))
     if name == "textures":
         return _cached(name, split, "textures", lambda: originals.textures(split))
-    if brought.is_brought(name):
+    if brought.is_brought_source(name):
         return _brought(name, split)
     if name in STOCKS:
         found, read = _named(name, split, data, download)
@@ -189,7 +189,7 @@ def original(name: str, split: Split, *, data: Path | None = None, download: boo
         remembered = cache_folder() / "digests"
         # The folder of a file can be its label, so its name belongs to what the pictures are decoded from.
         key = "\n".join(
-            [layout, *(f"{file.parent.name}/{file.name} {fingerprints.sha256(file, remembered, fresh=fresh)}" for file in found)]
+            [layout, *(f"{file.parent.name}/{file.name} {fingerprints.cached_sha256(file, remembered, fresh=fresh)}" for file in found)]
         )
     except OSError as error:
         raise SourceError(f"{error.filename} cannot be read ({error.strerror}); let it be read, or pass another source") from error
@@ -198,8 +198,8 @@ def original(name: str, split: Split, *, data: Path | None = None, download: boo
 
 @lru_cache(maxsize=4)
 def _brought(name: str, split: Split) -> Source:
-    pictures, labels, names = brought.load(name, split)
-    return Source(name, split, pictures, labels, _class_names(name, split, labels, names), digest(pictures, labels))
+    pictures, labels, names = brought.load_brought(name, split)
+    return Source(name, split, pictures, labels, _class_names(name, split, labels, names), pictures_digest(pictures, labels))
 
 
 def _named(name: str, split: Split, data: Path | None, download: bool) -> tuple[list[Path], Callable[[], readers.Decoded]]:
@@ -213,7 +213,7 @@ def _named(name: str, split: Split, data: Path | None, download: bool) -> tuple[
             if raw:
                 return raw, lambda place=place: originals.read_torchvision(name, split, place)
     if download:
-        originals.download(name, split, roots[0])
+        originals.download_original(name, split, roots[0])
         return _named(name, split, data, False)
     looked = ", ".join(str(root) for root in roots)
     raise SourceError(
@@ -256,7 +256,7 @@ def _fill(folder: Path, name: str, split: Split, pictures: dials.Pictures, label
     try:
         np.save(temporary / "pictures.npy", pictures)
         np.save(temporary / "labels.npy", labels)
-        about = {"source": name, "split": split.value, "classes": list(names), "digest": digest(pictures, labels)}
+        about = {"source": name, "split": split.value, "classes": list(names), "digest": pictures_digest(pictures, labels)}
         (temporary / "about.json").write_text(json.dumps(about), encoding="utf-8")
         try:
             temporary.rename(folder)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dominoes.data.locations import SIZE
-from dominoes.dials import Dial, Pictures, joined, read
+from dominoes.dials import Dial, Pictures, join_transforms, read_dial
 from dominoes.errors import SpecError
 from dominoes.spec import stream
 
@@ -45,7 +45,7 @@ def apply(transforms: Sequence[str], this: Content, train: Content, name: str) -
     """The pictures of one split under transforms, one after the other.
 
     Args:
-        transforms: `NAME=VALUE`, checked against the source (`transforms.check`).
+        transforms: `NAME=VALUE`, checked against the source (`transforms.check_dials`).
         this: the split to transform.
         train: the training split of the same source; its area and, for `prototypes`, its pictures count. May be `this`.
         name: of the source, for messages.
@@ -53,7 +53,7 @@ def apply(transforms: Sequence[str], this: Content, train: Content, name: str) -
     Raises SpecError: more than half of the pictures would have no contrast left (all pixels equal).
     """
     side = area(train.pictures)
-    found = _applied([read(text) for text in transforms], this, train, side)
+    found = _applied([read_dial(text) for text in transforms], this, train, side)
     lost = int((_flat(found, side) & ~_flat(this.pictures, side))[this.labels >= 0].sum())
     shown = int((this.labels >= 0).sum())
     if lost > shown / 2:
@@ -114,7 +114,7 @@ def _prototypes(kept: int, which: str, this: Content, train: Content) -> NDArray
     return found
 
 
-def check(transforms: Sequence[str], source: str, area: int, counts: Sequence[int]) -> None:
+def check_dials(transforms: Sequence[str], source: str, area: int, counts: Sequence[int]) -> None:
     """What only the pictures can tell: whether dials suit a source.
 
     Args:
@@ -125,10 +125,10 @@ def check(transforms: Sequence[str], source: str, area: int, counts: Sequence[in
 
     Raises SpecError.
     """
-    if sum(dial.name == "prototypes" and not dial.identity for dial in map(read, transforms)) > 1:
-        raise SpecError(f"{joined(transforms)}: prototypes are chosen once; expected one such transform, with the smaller number")
+    if sum(dial.name == "prototypes" and not dial.identity for dial in map(read_dial, transforms)) > 1:
+        raise SpecError(f"{join_transforms(transforms)}: prototypes are chosen once; expected one such transform, with the smaller number")
     for text in transforms:
-        dial = read(text)
+        dial = read_dial(text)
         whole_patch = dial.name == "patch_shuffle" and dial.value >= area
         if dial.name in ("downsample", "patch_shuffle") and not whole_patch and area % int(dial.value):
             fitting = ", ".join(str(number) for number in range(1, 17 if dial.name == "downsample" else 33) if not area % number)

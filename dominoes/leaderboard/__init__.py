@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 from dominoes import lazy
 
 if TYPE_CHECKING:
-    from dominoes.leaderboard.board import Board, run
+    from dominoes.leaderboard.board import Board, score_theories
     from dominoes.leaderboard.edition import Edition
     from dominoes.leaderboard.entry import Entry, freeze
     from dominoes.leaderboard.protocol import Theory
     from dominoes.leaderboard.tasks import TASKS
 
-__all__ = ["TASKS", "Board", "Edition", "Entry", "Theory", "freeze", "run"]
+__all__ = ["TASKS", "Board", "Edition", "Entry", "Theory", "freeze", "score_theories"]
 
 __getattr__, __dir__ = lazy.names(
     __name__,
@@ -22,6 +22,6 @@ __getattr__, __dir__ = lazy.names(
         "Entry": "leaderboard.entry",
         "Theory": "leaderboard.protocol",
         "freeze": "leaderboard.entry",
-        "run": "leaderboard.board",
+        "score_theories": "leaderboard.board",
     },
 )

@@ -51,7 +51,7 @@ class Asked:
 Pieces = dict[str, list[tuple[str, Asked, FloatArray]]]
 
 
-def prepare(edition: Edition, chosen: Sequence[str] = TASKS) -> list[tuple[Fold, tuple[Asked, ...]]]:
+def prepare_folds(edition: Edition, chosen: Sequence[str] = TASKS) -> list[tuple[Fold, tuple[Asked, ...]]]:
     """All folds of the chosen tasks with the tables of their questions."""
     return [
         (
@@ -84,7 +84,7 @@ def ask(
     pieces: Pieces = {task: [] for task in chosen}
     failures: dict[str, str] = {}
     seconds = {task: np.zeros(2) for task in chosen}
-    folds = prepare(edition, chosen) if prepared is None else prepared
+    folds = prepare_folds(edition, chosen) if prepared is None else prepared
     places = sorted({int(edition.digest, 16) % len(folds), len(folds) - 1}) if len(folds) > 1 else []
     alone = {place: _alone(make, edition, *folds[place], chosen) for place in places}
     for fold, questions in folds:

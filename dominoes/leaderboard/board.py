@@ -15,7 +15,7 @@ import pandas as pd
 from dominoes import __version__, files
 from dominoes.errors import LeaderboardError
 from dominoes.leaderboard import contrasts, covariance, score, tasks
-from dominoes.leaderboard.asking import Answers, ask, prepare
+from dominoes.leaderboard.asking import Answers, ask, prepare_folds
 from dominoes.leaderboard.edition import Edition
 from dominoes.leaderboard.protocol import Theory
 from dominoes.leaderboard.score import COPY, EVALUATOR, ScoredCell, Skill
@@ -51,7 +51,7 @@ class Board:
     answers: Mapping[str, Answers]
 
 
-def run(
+def score_theories(
     theories: Mapping[str, Callable[[], Theory]],
     edition: Edition,
     chosen: Sequence[str] = TASKS,
@@ -68,7 +68,7 @@ def run(
     """
     from dominoes.leaderboard.theories.naive import CopyNearest
 
-    prepared = prepare(edition, chosen)
+    prepared = prepare_folds(edition, chosen)
     answers = {}
     for name, make in {COPY: CopyNearest, **theories}.items():
         watch(name)
@@ -141,7 +141,7 @@ def _evaluator(task: str, edition: Edition) -> Callable[[Answers], _Found]:
     for fold in folds:
         for question in fold.questions:
             cell = (fold.name, *question.key)
-            found = score.measured(edition.arrays[question.key], question, pools, edition.classes)
+            found = score.measured_targets(edition.arrays[question.key], question, pools, edition.classes)
             if found.targets and found.parts:
                 targets[cell] = found
                 # Without another spec there is nothing to copy, and no skill to count from it.
@@ -151,7 +151,7 @@ def _evaluator(task: str, edition: Edition) -> Callable[[Answers], _Found]:
         table = answers.table[answers.table["task"] == task]
         cells, squares, losses, hits, banded = {}, [], [], 0, 0
         names = [table[name].to_numpy(object) for name in ("fold", "study", "spec")]
-        for rows in score.blocks(*names):
+        for rows in score.blocks_of_rows(*names):
             cell = tuple(str(column[rows.start]) for column in names)
             if cell not in targets:
                 continue
@@ -167,7 +167,7 @@ def _evaluator(task: str, edition: Edition) -> Callable[[Answers], _Found]:
 
 
 def _of_contrasts(edition: Edition, folds: Sequence[tasks.Fold]) -> Callable[[Answers], _Found]:
-    differences = contrasts.measured(edition, [contrast for fold in folds for contrast in fold.contrasts])
+    differences = contrasts.measured_contrasts(edition, [contrast for fold in folds for contrast in fold.contrasts])
     best = {name: contrasts.ceiling(each) for name, each in differences.items()}
 
     def evaluate(answers: Answers) -> _Found:
@@ -176,7 +176,7 @@ def _of_contrasts(edition: Edition, folds: Sequence[tasks.Fold]) -> Callable[[An
         for fold in folds:
             rows = table[table["fold"] == fold.name]
             for contrast in fold.contrasts if len(rows) else ():
-                name = contrasts.name(contrast)
+                name = contrasts.cell_name(contrast)
                 expected = contrasts.forecast(edition, contrast, rows)
                 cells[name] = contrasts.density(differences[name], expected)
                 # Of the late accuracy in logits: the onset is on another scale.
@@ -191,7 +191,7 @@ def _root_mean(squares: Sequence[float]) -> float:
     return math.sqrt(float(np.mean(finite))) if finite else math.nan
 
 
-def check(table: pd.DataFrame, name: str = "the board") -> pd.DataFrame:
+def check_board(table: pd.DataFrame, name: str = "the board") -> pd.DataFrame:
     """The table, if its rows may stand on one board. Raises LeaderboardError: columns missing, evaluators or editions mixed."""
     if missing := [column for column in BOARD if column not in table.columns]:
         raise LeaderboardError(f"{name} is no board: the column {', '.join(missing)} is missing")
@@ -204,15 +204,15 @@ def check(table: pd.DataFrame, name: str = "the board") -> pd.DataFrame:
     return table
 
 
-def joined(boards: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Rows of several boards as one; of a theory and task that is there twice the last stands. Raises LeaderboardError as `check`."""
-    table = check(pd.concat(boards, ignore_index=True), "the boards together")
+def join_boards(boards: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Rows of several boards as one; of a theory and task that is there twice the last stands. Raises LeaderboardError as `check_board`."""
+    table = check_board(pd.concat(boards, ignore_index=True), "the boards together")
     return table.drop_duplicates(["task", "theory"], keep="last").reset_index(drop=True)
 
 
-def write(table: pd.DataFrame, path: Path) -> None:
+def write_board(table: pd.DataFrame, path: Path) -> None:
     """Write a board whole or not at all, as .csv, .parquet or .json. Raises LeaderboardError on another suffix, OutputError."""
-    path, table = Path(path), check(table)
+    path, table = Path(path), check_board(table)
     if path.suffix == ".csv":
         files.write(path, table.to_csv(index=False, lineterminator="\n"))
     elif path.suffix == ".parquet":
@@ -230,7 +230,7 @@ def _plain(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def read(path: Path) -> pd.DataFrame:
+def read_board(path: Path) -> pd.DataFrame:
     """Read a board and check it. Raises LeaderboardError that names the file."""
     path = Path(path)
     try:
@@ -242,7 +242,7 @@ def read(path: Path) -> pd.DataFrame:
             table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=True)
     except (OSError, ValueError) as error:
         raise LeaderboardError(f"{path} cannot be read as a board ({error}); expected one of 'dominoes leaderboard run'") from error
-    table = check(table, str(path))
+    table = check_board(table, str(path))
     text = {name: table[name].fillna("").astype(str) for name in _TEXT}
     return table.assign(**text, **{name: table[name].astype(float) for name in _NUMBERS})
 

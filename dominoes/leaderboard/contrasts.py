@@ -30,7 +30,7 @@ class Difference:
     variance: FloatArray
 
 
-def measured(edition: Edition, contrasts: Sequence[SpecContrast]) -> dict[str, Difference]:
+def measured_contrasts(edition: Edition, contrasts: Sequence[SpecContrast]) -> dict[str, Difference]:
     """All contrasts of an edition by name; variances over units are shrunk to their pool over the contrasts.
 
     Units of the two specs are paired by rank, which costs nothing where they share seeds and is no worse than chance where not.
@@ -39,22 +39,22 @@ def measured(edition: Edition, contrasts: Sequence[SpecContrast]) -> dict[str, D
     for contrast in contrasts:
         low, high = (_of_units(edition, key, contrast.side) for key in (contrast.low, contrast.high))
         count = min(len(low), len(high))
-        pairs[name(contrast)] = high[:count] - low[:count]
+        pairs[cell_name(contrast)] = high[:count] - low[:count]
     dof = sum(len(units) - 1 for units in pairs.values())
     squares = sum((((units - units.mean(axis=0)) ** 2).sum(axis=0) for units in pairs.values()), np.zeros(2))
     pool = np.maximum(squares / dof if dof else np.ones(2), _LEAST_SD**2)
     found = {}
     for contrast in contrasts:
-        units = pairs[name(contrast)]
+        units = pairs[cell_name(contrast)]
         own = ((units - units.mean(axis=0)) ** 2).sum(axis=0)
         each = np.maximum((own + covariance.PRIOR * pool) / (len(units) - 1 + covariance.PRIOR), _LEAST_SD**2)
         one_deal = any(len(set(edition.arrays[key].deals)) == 1 for key in (contrast.low, contrast.high))
         deal = covariance.DEALS_TO_SEEDS * each if one_deal else 0.0
-        found[name(contrast)] = Difference(units, each / len(units) + deal)
+        found[cell_name(contrast)] = Difference(units, each / len(units) + deal)
     return found
 
 
-def name(contrast: SpecContrast) -> str:
+def cell_name(contrast: SpecContrast) -> str:
     """The name of a contrast's cell."""
     return f"{contrast.low[0]} {contrast.field} {contrast.low[1]} {contrast.high[1]} {contrast.side}"
 

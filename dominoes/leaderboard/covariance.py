@@ -137,7 +137,7 @@ def _correlation(pieces: list[tuple[FloatArray, NDArray[np.intp], FloatArray, in
     return best[1], best[2]
 
 
-def spread(runs: SpecRuns, curve: tuple[str, str], at: NDArray[np.intp], pool: CurveNoise, classes: int) -> FloatArray:
+def mean_covariance(runs: SpecRuns, curve: tuple[str, str], at: NDArray[np.intp], pool: CurveNoise, classes: int) -> FloatArray:
     """(T, T) covariance of the mean curve about its expectation, at the steps with these indices (all above 0)."""
     own = units(runs, curve, at)
     count, dof = len(own.values), len(own.values) - 1

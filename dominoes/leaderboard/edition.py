@@ -139,7 +139,7 @@ class Edition:
         return found
 
 
-def make(tables: Mapping[str, pd.DataFrame], name: str, *, held_out: Iterable[str] = (), classes: int = 10) -> Edition:
+def make_edition(tables: Mapping[str, pd.DataFrame], name: str, *, held_out: Iterable[str] = (), classes: int = 10) -> Edition:
     """An edition of studies.
 
     Args:
@@ -250,7 +250,7 @@ def _spec_id(dials: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def write(edition: Edition, out: Path, *, force: bool = False) -> None:
+def write_edition(edition: Edition, out: Path, *, force: bool = False) -> None:
     """Write an edition as a folder: curves.parquet, runs.parquet, edition.json. Raises OutputError; an old folder then stands as it was."""
     with files.new_folder(out, force=force, ours=MANIFEST) as folder:
         edition.curves.to_parquet(folder / CURVES, index=False, compression="zstd")
@@ -270,7 +270,7 @@ def write(edition: Edition, out: Path, *, force: bool = False) -> None:
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
-def read(folder: Path) -> Edition:
+def read_edition(folder: Path) -> Edition:
     """Read an edition and check it against its digests. Raises LeaderboardError that names the file."""
     folder = Path(folder)
     try:
@@ -292,7 +292,7 @@ def read(folder: Path) -> Edition:
     return edition
 
 
-def joined(editions: Sequence[Edition], name: str) -> Edition:
+def join_editions(editions: Sequence[Edition], name: str) -> Edition:
     """Several editions as one; the studies of the last stand as held out if it is marked so. Raises LeaderboardError on a run in two."""
     runs = _filled(pd.concat([each.runs for each in editions], ignore_index=True))
     among = pd.concat([each.runs["run"].drop_duplicates() for each in editions])

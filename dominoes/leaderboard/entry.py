@@ -12,7 +12,7 @@ import pandas as pd
 from dominoes import __version__, files
 from dominoes.errors import LeaderboardError
 from dominoes.leaderboard import board, identities
-from dominoes.leaderboard.asking import FORECASTS, Answers, Asked, ask, prepare
+from dominoes.leaderboard.asking import FORECASTS, Answers, Asked, ask, prepare_folds
 from dominoes.leaderboard.board import Board
 from dominoes.leaderboard.edition import Edition
 from dominoes.leaderboard.protocol import ASKED, QUANTILES
@@ -49,7 +49,7 @@ class Entry:
 
 def freeze(name: str, edition: Edition, out: Path, chosen: Sequence[str] = TASKS, *, force: bool = False) -> Entry:
     """Ask a theory on an edition and keep its forecasts as a folder. Raises LeaderboardError if no task went well, OutputError."""
-    theory = catalogue.find(name)
+    theory = catalogue.find_theory(name)
     answers = ask(theory.make, edition, chosen)
     if answers.failures and len(answers.table) == 0:
         raise LeaderboardError(f"theory {name} has nothing to freeze: {next(iter(answers.failures.values()))}")
@@ -62,7 +62,7 @@ def freeze(name: str, edition: Edition, out: Path, chosen: Sequence[str] = TASKS
     return entry
 
 
-def read(folder: Path) -> Entry:
+def read_entry(folder: Path) -> Entry:
     """Read an entry and check its file. Raises LeaderboardError that names what is wrong."""
     folder = Path(folder)
     try:
@@ -85,7 +85,7 @@ def score(entries: Mapping[str, Entry], edition: Edition, *, seed: int = 0) -> B
     Raises LeaderboardError: an entry was frozen with another evaluator or for other curves.
     """
     chosen = [task for task in TASKS if any(task in entry.tasks for entry in entries.values())]
-    prepared = prepare(edition, chosen)
+    prepared = prepare_folds(edition, chosen)
     answers = {COPY: ask(CopyNearest, edition, chosen, prepared)}
     for name, entry in entries.items():
         for what, got, expected in (("evaluator", entry.evaluator, EVALUATOR), ("edition", entry.digest, edition.digest)):

@@ -13,7 +13,7 @@ from dominoes import __version__
 from dominoes.errors import LeaderboardError
 from dominoes.leaderboard import board, collecting
 from dominoes.leaderboard import edition as editions
-from dominoes.leaderboard.asking import ask, prepare
+from dominoes.leaderboard.asking import ask, prepare_folds
 from dominoes.leaderboard.board import Board
 from dominoes.leaderboard.edition import Edition
 from dominoes.leaderboard.entry import Entry
@@ -58,7 +58,7 @@ def specs(seed: int, count: int, dataset: DominoSpec = DATASET, training: TrainS
     return found
 
 
-def sweep(seed: int, count: int, seeds: int, dataset: DominoSpec = DATASET, training: TrainSpec = TRAINING) -> Sweep:
+def fresh_sweep(seed: int, count: int, seeds: int, dataset: DominoSpec = DATASET, training: TrainSpec = TRAINING) -> Sweep:
     """The runs of fresh specs: every spec with seeds 0 to `seeds` − 1, each dealt anew."""
     drawn = specs(seed, count, dataset, training)
     runs = tuple(
@@ -76,10 +76,10 @@ def sweep(seed: int, count: int, seeds: int, dataset: DominoSpec = DATASET, trai
     )
 
 
-def check(entries: Mapping[str, Entry], known: Edition) -> None:
+def check_frozen(entries: Mapping[str, Entry], known: Edition) -> None:
     """Raise LeaderboardError if an entry was frozen for another edition, or its code has changed since."""
     for title, entry in entries.items():
-        theory = catalogue.find(entry.theory)
+        theory = catalogue.find_theory(entry.theory)
         if entry.digest != known.digest:
             raise LeaderboardError(f"{title} was frozen for edition {entry.digest}, this is {known.digest}; freeze the theory again")
         if theory.source != entry.source:
@@ -92,15 +92,15 @@ def score(entries: Mapping[str, Entry], known: Edition, results: Path, name: str
     Args:
         entries: by name. known: the edition that they were frozen for. results: folder of the fresh runs. name: of the fresh study.
 
-    Raises LeaderboardError as `check`.
+    Raises LeaderboardError as `check_frozen`.
     """
-    check(entries, known)
-    held = editions.make({name: collecting.curves(results)}, name, held_out=[name], classes=known.classes)
-    both = editions.joined([_given(known), held], f"{known.name} + {name}")
-    prepared = prepare(both, ["transfer"])
+    check_frozen(entries, known)
+    held = editions.make_edition({name: collecting.study_curves(results)}, name, held_out=[name], classes=known.classes)
+    both = editions.join_editions([_given(known), held], f"{known.name} + {name}")
+    prepared = prepare_folds(both, ["transfer"])
     answers = {COPY: ask(CopyNearest, both, ["transfer"], prepared)}
     for title, entry in entries.items():
-        answers[title] = ask(catalogue.find(entry.theory).make, both, ["transfer"], prepared)
+        answers[title] = ask(catalogue.find_theory(entry.theory).make, both, ["transfer"], prepared)
     provenance = {
         title: f"{entry.provenance}, frozen with dominoes {entry.package}, scored with {__version__}" for title, entry in entries.items()
     }

@@ -14,7 +14,7 @@ from dominoes.spec import SIDES, DominoSpec, parse
 _ARGUMENTS = "model_args."
 
 
-def measured(
+def with_kernels(
     edition: Edition,
     *,
     n: int = 64,

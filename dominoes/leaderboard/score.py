@@ -73,7 +73,9 @@ class MeasuredCurve:
         return list(self.targets)
 
 
-def measured(runs: SpecRuns, question: tasks.TaskQuestion, pools: Mapping[tuple[str, CurveKey], CurveNoise], classes: int) -> MeasuredCurve:
+def measured_targets(
+    runs: SpecRuns, question: tasks.TaskQuestion, pools: Mapping[tuple[str, CurveKey], CurveNoise], classes: int
+) -> MeasuredCurve:
     """The targets of one question."""
     steps = tasks.asked_steps(runs, question)
     at = np.flatnonzero(np.isin(runs.steps, steps))
@@ -84,7 +86,7 @@ def measured(runs: SpecRuns, question: tasks.TaskQuestion, pools: Mapping[tuple[
             continue
         own = covariance.units(runs, curve, at)
         targets[curve] = (own.mean, own.raw, own.values)
-        found = covariance.spread(runs, curve, at, pools[runs.study, curve], classes)
+        found = covariance.mean_covariance(runs, curve, at, pools[runs.study, curve], classes)
         covariances[curve] = found
         for number in range(len(WINDOWS)):
             if (where == number).any():
@@ -186,12 +188,12 @@ def by_curve(table: pd.DataFrame) -> dict[CurveKey, tuple[FloatArray, FloatArray
     kinds, metrics = table["kind"].to_numpy(object), table["metric"].to_numpy(object)
     values = table[["mean", "q05", "q95"]].to_numpy(float)
     found = {}
-    for rows in blocks(kinds, metrics):
+    for rows in blocks_of_rows(kinds, metrics):
         found[str(kinds[rows.start]), str(metrics[rows.start])] = (values[rows, 0], values[rows, 1], values[rows, 2])
     return found
 
 
-def blocks(*columns: NDArray[np.object_]) -> list[slice]:
+def blocks_of_rows(*columns: NDArray[np.object_]) -> list[slice]:
     """Runs of rows that agree in all columns, in their order."""
     if not len(columns[0]):
         return []

@@ -7,10 +7,10 @@ from dominoes import lazy
 if TYPE_CHECKING:
     from dominoes.reporting.chart import Chart
     from dominoes.reporting.completion import complete
-    from dominoes.reporting.html.page import write, write_stills
+    from dominoes.reporting.html.page import write_page, write_stills
     from dominoes.reporting.results import Results, gather
 
-__all__ = ["Chart", "Results", "complete", "gather", "write", "write_stills"]
+__all__ = ["Chart", "Results", "complete", "gather", "write_page", "write_stills"]
 
 __getattr__, __dir__ = lazy.names(
     __name__,
@@ -19,7 +19,7 @@ __getattr__, __dir__ = lazy.names(
         "Results": "reporting.results",
         "complete": "reporting.completion",
         "gather": "reporting.results",
-        "write": "reporting.html.page",
+        "write_page": "reporting.html.page",
         "write_stills": "reporting.html.page",
     },
 )

@@ -8,7 +8,7 @@ from dominoes.reporting.chart import Chart
 from dominoes.reporting.results import Results
 
 
-def is_brought(name: str) -> bool:
+def is_brought_figure(name: str) -> bool:
     """Whether a figure is a reference, or an installed entry point's. Nothing is loaded."""
     return registry.is_reference(name) or name in {entry.name for entry in registry.installed("figures")}
 

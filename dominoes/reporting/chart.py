@@ -187,22 +187,22 @@ class Chart:
         parts = [asdict(part) | {"type": type(part).__name__.lower()} for part in self.parts]
         text = [str(column) for column in self.table.columns if not pd.api.types.is_numeric_dtype(self.table[column])]
         head = {"name": self.name, "title": self.title, "choice": self.choice, "kind": self.kind, "text": text}
-        found: dict[str, Any] = plain(head | {"parts": parts})
+        found: dict[str, Any] = json_value(head | {"parts": parts})
         return found
 
 
-def plain(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """A value with mappings, tuples and numpy's numbers as JSON knows them, and None for NaN."""
     if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
+        return {str(key): json_value(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
+        return [json_value(each) for each in value]
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def rows(table: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
+def rows_where(table: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
     """Rows of a table that have these values."""
     for column, value in where.items():
         table = table[table[column] == value]

@@ -13,7 +13,7 @@ from dominoes.tables import CURVES, DEAL
 from dominoes.theory.comparison import compare_groups
 from dominoes.theory.fits import table
 from dominoes.theory.sweep_comparison import compare_sweep
-from dominoes.theory.verdicts import Comparison, joined
+from dominoes.theory.verdicts import Comparison, join_comparisons
 
 
 def _groups_alone(curves: pd.DataFrame) -> pd.DataFrame:
@@ -69,7 +69,7 @@ def complete(results: Results) -> Results:
         except CurvesError as error:
             notes.append(f"not compared: {error}")
         if parts:
-            comparison = joined(parts).table
+            comparison = join_comparisons(parts).table
             comparison["group"] = comparison["group"].str.removeprefix("group=")
     return dataclasses.replace(results, fits=fits, comparison=comparison, notes=tuple(notes))
 

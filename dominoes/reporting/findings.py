@@ -11,7 +11,7 @@ import pandas as pd
 
 from dominoes.reporting.results import Results
 from dominoes.tables import DEAL
-from dominoes.theory.headlines import HEADLINES, headlines
+from dominoes.theory.headlines import HEADLINES, headline_sentences
 
 _TITLES = dict(zip(HEADLINES, ("Learned first", "Doubles", "Conflicts", "Competition", "Best rule"), strict=True))
 # Beyond so many values their range is told.
@@ -28,13 +28,13 @@ def findings(results: Results, judged: pd.DataFrame | None) -> list[tuple[str, s
     if table is None or not len(table):
         return []
     found = []
-    for line in headlines(table):
+    for line in headline_sentences(table):
         name, said = line.split(maxsplit=1)
         found.append((_TITLES[name], re.sub(r"(?:^|(?<=\. ))[a-z]", lambda letter: letter[0].upper(), f"{said.rstrip('.')}.")))
     return found
 
 
-def setting(results: Results) -> list[tuple[str, str]]:
+def made_with(results: Results) -> list[tuple[str, str]]:
     """(what it is, value) of what all of it was made with: dominoes, network, learning rate, epochs, n, deals, seeds. What nothing tells
     is not there."""
     made = results.made

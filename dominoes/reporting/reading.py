@@ -133,13 +133,13 @@ def of_folders(folders: Sequence[Path]) -> tuple[list[ReportedRun], pd.DataFrame
         if not waiting:
             return
         try:
-            columns.add(tables.parse(_one(list(waiting.values()))))
+            columns.add(tables.parse_table(_one(list(waiting.values()))))
         except CurvesError:
             # One of them breaks its contract; alone, each is named.
             for place, content in waiting.items():
                 folder = folders[place]
                 try:
-                    columns.add(tables.parse(content, name=str(folder / "curves.csv")))
+                    columns.add(tables.parse_table(content, name=str(folder / "curves.csv")))
                 except CurvesError as error:
                     runs[place] = _damaged(folder, f"its table is none ({error})")
         waiting.clear()
@@ -157,13 +157,13 @@ def of_folders(folders: Sequence[Path]) -> tuple[list[ReportedRun], pd.DataFrame
 
 def classes(folders: Sequence[Path]) -> pd.DataFrame | None:
     """The tables by class of finished runs, joined; None without any. Raises CurvesError if one breaks the contract."""
-    contents = [state.file(folder, "classes.csv") for folder in folders if state.of(folder) is State.DONE]
-    return tables.parse(_one(contents), form="classes", name="classes.csv of the runs") if contents else None
+    contents = [state.file(folder, "classes.csv") for folder in folders if state.state_of(folder) is State.DONE]
+    return tables.parse_table(_one(contents), form="classes", name="classes.csv of the runs") if contents else None
 
 
 def _read(folder: Path) -> tuple[ReportedRun, bytes | None]:
     """A run folder in any state; with the curves of a finished one that is whole, as they were written."""
-    which = state.of(folder)
+    which = state.state_of(folder)
     if which is not State.DONE:
         spec = _spec(folder)
         reason = state.reason(folder) if which is State.FAILED else "" if spec else "spec.json is missing or damaged"

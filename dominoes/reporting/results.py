@@ -113,7 +113,7 @@ class Results:
     @cached_property
     def drawn(self) -> tuple[str, ...]:
         """The groups whose curves are drawn: all, or MOST_GROUPS of them, evenly spread over their order with the first and the last."""
-        return spread(self.groups, MOST_GROUPS)
+        return evenly_spread(self.groups, MOST_GROUPS)
 
     @cached_property
     def drawn_curves(self) -> pd.DataFrame:
@@ -134,11 +134,11 @@ class Results:
             if name != "seed" and len({str(each.get(name)) for each in values.values()}) > 1
         ]
         order = sorted(values, key=lambda spec: [_rank(values[spec].get(name)) for name in names])
-        titled = {spec: ", ".join(f"{name} {plan.plain(values[spec].get(name))}" for name in names) for spec in order}
+        titled = {spec: ", ".join(f"{name} {plan.plain_value(values[spec].get(name))}" for name in names) for spec in order}
         return {title or f"{spec.top} over {spec.bottom}": spec for spec, title in titled.items()}
 
 
-def spread(names: Sequence[str], most: int) -> tuple[str, ...]:
+def evenly_spread(names: Sequence[str], most: int) -> tuple[str, ...]:
     """All of some names, or `most` of them evenly spread over their order, the first and the last among them."""
     if len(names) <= most:
         return tuple(names)
@@ -250,7 +250,7 @@ def _of_plan(path: Path, notes: list[str]) -> list[ReportedRun]:
     if plan.record(path) is None:
         return []
     try:
-        planned = plan.load(path)
+        planned = plan.load_plan(path)
     except RunError as error:
         notes.append(str(error))
         return []

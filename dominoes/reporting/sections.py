@@ -21,7 +21,7 @@ from dominoes.reporting.charts import complexity, dealt, learning, preview, swee
 from dominoes.reporting.charts import theory as theory_charts
 from dominoes.reporting.charts.board import ShownBoard
 from dominoes.reporting.findings import findings
-from dominoes.reporting.results import COMPARISON, FITS, MOST_GROUPS, Results, spread
+from dominoes.reporting.results import COMPARISON, FITS, MOST_GROUPS, Results, evenly_spread
 from dominoes.reporting.tables import Table, asked, runs_table, verdict_table
 from dominoes.solver.composition import Composition
 from dominoes.solver.solution import solve
@@ -68,7 +68,7 @@ def sections(results: Results, *, data: Path | None = None, board: ShownBoard | 
     Args:
         results: with or without fits and a comparison.
         data: folder with the sources, for the preview.
-        board: scores of a leaderboard (`charts.board.find`), which get a section of their own.
+        board: scores of a leaderboard (`charts.board.find_board`), which get a section of their own.
     """
     results, why = completion.with_bands(results)
     found, notes, laws = sweep.judged(results)
@@ -91,7 +91,7 @@ def compositions(results: Results, *, data: Path | None = None) -> tuple[dict[st
     found: dict[str, Composition] = {}
     notes = []
     datasets = results.datasets()
-    shown = spread(list(datasets), MOST_GROUPS)
+    shown = evenly_spread(list(datasets), MOST_GROUPS)
     if len(shown) < len(datasets):
         notes.append(f"{len(shown)} of {len(datasets)} datasets are shown, evenly spread over the sweep")
     trained_on = {run.spec.dataset: run.environment["dominoes"]["kinds"] for run in reversed(results.runs) if run.spec and run.environment}
@@ -130,7 +130,7 @@ def _preview(results: Results, data: Path | None) -> Section:
             different[key] = title, spec
     for number, (title, spec) in enumerate(list(different.values())[:_MOST_PREVIEWS]):
         try:
-            dominoes = Dominoes.of(dealing.make(spec, data=data))
+            dominoes = Dominoes.of(dealing.deal_spec(spec, data=data))
         except DominoesError as error:
             notes.append(f"no preview of {title}: {error}")
             continue
@@ -167,10 +167,10 @@ def _learning(results: Results, laws: pd.DataFrame | None) -> Section:
             "evenly spread over the sweep; the figures across the sweep are of all, and so is the runs' own table"
         )
     try:
-        charts.append(learning.curves(results))
+        charts.append(learning.curves_chart(results))
     except CurvesError as error:
         notes.append(str(error))
-    answers = learning.answers(results)
+    answers = learning.answers_chart(results)
     charts += [chart for chart in (answers, complexity.over_training(results)) if chart is not None]
     if len(results.curves) and results.fits is None:
         notes.append(f"no {FITS}, so no onset is marked")
@@ -189,7 +189,12 @@ def _theory(results: Results, why: str, elsewhere: Mapping[str, Chart]) -> Secti
         notes.append(f"there are no verdicts: make them with '{_making('compare', COMPARISON, results)}', or pass --fit")
     if why:
         notes.append(f"nothing is compared over time: {why}")
-    made = [theory_charts.fits(results), theory_charts.doubles(results), theory_charts.neither(results), *theory_charts.ratios(results)]
+    made = [
+        theory_charts.fits_chart(results),
+        theory_charts.doubles_chart(results),
+        theory_charts.neither_chart(results),
+        *theory_charts.ratio_charts(results),
+    ]
     if results.fits is not None and made[0] is None:
         notes.append("the fits are of none of the one-sided test curves")
     charts = tuple(chart for chart in made if chart is not None)
@@ -205,7 +210,7 @@ def _making(name: str, table: str, results: Results) -> str:
 
 
 def _confusion(results: Results) -> Section:
-    found = learning.confusion(results)
+    found = learning.confusion_charts(results)
     notes = () if found else ("no run has kept what its network answered (confusion.npz); runs of this version do",)
     text = "Probes only: test dominoes, the same for every run."
     return Section("confused", "Confusion", "What the final networks confuse", text, tuple(found), notes=notes)

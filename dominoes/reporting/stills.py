@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from dominoes import files
 from dominoes.errors import CurvesError, OutputError
-from dominoes.reporting.chart import COLOURS, Chart, Flow, Grid, Line, Panel, rows
+from dominoes.reporting.chart import COLOURS, Chart, Flow, Grid, Line, Panel, rows_where
 from dominoes.reporting.style import CENTIMETRES, FONTS, STYLES, Style, known_style, known_width
 
 STILL_FORMATS = (".png", ".svg", ".pdf")
@@ -27,7 +27,7 @@ _STYLES = {"solid": "-", "dot": ":", "dash": "--"}
 _METADATA = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
 
 
-def draw(chart: Chart, path: Path, *, choice: Any = None, width: str | float | None = None, style: str = "") -> None:
+def draw_chart(chart: Chart, path: Path, *, choice: Any = None, width: str | float | None = None, style: str = "") -> None:
     """Draw a chart into a file whose suffix is one of STILL_FORMATS.
 
     Args:
@@ -89,7 +89,7 @@ def _parts_figure(chart: Chart, table: pd.DataFrame, style: Style = STYLES["scre
     axes = figure.subplots(down, across, squeeze=False).ravel()
     for part, axis in zip(parts, axes, strict=False):
         if isinstance(part, Grid):
-            _draw_grid(figure, axis, part, rows(table, part.where))
+            _draw_grid(figure, axis, part, rows_where(table, part.where))
         else:
             _draw_panel(axis, part, table)
     for axis in axes[len(parts) :]:
@@ -112,9 +112,9 @@ def _draw_panel(axis: Axes, panel: Panel, table: pd.DataFrame) -> None:
         axis.xaxis.update_units(table[panel.x].astype(str))  # type: ignore[no-untyped-call]
         axis.tick_params(axis="x", rotation=30)
     for line in panel.lines:
-        _draw_line(axis, line, panel, rows(table, line.where))
+        _draw_line(axis, line, panel, rows_where(table, line.where))
         if line.text:
-            _draw_words(axis, line, panel, rows(table, line.where))
+            _draw_words(axis, line, panel, rows_where(table, line.where))
     if np.isfinite(panel.rule):
         axis.axhline(panel.rule, color="#999999", linewidth=0.8, linestyle="--", label=panel.rule_name or None)
     # To set the scale anew, even to what it is, would take the words off an axis of words.
@@ -296,7 +296,7 @@ def _ribbon(x0: float, y0: float, x1: float, y1: float, height: float, colour: s
 
 
 def draw_toy(columns: Mapping[str, np.ndarray], path: Path) -> None:
-    """Accuracy and the usage of each pattern over time, from the columns of `pattern_model.table`."""
+    """Accuracy and the usage of each pattern over time, from the columns of `pattern_model.model_table`."""
     known_format(path)
     figure = Figure(figsize=(10, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True)

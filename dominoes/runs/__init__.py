@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from dominoes.runs.execution import Outcome, execute
     from dominoes.runs.parameters import read_runs
     from dominoes.runs.plan import Plan
-    from dominoes.runs.sweeping import prepare
+    from dominoes.runs.sweeping import prepare_sweep
 
-__all__ = ["Engine", "Outcome", "Plan", "RunReport", "WorkerSetting", "execute", "launch", "prepare", "read_runs"]
+__all__ = ["Engine", "Outcome", "Plan", "RunReport", "WorkerSetting", "execute", "launch", "prepare_sweep", "read_runs"]
 
 __getattr__, __dir__ = lazy.names(
     __name__,
@@ -23,7 +23,7 @@ __getattr__, __dir__ = lazy.names(
         "WorkerSetting": "runs.engines.protocol",
         "execute": "runs.execution",
         "launch": "runs.engines.protocol",
-        "prepare": "runs.sweeping",
+        "prepare_sweep": "runs.sweeping",
         "read_runs": "runs.parameters",
     },
 )

@@ -27,18 +27,18 @@ def size(network: nn.Module) -> int:
     return sum(value.numel() * value.element_size() for value in network.state_dict().values())
 
 
-def write(network: nn.Module, folder: Path, step: int) -> None:
+def write_checkpoint(network: nn.Module, folder: Path, step: int) -> None:
     """Keep a network in a run folder, whole or not at all. Raises OutputError."""
-    with files.replacing(folder / name(step)) as temporary:
+    with files.replacing(folder / checkpoint_name(step)) as temporary:
         save_file(contents(network), temporary)
 
 
-def name(step: int) -> str:
+def checkpoint_name(step: int) -> str:
     """Of the file, in the run folder."""
     return f"{state.CHECKPOINTS}/{step}.safetensors"
 
 
-def steps(folder: Path) -> list[int]:
+def steps_kept(folder: Path) -> list[int]:
     """The steps whose networks a run folder has."""
     return sorted(int(path.stem) for path in (Path(folder) / state.CHECKPOINTS).glob("*.safetensors") if path.stem.isdecimal())
 
@@ -55,7 +55,7 @@ def network(folder: Path, step: int | None = None, *, trust: bool = False, accep
     Raises RunError if there is no such checkpoint, it is damaged, or made by other code; RegistryError if the network cannot be had.
     """
     folder = Path(folder)
-    there = steps(folder)
+    there = steps_kept(folder)
     if not there:
         raise RunError(f"{folder} keeps no network; expected a run that was trained with --checkpoints last, measurements or steps")
     step = there[-1] if step is None else step
@@ -71,8 +71,8 @@ def network(folder: Path, step: int | None = None, *, trust: bool = False, accep
     if not accept_changed and (sentence := changed(spec, content.get("code", []))):
         raise RunError(f"{folder} was made with other code: {sentence}; pass accept_changed=True to use it all the same")
     made = initial(spec.train.model, int(content["dominoes"]["classes"]), spec.seed, spec.train.model_args)
-    path = folder / name(step)
-    known: Any = content["files"].get(name(step), {})
+    path = folder / checkpoint_name(step)
+    known: Any = content["files"].get(checkpoint_name(step), {})
     try:
         if files.sha256(path) != known.get("sha256"):
             raise RunError(f"{path} is not what was written (its SHA-256 differs); remove the folder to run it again")

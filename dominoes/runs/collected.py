@@ -61,7 +61,7 @@ class Harvest:
     without: Mapping[str, int]
 
 
-def export(plan: Plan, out: Path, path: Path, *, classes: bool = False, joint: bool = False, measures: bool = False) -> Harvest:
+def export_table(plan: Plan, out: Path, path: Path, *, classes: bool = False, joint: bool = False, measures: bool = False) -> Harvest:
     """Write the curves of all finished runs of a plan as one table, and runs.csv beside it.
 
     Rows are in the plan's order, whatever order the runs ended in: equal results are equal bytes. A run whose files are not what
@@ -98,7 +98,7 @@ def export(plan: Plan, out: Path, path: Path, *, classes: bool = False, joint: b
 
 
 def copy(plan: Plan, out: Path, stream: TextIO) -> Harvest:
-    """Write the curves of all finished runs of a plan to an open file, as CSV; else as `export` does. Raises RunError."""
+    """Write the curves of all finished runs of a plan to an open file, as CSV; else as `export_table` does. Raises RunError."""
     found, done = _done(plan, out)
     _copy(done, _columns(plan), out, stream, "curves")
     return Harvest((), len(done), len(plan.runs) - len(done), found.damaged, {})

@@ -43,7 +43,7 @@ class _Rates:
     network: int
 
 
-def estimate(plan: Plan, *, device: str = "auto", data: Path | None = None, download: bool = False) -> Cost:
+def estimate_cost(plan: Plan, *, device: str = "auto", data: Path | None = None, download: bool = False) -> Cost:
     """Time a few steps and one measurement for every combination of network, batch, probe and sources, and add up.
 
     Runs are reckoned one at a time: what a GPU gains by several at once (`packing`) is left out.
@@ -59,7 +59,7 @@ def estimate(plan: Plan, *, device: str = "auto", data: Path | None = None, down
         if key not in rates:
             rates[key] = _rates(run, one, device, data, download)
         steps = ceil(run.n / how.batch) * how.epochs
-        grid = set(schedule(steps, measuring.points(how, run.n)))
+        grid = set(schedule(steps, measuring.grid_points(how, run.n)))
         measured = len(grid | how.checkpoint_steps) + len(how.measure_at_loss)
         kept = {"none": 0, "last": 1, "measurements": measured}.get(how.checkpoints, len(how.checkpoint_steps))
         seconds += rates[key].step * steps + rates[key].measurement * measured
@@ -69,7 +69,7 @@ def estimate(plan: Plan, *, device: str = "auto", data: Path | None = None, down
 
 def _rates(run: Planned, how: TrainSpec, device: str, data: Path | None, download: bool) -> _Rates:
     spec = run.spec
-    dealt = dealing.make(spec.dataset, data=data, download=download)
+    dealt = dealing.deal_spec(spec.dataset, data=data, download=download)
     tests = for_training(spec.dataset, spec.train, data=data, download=download)
     few = replace(dealt, deal=_first(dealt.deal, _STEPS * spec.train.batch))
     hardware = device_of(device)

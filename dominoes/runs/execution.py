@@ -33,7 +33,7 @@ from dominoes.training import loop, trial
 from dominoes.training.device import Device, broken, out_of_memory
 from dominoes.training.loop import Callback, Trained, finish
 
-#: Makes the turns of training a run: `loop.turns` and its like.
+#: Makes the turns of training a run: `loop.train_by_turns` and its like.
 Train = Callable[..., Generator[None, None, Trained]]
 # Written as CSV, the rows of 50,000 dominoes take longer than three steps of training on them.
 _rows_known: dict[int, tuple[weakref.ref[Deal], str]] = {}
@@ -56,7 +56,7 @@ class Outcome:
     @property
     def curves(self) -> pd.DataFrame:
         """Its table of learning curves. Raises Damage if it is not what was written."""
-        return run_folders.read(self.folder).table()
+        return run_folders.read_run(self.folder).table()
 
     def network(self, step: int | None = None, *, trust: bool = True) -> nn.Module:
         """The network at a checkpoint, None: the last one (`checkpoints.network`). The run was just asked for, so its code is trusted."""
@@ -109,7 +109,9 @@ def execute(
     hardware = Device(device or torch.device("cpu"), spec.train.precision, deterministic=deterministic, threads=threads)
     try:
         return finish(
-            turns(spec, dealt, probes, out, hardware, progress=progress, repair=repair, accept_changed=accept_changed, callbacks=callbacks)
+            execute_by_turns(
+                spec, dealt, probes, out, hardware, progress=progress, repair=repair, accept_changed=accept_changed, callbacks=callbacks
+            )
         )
     except Exception as error:
         if of_device(error):
@@ -118,7 +120,7 @@ def execute(
         raise
 
 
-def turns(
+def execute_by_turns(
     spec: RunSpec,
     dealt: Dealt,
     probes: Mapping[str, Dominoes],
@@ -132,20 +134,20 @@ def turns(
     accept_changed: bool = False,
     callbacks: Sequence[Callback] = (),
 ) -> Generator[None, None, Outcome]:
-    """What `execute` does, by turns (`loop.turns`), so that several runs can be at work in one process.
+    """What `execute` does, by turns (`loop.train_by_turns`), so that several runs can be at work in one process.
 
     An error of the device (`of_device`) leaves the run unfinished instead of FAILED: whether it is the run's own fault is known to whoever
     knows what else was on the device. So does closing the generator.
 
     Args:
         packing: says, at the end, how many runs were on the device at once at most.
-        train: what makes the turns of training: `loop.turns` if not given, or a stack's.
+        train: what makes the turns of training: `loop.train_by_turns` if not given, or a stack's.
     """
     folder = Path(out) / RUNS / spec.id
     digests = _digests(dealt, probes)
     if state.is_whole(folder, strict=not repair):
         return _finished(spec, folder, digests, accept_changed)
-    trial.check(spec, Dominoes.of(dealt))
+    trial.check_run(spec, Dominoes.of(dealt))
     with claims.claimed(folder) as claim:
         if state.is_whole(folder, strict=not repair):
             # Another process was at it until just now.
@@ -155,7 +157,7 @@ def turns(
         _forget_parts(folder)
         try:
             environment = yield from _run(
-                spec, dealt, probes, folder, claim, digests, hardware, packing, train or loop.turns, progress, callbacks
+                spec, dealt, probes, folder, claim, digests, hardware, packing, train or loop.train_by_turns, progress, callbacks
             )
         except Exception as error:
             if not of_device(error):
@@ -204,19 +206,19 @@ def _run(
         progress(step, steps)
 
     def keep(step: int, network: nn.Module) -> None:
-        checkpoints.write(network, folder, step)
+        checkpoints.write_checkpoint(network, folder, step)
 
     code = [each.plain() for each in used(spec)]
     trained = yield from train(spec, Dominoes.of(dealt), probes, hardware, progress=step_done, keep=keep, callbacks=callbacks)
-    tables.write(trained.curves, folder / "curves.csv")
-    tables.write(trained.classes, folder / "classes.csv", form="classes")
-    tables.write(trained.joint, folder / state.JOINT_FILE, form="joint")
-    tables.write(trained.measures, folder / state.MEASURES_FILE, form="measures")
+    tables.write_table(trained.curves, folder / "curves.csv")
+    tables.write_table(trained.classes, folder / "classes.csv", form="classes")
+    tables.write_table(trained.joint, folder / state.JOINT_FILE, form="joint")
+    tables.write_table(trained.measures, folder / state.MEASURES_FILE, form="measures")
     environment = _environment(trained, dealt, digests, hardware) | {"packing": packing()} | ({"code": code} if code else {})
-    kept = [checkpoints.name(step) for step in checkpoints.steps(folder)]
+    kept = [checkpoints.checkpoint_name(step) for step in checkpoints.steps_kept(folder)]
     with files.replacing(folder / state.CONFUSION) as temporary:
         np.savez_compressed(temporary, counts=trained.confusion)
-    environment["files"] = {name: state.digest(folder / name) for name in (*state.TABLES, *state.FURTHER, *kept)}
+    environment["files"] = {name: state.file_record(folder / name) for name in (*state.TABLES, *state.FURTHER, *kept)}
     environment["seconds"] |= {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
     files.write(folder / "environment.json", json.dumps(environment, indent=1) + "\n")
     claim.check(now=True)

@@ -44,7 +44,7 @@ def logger(which: str, out: Path, name: str) -> Log:
 
 def _series(spec: RunSpec, out: Path) -> list[tuple[int, dict[str, float]]]:
     """(step, values by split/kind/metric) of a run, what is not there left out."""
-    table = run_folders.read(out / RUNS / spec.id).table()
+    table = run_folders.read_run(out / RUNS / spec.id).table()
     long = table.melt(["step", "split", "kind"], ["loss", "accuracy", "agree_top", "agree_bottom"], "metric").dropna()
     long["name"] = long["split"] + "/" + long["kind"] + "/" + long["metric"]
     return [(int(str(step)), dict(zip(rows["name"], rows["value"], strict=True))) for step, rows in long.groupby("step")]

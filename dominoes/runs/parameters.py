@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from dominoes import tables
-from dominoes.dials import joined
+from dominoes.dials import join_transforms
 from dominoes.errors import RunError
 from dominoes.runs import run_folders
 from dominoes.runs.run_folders import Rows
@@ -68,7 +68,7 @@ def read_tables(out: Path, forms: Sequence[str] = ("curves",), *, damaged: Calla
     """
     found = run_folders.finished(out)
     runs: list[Rows] = []
-    for each in run_folders.rows(found, forms):
+    for each in run_folders.run_rows(found, forms):
         if isinstance(each, Rows):
             runs.append(each)
         elif damaged is None:
@@ -92,7 +92,7 @@ def _joined(runs: Sequence[Rows], form: str, columns: Mapping[str, pd.Series]) -
     parts = [run.tables[form] for run in runs if form in run.tables]
     if len(parts) < len(runs):
         return None
-    table = tables.check(pa.concat_tables(parts).to_pandas(), form=form, name=f"{form}.csv of {len(runs)} runs")
+    table = tables.check_table(pa.concat_tables(parts).to_pandas(), form=form, name=f"{form}.csv of {len(runs)} runs")
     of_row = np.repeat(np.arange(len(runs)), [part.num_rows for part in parts])
     return table.assign(**{name: values.take(of_row).array for name, values in columns.items()})
 
@@ -101,7 +101,7 @@ def read_joint(folders: Sequence[Path]) -> pd.DataFrame | None:
     """The answers crossed picture by picture of some runs, in their order; None without any, or where one lacks them, as runs of before
     do. Raises Damage."""
     runs: list[Rows] = []
-    for each in run_folders.rows(folders, ("joint",)):
+    for each in run_folders.run_rows(folders, ("joint",)):
         if isinstance(each, Damage):
             raise each
         runs.append(each)
@@ -133,7 +133,7 @@ def _of_base(spec: RunSpec) -> dict[str, Any]:
     found |= {"both": float(shares.both), "empty": float(shares.empty), "ratio": ratio}
     found |= {f"reliability_{side}": share for side, share in zip(SIDES, spec.dataset.reliability, strict=True)}
     found |= {f"source_{side}": getattr(spec.dataset, side) for side in SIDES}
-    found |= {f"transform_{side}": joined(spec.dataset.transforms(side)) for side in SIDES} | {"swap": int(spec.dataset.swap)}
+    found |= {f"transform_{side}": join_transforms(spec.dataset.transforms(side)) for side in SIDES} | {"swap": int(spec.dataset.swap)}
     found |= {"labels": spec.dataset.labels.value, "reuse": spec.dataset.reuse, "deal_seed": spec.dataset.seed}
     for name, value in spec.train.model_dump(mode="json").items():
         if isinstance(value, dict):

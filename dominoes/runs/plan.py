@@ -68,7 +68,7 @@ class Plan:
 
     def values(self, spec: RunSpec) -> dict[str, Any]:
         """What sets a run apart: the swept fields, by dotted name."""
-        return {name: field(spec, name) for name in self.swept}
+        return {name: spec_field(spec, name) for name in self.swept}
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,10 @@ class Outline:
         return cls(plan.name, pa.array([run.id for run in plan.runs], pa.string()), len(plan.infeasible))
 
 
-def field(spec: RunSpec, name: str) -> Any:
+def spec_field(spec: RunSpec, name: str) -> Any:
     """A field by its dotted name; `dataset.prevalence.top` is one half of a two-valued field."""
     if name == "dataset.instance":
-        instance = instances.of(spec.dataset, any_deal=True)
+        instance = instances.instance_of(spec.dataset, any_deal=True)
         return instance.name if instance else None
     found: Any = spec.model_dump(mode="json")
     for part in name.split("."):
@@ -102,7 +102,7 @@ def field(spec: RunSpec, name: str) -> Any:
     return found
 
 
-def make(sweep: Sweep, *, data: Path | None = None) -> Plan:
+def make_plan(sweep: Sweep, *, data: Path | None = None) -> Plan:
     """Solve the dataset of every run on the stock of its sources. Raises SourceError."""
     solved: dict[DominoSpec, tuple[int, dict[str, int]] | str] = {}
     for spec in sweep.runs:
@@ -136,19 +136,19 @@ def refusal(plan: Plan) -> str:
     lines = []
     for reason, specs in together.items():
         values = {name: value for name, value in plan.values(specs[0]).items() if name.startswith("dataset.")}
-        where = ", ".join(f"{name.removeprefix('dataset.')} {plain(value)}" for name, value in values.items()) or "every point"
+        where = ", ".join(f"{name.removeprefix('dataset.')} {plain_value(value)}" for name, value in values.items()) or "every point"
         lines.append(f"{where} ({len(specs)} {'run' if len(specs) == 1 else 'runs'}): {reason}")
     return "\n  ".join(lines)
 
 
-def plain(value: object) -> str:
+def plain_value(value: object) -> str:
     """A value as in a sweep file, short."""
     if isinstance(value, list):
-        return " ".join(map(plain, value)) or "none"
+        return " ".join(map(plain_value, value)) or "none"
     return f"{value:.6g}" if isinstance(value, float) else "-" if value is None else str(value)
 
 
-def save(plan: Plan, out: Path, file: bytes | None, *, table: bool = False) -> None:
+def save_plan(plan: Plan, out: Path, file: bytes | None, *, table: bool = False) -> None:
     """Keep the plan, and the sweep file that it came from (None: the one that is there), in the results folder; `table` as a Parquet file,
     for very many runs.
 
@@ -158,7 +158,7 @@ def save(plan: Plan, out: Path, file: bytes | None, *, table: bool = False) -> N
     if table or (out / plan_table.NAME).is_file():
         rows = [PlanRow(run.id, run.spec, run.kinds, run.n, "") for run in plan.runs]
         rows += [PlanRow(run.spec.id, run.spec, None, 0, run.reason) for run in plan.infeasible]
-        plan_table.write(out / plan_table.NAME, head, rows)
+        plan_table.write_plan(out / plan_table.NAME, head, rows)
         (out / RECORD).unlink(missing_ok=True)
     else:
         content = {
@@ -182,13 +182,13 @@ def record(out: Path) -> Path | None:
     return next((Path(out) / name for name in (plan_table.NAME, RECORD) if (Path(out) / name).is_file()), None)
 
 
-def load(out: Path) -> Plan:
+def load_plan(out: Path) -> Plan:
     """The plan of a results folder. Raises RunError if there is none."""
     path = _found(out)
     try:
         if path.name == plan_table.NAME:
             head = _known(path, plan_table.head(path), plan_table.FORMAT)
-            rows = list(plan_table.rows(path))
+            rows = list(plan_table.plan_rows(path))
             runs = tuple(Planned(row.spec, row.n, row.kinds, row.run) for row in rows if row.kinds is not None)
             infeasible = tuple(Refused(row.spec, row.reason) for row in rows if row.kinds is None)
             return Plan(head["name"], head["description"], tuple(head["swept"]), runs, infeasible)
@@ -231,7 +231,7 @@ def _known(path: Path, content: dict[str, Any], newest: int) -> dict[str, Any]:
     return content
 
 
-def difference(old: Plan | Outline, new: Plan) -> str | None:
+def plan_difference(old: Plan | Outline, new: Plan) -> str | None:
     """What an edited sweep file changes, in a sentence; None if nothing."""
     known = Outline.of(old) if isinstance(old, Plan) else old
     before, after = set(known.runs.to_pylist()), {run.id for run in new.runs}

@@ -39,7 +39,7 @@ class PlanRow:
     reason: str
 
 
-def write(path: Path, head: dict[str, Any], rows: Sequence[PlanRow]) -> None:
+def write_plan(path: Path, head: dict[str, Any], rows: Sequence[PlanRow]) -> None:
     """Write a plan, unless the file has the same one already. Raises OutputError."""
     bases: dict[RunSpec, str] = {}
     columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA.names}
@@ -91,7 +91,7 @@ def ids(path: Path) -> tuple[pa.Array, int]:
     return runs, table.num_rows - len(runs)
 
 
-def rows(path: Path) -> Iterator[PlanRow]:
+def plan_rows(path: Path) -> Iterator[PlanRow]:
     """The runs of a plan, in order. Raises ValueError, SpecError, OSError."""
     bases: dict[str, RunSpec] = {}
     for batch in parquet.ParquetFile(path).iter_batches(batch_size=10_000):

@@ -50,7 +50,7 @@ def survey(plan: Plan, out: Path, *, deep: bool) -> Survey:
     environments: dict[str, Mapping[str, Any]] = {}
     damaged: dict[str, str] = {}
     planned = [run.id for run in plan.runs]
-    known = manifest.load(out)
+    known = manifest.load_manifest(out)
     broken = known.damaged(deep=deep)
     packed = {run: (part.stem, content) for run, part, content in known.records()}
     there = None if not packed else {folder.name for folder in _folders(out)}
@@ -79,7 +79,7 @@ def _look(
     damaged: dict[str, str],
 ) -> None:
     """Look at a run's folder."""
-    states[name] = state.of(folder)
+    states[name] = state.state_of(folder)
     if states[name] is not State.DONE:
         return
     if not (folder / state.DONE).exists():
@@ -126,10 +126,10 @@ class Status:
     seconds_left: float | None
 
 
-def status(plan: Plan | Outline, out: Path, *, deep: bool = False) -> Status:
+def sweep_status(plan: Plan | Outline, out: Path, *, deep: bool = False) -> Status:
     """How far a sweep is; nothing is written. `deep` as in `survey`."""
     outline = Outline.of(plan) if isinstance(plan, Plan) else plan
-    known = manifest.load(out)
+    known = manifest.load_manifest(out)
     broken = known.damaged(deep=deep)
     # Whole columns at a time: a packed sweep may have a million runs.
     packed = known.table(("run", "status", "wall"), without=broken)
@@ -212,14 +212,14 @@ def _digests(spec: RunSpec, known: dict[tuple[str, Split, tuple[str, ...]], str]
         for part, split in ((side, spec.dataset.split), (f"test {side}", Split.TEST)):
             key = (getattr(spec.dataset, side), split, spec.dataset.transforms(side))
             if key not in known:
-                known[key] = sources.load(*key, data=data, download=download).digest
+                known[key] = sources.load_source(*key, data=data, download=download).digest
             found[part] = known[key]
     return found
 
 
 def unfinished(out: Path) -> list[Path]:
     """Run folders that are neither done nor failed nor in anybody's hands."""
-    return [folder for folder in _folders(out) if state.of(folder) is State.UNFINISHED]
+    return [folder for folder in _folders(out) if state.state_of(folder) is State.UNFINISHED]
 
 
 def remove(folder: Path) -> bool:

@@ -60,7 +60,7 @@ class FinishedRun:
     def table(self, form: str = "curves") -> pd.DataFrame:
         """A table: `curves` or `classes`. Raises Damage if it breaks its contract."""
         try:
-            return tables.parse(self.contents[f"{form}.csv"], form=form, name=str(self.folder / f"{form}.csv"))
+            return tables.parse_table(self.contents[f"{form}.csv"], form=form, name=str(self.folder / f"{form}.csv"))
         except CurvesError as error:
             raise Damage(self.folder, f"its table is none ({error})") from error
 
@@ -80,10 +80,10 @@ def finished(out: Path) -> list[Path]:
     """Finished runs under `out` (a results folder, or a single run folder): folders marked DONE by name, then those that are packed, shard
     by shard, by the paths that their folders had."""
     out = Path(out)
-    if (out / DONE).exists() or (out.parent.name == RUNS and state.packed(out)):
+    if (out / DONE).exists() or (out.parent.name == RUNS and state.shard_of(out)):
         return [out]
     found = sorted(mark.parent for mark in (out / RUNS).glob(f"*/{DONE}"))
-    known = manifest.load(out)
+    known = manifest.load_manifest(out)
     if known.parts:
         names = {folder.name for folder in found}
         found += [out / RUNS / run for part in known.parts for run in known.runs_of(part) if run not in names]
@@ -100,12 +100,12 @@ def everything(out: Path) -> list[Path]:
     return folders + [folder for folder in finished(out) if folder.name not in names]
 
 
-def read(folder: Path) -> FinishedRun:
+def read_run(folder: Path) -> FinishedRun:
     """Read one finished run, by the path of its folder. Raises Damage."""
     try:
         return _read(folder)
     except Damage:
-        if (folder / DONE).exists() or state.packed(folder) is None:
+        if (folder / DONE).exists() or state.shard_of(folder) is None:
             raise
         # It was packed while it was read.
         return _read(folder)
@@ -125,7 +125,7 @@ def read_all(found: Iterable[Path]) -> Iterator[FinishedRun | Damage]:
     """Read finished runs, one after the other; a damaged one comes as what is wrong with it."""
     for folder in found:
         try:
-            yield read(folder)
+            yield read_run(folder)
         except Damage as damage:
             yield damage
 
@@ -139,7 +139,7 @@ def together(found: Iterable[Path]) -> Iterator[tuple[Shard | None, list[Path]]]
             return None
         out = folder.parent.parent
         if out not in known:
-            known[out] = manifest.load(out)
+            known[out] = manifest.load_manifest(out)
         return known[out].places.get(folder.name, (None, 0))[0]
 
     pairs = ((part(folder), folder) for folder in found)
@@ -156,7 +156,7 @@ def texts(found: Iterable[Path], form: str) -> Iterator[str]:
     """A table of each run as it was written, in this order. Raises Damage."""
     for shard, folders in together(found):
         if shard is None:
-            yield read(folders[0]).text(form)
+            yield read_run(folders[0]).text(form)
             continue
         for start in range(0, len(folders), _AT_ONCE):
             some = [folder.name for folder in folders[start : start + _AT_ONCE]]
@@ -186,7 +186,7 @@ class Rows:
     tables: Mapping[str, pa.Table]
 
 
-def rows(found: Iterable[Path], forms: Sequence[str]) -> Iterator[Rows | Damage]:
+def run_rows(found: Iterable[Path], forms: Sequence[str]) -> Iterator[Rows | Damage]:
     """Some tables of finished runs, in this order; a damaged run comes as what is wrong with it."""
     for shard, folders in together(found):
         if shard is None:
@@ -197,7 +197,7 @@ def rows(found: Iterable[Path], forms: Sequence[str]) -> Iterator[Rows | Damage]
 
 def _rows_of_folder(folder: Path, forms: Sequence[str]) -> Rows | Damage:
     try:
-        run = read(folder)
+        run = read_run(folder)
         made = {form: _parsed(run, form) for form in forms if f"{form}.csv" in run.contents}
     except Damage as damage:
         return damage

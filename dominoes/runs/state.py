@@ -4,7 +4,7 @@ A run is absent, unfinished, FAILED or DONE. Who works at one has a claim in its
 create mine, then look for others; if one is alive, withdraw. Of two that come at once at least one sees the other, so never do
 both stay; and to remove a dead process's claim by its own name never removes a living one's.
 
-A run that is DONE may be packed (`packed`): it is read by the path of the folder that it had, which is not there any more.
+A run that is DONE may be packed (`shard_of`): it is read by the path of the folder that it had, which is not there any more.
 """
 
 from __future__ import annotations
@@ -49,35 +49,35 @@ class State(StrEnum):
     DONE = "done"
 
 
-def of(folder: Path) -> State:
+def state_of(folder: Path) -> State:
     """State of a run folder; a look at the names in it, no file is opened but the claim of an unfinished one."""
     try:
         names = set(os.listdir(folder))  # noqa: PTH208  (names only: this is done for ten thousand folders)
     except FileNotFoundError:
-        return State.DONE if packed(folder) else State.ABSENT
+        return State.DONE if shard_of(folder) else State.ABSENT
     except OSError as error:
         raise OutputError(f"{folder} cannot be read ({error.strerror}); expected a run folder") from error
     # What is left of a folder whose run was packed just now is no unfinished run.
-    if DONE in names or packed(folder):
+    if DONE in names or shard_of(folder):
         return State.DONE
     if any(name.startswith(CLAIM) for name in names) and holder(folder) is not None:
         return State.RUNNING
     return State.FAILED if FAILED in names else State.UNFINISHED
 
 
-def packed(folder: Path) -> Part | None:
+def shard_of(folder: Path) -> Part | None:
     """The shard that has the run of a folder; None if it is not packed."""
     # The names alone: most folders are of results that are not packed, and what reads shards takes time to load.
     if folder.parent.name != RUNS or not (folder.parent.parent / HOME).is_dir():
         return None
     from dominoes.runs.packed import manifest
 
-    return manifest.load(folder.parent.parent).places.get(folder.name, (None, 0))[0]
+    return manifest.load_manifest(folder.parent.parent).places.get(folder.name, (None, 0))[0]
 
 
 def _shard(folder: Path) -> Shard | None:
     """Where to read a run whose folder is not marked DONE."""
-    part = None if (folder / DONE).exists() else packed(folder)
+    part = None if (folder / DONE).exists() else shard_of(folder)
     if part is None:
         return None
     from dominoes.runs.packed import shards
@@ -94,7 +94,7 @@ def reason(folder: Path) -> str:
     return lines[0] if lines else f"{folder}/{FAILED} holds no reason"
 
 
-def digest(path: Path) -> dict[str, Any]:
+def file_record(path: Path) -> dict[str, Any]:
     """Size and SHA-256 of a file, as environment.json keeps them of a run's tables."""
     return {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
 
@@ -139,7 +139,7 @@ def damage(folder: Path, *, deep: bool, content: Mapping[str, Any] | None = None
         content: its `environment`, if that was read already.
     """
     try:
-        part = None if (folder / DONE).exists() else packed(folder)
+        part = None if (folder / DONE).exists() else shard_of(folder)
         if part is not None:
             return part.damage(deep=deep)
         content = content or environment(folder)
@@ -152,7 +152,7 @@ def damage(folder: Path, *, deep: bool, content: Mapping[str, Any] | None = None
 
 def is_whole(folder: Path, *, strict: bool = False) -> bool:
     """Whether a run is finished and every byte is what was written. Raises Damage where it is finished but damaged, if `strict`."""
-    if not (folder / DONE).exists() and packed(folder) is None:
+    if not (folder / DONE).exists() and shard_of(folder) is None:
         return False
     problem = damage(folder, deep=True)
     if problem and strict:

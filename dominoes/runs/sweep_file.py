@@ -121,7 +121,7 @@ class Sweep:
     text: str = field(default="", repr=False)
 
 
-def read(path: Path) -> Sweep:
+def read_sweep_file(path: Path) -> Sweep:
     """Read a sweep file. Raises SpecError with the path of the first wrong entry."""
     return replace(expand(read_mapping(path), where=str(path)), text=Path(path).read_bytes().decode("utf-8"))
 

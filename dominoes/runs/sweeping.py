@@ -59,7 +59,7 @@ class Prepared:
         return protocol.launch(self.missing[:limit], engine, self.setting.out, keep_going=keep_going, waits=waits)
 
 
-def prepare(
+def prepare_sweep(
     sweep: Sweep,
     setting: WorkerSetting,
     *,
@@ -74,7 +74,7 @@ def prepare(
     """Plan a sweep, check it against what lies in its results folder, and keep the plan there.
 
     Args:
-        sweep: as `sweep_file.read` gives it.
+        sweep: as `sweep_file.read_sweep_file` gives it.
         setting: where workers work; its `out` is the results folder.
         where: names the sweep in errors.
         skip_infeasible: go on without the runs that have no dataset.
@@ -91,8 +91,8 @@ def prepare(
         DeviceError, SourceError: a new sweep cannot start.
     """
     if not trust:
-        refuse_untrusted(sweep, where)
-    planned = plan.make(sweep, data=setting.data)
+        refuse_untrusted_sweep(sweep, where)
+    planned = plan.make_plan(sweep, data=setting.data)
     code = sorted({(each.ref, each.sha256) for run in planned.runs for each in used(run.spec)})
     setting = replace(setting, modules=Path.cwd(), code=tuple(code))
     if planned.infeasible and not skip_infeasible:
@@ -104,7 +104,7 @@ def prepare(
     if ((changed_plan is not None or _is_new(setting.out)) and not collect) or (setting.device in ("cuda", "mps") and not elsewhere):
         from dominoes.runs.engines import worker  # loads torch, which a sweep that is done need not wait for
 
-        worker.check([each.spec for each in planned.runs], setting)
+        worker.check_runs([each.spec for each in planned.runs], setting)
     notes = [changed_plan] if changed_plan else []
     if packed is None:
         packed = len(planned.runs) > FOLDERS or (setting.out / HOME).is_dir()
@@ -114,22 +114,22 @@ def prepare(
     if changed and not accept_changed:
         raise RunError(f"{'; '.join(changed)}; pass --accept-changed to keep them and go on, or another --out")
     notes += [f"{sentence}; kept" for sentence in changed]
-    plan.save(planned, setting.out, sweep.text.encode(), table=packed)
+    plan.save_plan(planned, setting.out, sweep.text.encode(), table=packed)
     notes += [f"run {name} is marked DONE but damaged, it runs again: {problem}" for name, problem in found.damaged.items()]
     missing = tuple(each.spec for each in planned.runs if found.states[each.id] is not State.DONE)
     return Prepared(planned, setting, missing, tuple(notes), packed)
 
 
-def pack(out: Path, *, progress: Callable[[int, int], None] = lambda done, of: None) -> Packed:
-    """Put the finished runs of a results folder into shards, in the order of its plan if it has one (`packing.pack`)."""
-    planned = plan.load(out) if plan.record(out) else None
-    packed = packing.pack(out, order=[run.id for run in planned.runs] if planned else (), progress=progress)
+def pack_results(out: Path, *, progress: Callable[[int, int], None] = lambda done, of: None) -> Packed:
+    """Put the finished runs of a results folder into shards, in the order of its plan if it has one (`packing.pack_folders`)."""
+    planned = plan.load_plan(out) if plan.record(out) else None
+    packed = packing.pack_folders(out, order=[run.id for run in planned.runs] if planned else (), progress=progress)
     if planned:
-        plan.save(planned, Path(out), None, table=True)
+        plan.save_plan(planned, Path(out), None, table=True)
     return packed
 
 
-def refuse_untrusted(sweep: Sweep, where: str) -> None:
+def refuse_untrusted_sweep(sweep: Sweep, where: str) -> None:
     """Raise RegistryError if a sweep file names code that somebody else may have written (`registry.refuse_untrusted`)."""
     registry.refuse_untrusted((each for spec in sweep.runs for each in spec.named()), where)
 
@@ -143,7 +143,7 @@ def _changed_plan(planned: Plan, out: Path) -> str | None:
     if _is_new(out):
         return None
     try:
-        return plan.difference(plan.outline(out), planned)
+        return plan.plan_difference(plan.outline(out), planned)
     except RunError as error:
         # It is written anew; the runs' own folders are what counts.
         return str(error)

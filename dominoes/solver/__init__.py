@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from dominoes.solver.composition import Composition
     from dominoes.solver.infeasible import Infeasible
     from dominoes.solver.shares import resolve
-    from dominoes.solver.solution import check, solve
+    from dominoes.solver.solution import check_composition, solve
     from dominoes.solver.stock import Stock, capacity
 
-__all__ = ["Composition", "Infeasible", "Stock", "capacity", "check", "resolve", "solve"]
+__all__ = ["Composition", "Infeasible", "Stock", "capacity", "check_composition", "resolve", "solve"]
 
 __getattr__, __dir__ = lazy.names(
     __name__,
@@ -20,7 +20,7 @@ __getattr__, __dir__ = lazy.names(
         "Infeasible": "solver.infeasible",
         "Stock": "solver.stock",
         "capacity": "solver.stock",
-        "check": "solver.solution",
+        "check_composition": "solver.solution",
         "resolve": "solver.shares",
         "solve": "solver.solution",
     },

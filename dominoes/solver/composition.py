@@ -135,7 +135,7 @@ class Composition:
 
 
 def from_json(values: Mapping[str, Any], spec: DominoSpec) -> Composition:
-    """Read a composition back. Raises CompositionError if it is malformed; `check` says whether its counts are right."""
+    """Read a composition back. Raises CompositionError if it is malformed; `check_composition` says whether its counts are right."""
     try:
         states = np.array([values["states"][name] for name in STATES], dtype=np.int64).T
         shown = {side: np.array(values["shown"][side], dtype=np.int64) for side in SIDES}

@@ -45,7 +45,7 @@ def solve(spec: DominoSpec, stock: Stock) -> Composition:
         if fewer is None or spec.n != "max":
             raise indivisible(spec, stock, fewer.n if fewer else None)
         found = fewer
-    return check(found, shares)
+    return check_composition(found, shares)
 
 
 def _wanted(spec: DominoSpec, stock: Stock, shares: Shares) -> int | None:
@@ -78,7 +78,7 @@ def _is_solvable(spec: DominoSpec, stock: Stock) -> bool:
     return rounded(spec, stock, n, shares) is not None or (spec.n == "max" and _fewer(spec, stock, n, shares) is not None)
 
 
-def problems(composition: Composition, shares: Shares | None = None) -> list[str]:
+def broken_rules(composition: Composition, shares: Shares | None = None) -> list[str]:
     """Every rule that the counts break, one sentence each; empty for what `solve` returns. `shares`: the spec's, where they are known."""
     shares = shares or resolve(composition.spec)
     classes = composition.stock.classes
@@ -125,9 +125,9 @@ def problems(composition: Composition, shares: Shares | None = None) -> list[str
     return found
 
 
-def check(composition: Composition, shares: Shares | None = None) -> Composition:
+def check_composition(composition: Composition, shares: Shares | None = None) -> Composition:
     """Return the composition if every rule of the solver holds, else raise CompositionError that names each broken one."""
-    found = problems(composition, shares)
+    found = broken_rules(composition, shares)
     if found:
         raise CompositionError("; ".join(found))
     return composition

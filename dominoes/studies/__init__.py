@@ -7,11 +7,11 @@ from dominoes import lazy
 if TYPE_CHECKING:
     from dominoes.studies.agreement import compared
     from dominoes.studies.headline_numbers import headlines
-    from dominoes.studies.keeping import keep
+    from dominoes.studies.keeping import keep_study
     from dominoes.studies.reproduction import reproduce
     from dominoes.studies.variance_components import components
 
-__all__ = ["compared", "components", "headlines", "keep", "reproduce"]
+__all__ = ["compared", "components", "headlines", "keep_study", "reproduce"]
 
 __getattr__, __dir__ = lazy.names(
     __name__,
@@ -19,7 +19,7 @@ __getattr__, __dir__ = lazy.names(
         "compared": "studies.agreement",
         "components": "studies.variance_components",
         "headlines": "studies.headline_numbers",
-        "keep": "studies.keeping",
+        "keep_study": "studies.keeping",
         "reproduce": "studies.reproduction",
     },
 )

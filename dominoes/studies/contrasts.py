@@ -63,7 +63,7 @@ class Contrast(BaseModel):
         return RATIO if self.terms[0].quantity in ONSETS else DIFFERENCE
 
 
-def read(folder: Path) -> dict[str, Contrast]:
+def read_contrasts(folder: Path) -> dict[str, Contrast]:
     """The contrasts by name that contrasts.yaml of a study's folder states; none without such a file.
 
     Raises SpecError: it is not YAML of contrasts, there is no such quantity, onsets and accuracies are mixed, a margin is none.

@@ -29,7 +29,7 @@ _PANELS = {
 _LABEL = 44
 
 
-def draw(headlines: pd.DataFrame, path: Path) -> None:
+def draw_headlines(headlines: pd.DataFrame, path: Path) -> None:
     """Draw the numbers of every point with their intervals; points stand below each other in their order.
 
     Raises OutputError (suffix, or not writable), CurvesError if there is no point.

@@ -50,7 +50,7 @@ def of_runs(curves: pd.DataFrame, *, classes: int = 10, by: Sequence[str] | None
     Args:
         curves: columns of curves.csv and, as further columns, what was swept.
         classes: K; an onset is counted from chance.
-        by: the columns that tell points apart. None: those of a sweep (`fields`).
+        by: the columns that tell points apart. None: those of a sweep (`swept_fields`).
 
     Returns:
         One row a run and quantity: `run`, `seed`, `point` (what was swept, as text), `deal` and `probe` (seeds of them where the table
@@ -69,7 +69,7 @@ def of_runs(curves: pd.DataFrame, *, classes: int = 10, by: Sequence[str] | None
     learned = {} if test is curves else dict(iter(curves[curves["split"] == "train"].groupby(["run", "kind"], sort=False)))
     first = test.drop_duplicates("run").set_index("run")
     whole = {name: first[name].astype(int) for name in ("seed", *_REPEATED.values()) if name in first.columns}
-    labels = points(first, fields(curves) if by is None else by)
+    labels = point_texts(first, swept_fields(curves) if by is None else by)
     rows = []
     by_kind = dict(iter(test.sort_values("step", kind="stable").groupby(["run", "kind"], sort=False)))
     for run in first.index:
@@ -97,12 +97,12 @@ def _late(curve: pd.DataFrame, column: str) -> float:
     return late_mean(curve["step"].to_numpy(float), curve[column].to_numpy(float))
 
 
-def fields(curves: pd.DataFrame) -> list[str]:
+def swept_fields(curves: pd.DataFrame) -> list[str]:
     """The further columns that tell the points of a sweep apart; deals and probes are repetitions, no points."""
     return tables.telling(curves[[name for name in tables.swept(curves) if name not in _REPEATED.values()]].drop_duplicates())
 
 
-def points(rows: pd.DataFrame, by: Sequence[str]) -> pd.Series:
+def point_texts(rows: pd.DataFrame, by: Sequence[str]) -> pd.Series:
     """What was swept, as text such as `prevalence_top 0.25, both 0.1`, for each row; `all runs` where nothing was."""
     texts = [name + " " + rows[name].map(_plain) for name in by]
     found = pd.Series("all runs" if not texts else "", index=rows.index)
@@ -215,7 +215,7 @@ def headlines(
     `n_runs` the runs (of a contrast or a comparison: replicates) behind a number.
 
     Args:
-        curves: of the sweep. comparison: of `dominoes compare --sweep`, or None. contrasts: by name (`contrasts.read`).
+        curves: of the sweep. comparison: of `dominoes compare --sweep`, or None. contrasts: by name (`contrasts.read_contrasts`).
         classes, by: as in `of_runs`.
     """
     runs = of_runs(curves, classes=classes, by=by)
@@ -224,7 +224,7 @@ def headlines(
     return pd.concat([part for part in parts if len(part)], ignore_index=True)
 
 
-def read(path: Path) -> pd.DataFrame:
+def read_headlines(path: Path) -> pd.DataFrame:
     """Read headlines.csv. Raises CurvesError."""
     try:
         table = pd.read_csv(path, dtype={"part": str, "point": str, "quantity": str, "scale": str}, keep_default_na=False, na_values=_EMPTY)

@@ -18,7 +18,7 @@ from dominoes.runs.plan import Plan
 from dominoes.studies import contrasts, figure, headline_numbers, reproduction, shipped
 from dominoes.theory.intervals import SeedSpread
 from dominoes.theory.sweep_comparison import compare_sweep, of_points
-from dominoes.theory.verdicts import joined
+from dominoes.theory.verdicts import join_comparisons
 
 JOINT_SUMMARY, FIGURE = "joint_summary.csv", "headlines.png"
 #: Columns of joint_summary.csv.
@@ -34,7 +34,7 @@ class Kept:
     notes: tuple[str, ...]
 
 
-def keep(planned: Plan, out: Path, folder: Path) -> Kept:
+def keep_study(planned: Plan, out: Path, folder: Path) -> Kept:
     """Write a sweep's finished runs to a folder that is small enough to be kept; other files in it, a README say, stay.
 
     curves.parquet has one row a curve (`folded`); runs.csv; comparison.csv as `dominoes compare --sweep` writes it, where something is
@@ -49,22 +49,22 @@ def keep(planned: Plan, out: Path, folder: Path) -> Kept:
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; expected a folder for the study, pass another --out")
     path = folder / shipped.CURVES
-    harvest = collected.export(planned, out, path)
+    harvest = collected.export_table(planned, out, path)
     curves = pd.read_parquet(path)
-    save(curves, path)
+    save_curves(curves, path)
     written, notes = list(harvest.files), []
     by = reproduction.fields_of(planned)
-    classes = reproduction.classes_of(planned, out)
+    classes = reproduction.classes_of_plan(planned, out)
     comparison = None
     if by:
         try:
-            found = joined([compare_sweep(curves, by=by, classes_count=classes), *of_points(curves, None, by)])
+            found = join_comparisons([compare_sweep(curves, by=by, classes_count=classes), *of_points(curves, None, by)])
             comparison = found.table
             files.write(folder / shipped.COMPARISON, tables.as_csv(comparison))
             written.append(folder / shipped.COMPARISON)
         except CurvesError as error:
             notes.append(f"no {shipped.COMPARISON}: {error}")
-    numbers = headline_numbers.headlines(curves, comparison, contrasts=contrasts.read(folder), classes=classes, by=by)
+    numbers = headline_numbers.headlines(curves, comparison, contrasts=contrasts.read_contrasts(folder), classes=classes, by=by)
     files.write(folder / shipped.HEADLINES, tables.as_csv(numbers))
     written.append(folder / shipped.HEADLINES)
     joint = joint_summary(planned, out, by)
@@ -73,12 +73,12 @@ def keep(planned: Plan, out: Path, folder: Path) -> Kept:
     else:
         files.write(folder / JOINT_SUMMARY, tables.as_csv(joint))
         written.append(folder / JOINT_SUMMARY)
-    figure.draw(numbers, folder / FIGURE)
+    figure.draw_headlines(numbers, folder / FIGURE)
     written.append(folder / FIGURE)
     return Kept(tuple(written), harvest, tuple(notes))
 
 
-def save(curves: pd.DataFrame, path: Path) -> None:
+def save_curves(curves: pd.DataFrame, path: Path) -> None:
     """Write a table of curves with one row a curve, as Parquet. Raises OutputError."""
     buffer = io.BytesIO()
     folded.fold(curves).to_parquet(buffer, index=False, compression="zstd")
@@ -99,7 +99,7 @@ def joint_summary(planned: Plan, out: Path, by: Sequence[str]) -> pd.DataFrame |
         size = last.groupby("probe")["n"].transform("sum")
         parts.append(last.assign(share=last["n"] / size, **{name: made.get(name) for name in by}))
     rows = pd.concat(parts, ignore_index=True)
-    rows["point"] = headline_numbers.points(rows, by)
+    rows["point"] = headline_numbers.point_texts(rows, by)
     runs = rows.groupby("point")["run"].nunique()
     found = []
     for key, cell in rows.groupby(list(JOINT_COLUMNS[:5]), sort=False):

@@ -86,7 +86,7 @@ class Protocol:
     sweeps: Mapping[str, Sweep]
 
 
-def read(path: Path) -> Protocol:
+def read_protocol(path: Path) -> Protocol:
     """Read a protocol. Raises SpecError with the file and the first wrong entry."""
     about = parse(ProtocolFile, read_mapping(path), where=str(path))
     names = [number.name for number in about.numbers]
@@ -102,7 +102,7 @@ def read(path: Path) -> Protocol:
 
 def picks(term: Term, spec: RunSpec) -> bool:
     """Whether a run has the values that a term asks for."""
-    return all(plan.field(spec, name) == value for name, value in term.where.items())
+    return all(plan.spec_field(spec, name) == value for name, value in term.where.items())
 
 
 def _check_term(term: Term, sweep: Sweep, where: str) -> None:
@@ -115,15 +115,15 @@ def _check_term(term: Term, sweep: Sweep, where: str) -> None:
         raise SpecError(f"{where}: where {term.where} picks no run of the full scale; expected values that its sweep has")
 
 
-def named(name: str) -> Protocol:
+def named_protocol(name: str) -> Protocol:
     """A protocol by its file, or one that comes with the package by its name. Raises SpecError, RunError."""
-    return read(_file(name) or shipped.sweep_file(shipped.PUBLISHED, name))
+    return read_protocol(_file(name) or shipped.sweep_file(shipped.PUBLISHED, name))
 
 
 def is_named(name: str) -> bool:
     """Whether this names a protocol: one that comes with the package, or a file with `numbers`, which no sweep file has."""
     file = _file(name)
-    return name in shipped.names(shipped.PUBLISHED) if file is None else "numbers" in read_mapping(file)
+    return name in shipped.shipped_names(shipped.PUBLISHED) if file is None else "numbers" in read_mapping(file)
 
 
 def is_shipped(name: str) -> bool:

@@ -139,7 +139,7 @@ def compared(protocol: Protocol, scale: str, found: pd.DataFrame) -> pd.DataFram
 
 
 def _row(protocol: str, scale: str, number: PublishedNumber, found: pd.DataFrame, runs: Sequence[RunSpec]) -> tuple[Any, ...]:
-    ours, seeds = estimate(number, found, runs)
+    ours, seeds = estimate_number(number, found, runs)
     ends = (number.published[0], number.published[-1]) if number.published else (math.nan, math.nan)
     difference = (math.nan,) * 3
     if number.published and ends[0] == ends[1]:
@@ -155,7 +155,7 @@ def _row(protocol: str, scale: str, number: PublishedNumber, found: pd.DataFrame
     return (protocol, scale, number.name, *ends, number.spread, *ours.triple, seeds, *difference, low, high, verdict)
 
 
-def estimate(number: PublishedNumber, found: pd.DataFrame, runs: Sequence[RunSpec]) -> tuple[Interval, int]:
+def estimate_number(number: PublishedNumber, found: pd.DataFrame, runs: Sequence[RunSpec]) -> tuple[Interval, int]:
     """Our number with its interval over seeds, and how many seeds have all of its terms.
 
     Args:
@@ -174,29 +174,29 @@ def estimate(number: PublishedNumber, found: pd.DataFrame, runs: Sequence[RunSpe
     return SeedSpread(len(by_seed), _LEVEL).mean(by_seed), len(by_seed)
 
 
-def reproduce(name: str, out: Path, *, scale: str, **options: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+def reproduce_protocol(name: str, out: Path, *, scale: str, **options: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Run what is missing of a protocol, and hold its numbers beside the published ones.
 
     Args:
         name: of a protocol that comes with the package, or the path of one's own.
         out: results folder; what is finished in it is not run again.
         scale: `protocols.SMALL` or `protocols.FULL`.
-        options: `setting` (its `out` is not used) and the options of `reproduction.run`; `trust` is of one's own file.
+        options: `setting` (its `out` is not used) and the options of `reproduction.run_missing`; `trust` is of one's own file.
 
     Returns:
         The tables PUBLISHED and VALUES.
     """
-    protocol = protocols.named(name)
+    protocol = protocols.named_protocol(name)
     # Before anything is run.
     _quantities(protocol)
     setting: WorkerSetting = replace(options.pop("setting"), out=Path(out).resolve())
     options["trust"] = protocols.is_shipped(name) or options.get("trust", False)
-    reproduction.run(protocol.sweeps[scale], setting, where=f"{name}, {scale} scale", **options)
-    found = values(protocol, plan.load(out), out)
+    reproduction.run_missing(protocol.sweeps[scale], setting, where=f"{name}, {scale} scale", **options)
+    found = values(protocol, plan.load_plan(out), out)
     return compared(protocol, scale, found), found
 
 
-def rows(table: pd.DataFrame) -> list[str]:
+def markdown_rows(table: pd.DataFrame) -> list[str]:
     """A table PUBLISHED as rows of Markdown, as they stand in a README: a test makes them again from the runs' values."""
     found = []
     for row in table.to_dict("records"):

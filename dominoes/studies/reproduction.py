@@ -83,17 +83,17 @@ def reproduce(
     if old is None or not (old / HEADLINES).is_file():
         where = f"{old} has no {HEADLINES}" if old is not None else f"no numbers of {title} are kept in this installation"
         raise RunError(f"{where}; pass --kept DIR, a folder that 'dominoes sweep keep' made")
-    whole = sweep_file.read(file)
+    whole = sweep_file.read_sweep_file(file)
     smaller = scaling.cut(whole, scale)
     setting = WorkerSetting(Path(out).resolve(), device, None if data is None else Path(data).resolve(), download)
     options: dict[str, Any] = {"engine": engine, "workers": workers, "trust": trust, "accept_changed": accept_changed}
-    run(smaller.sweep, setting, where=str(file), started=started, progress=progress, **options)
-    planned = plan.load(out)
-    by = fields_of(plan.make(whole, data=setting.data))
+    run_missing(smaller.sweep, setting, where=str(file), started=started, progress=progress, **options)
+    planned = plan.load_plan(out)
+    by = fields_of(plan.make_plan(whole, data=setting.data))
     curves = curves_of(planned, out, by)
-    classes = classes_of(planned, out)
+    classes = classes_of_plan(planned, out)
     new_runs = headline_numbers.of_runs(curves, classes=classes, by=by)
-    asked = contrasts.read(old)
+    asked = contrasts.read_contrasts(old)
     new = headline_numbers.headlines(curves, sweep_comparison(curves, by, classes), contrasts=asked, classes=classes, by=by)
     notes = [f"scale {scale}: {'; '.join(smaller.notes)}"] if smaller.notes else []
     before, pairs, said = _before(old, new_runs, by, classes)
@@ -106,7 +106,7 @@ def reproduce(
     return Reproduction(title, table, new, tuple(notes), missing)
 
 
-def run(
+def run_missing(
     sweep: Sweep,
     setting: WorkerSetting,
     *,
@@ -120,7 +120,7 @@ def run(
 ) -> None:
     """Execute what is missing of a sweep in `setting.out`. Raises RunError if a run fails."""
     options = {"trust": trust, "accept_changed": accept_changed, "elsewhere": engine != "local"}
-    ready = sweeping.prepare(sweep, setting, where=where, **options)
+    ready = sweeping.prepare_sweep(sweep, setting, where=where, **options)
     started(ready.plan, len(ready.missing))
     if not ready.missing:
         return
@@ -135,7 +135,7 @@ def run(
 def fields_of(planned: Plan) -> list[str]:
     """The columns that tell the points of a sweep apart, from its plan: the same whatever part of it is run."""
     made = pd.DataFrame([parameters.of_spec(each.spec, each.n) for each in planned.runs])
-    return headline_numbers.fields(made.assign(seed=[each.spec.seed for each in planned.runs]))
+    return headline_numbers.swept_fields(made.assign(seed=[each.spec.seed for each in planned.runs]))
 
 
 def curves_of(planned: Plan, out: Path, by: list[str]) -> pd.DataFrame:
@@ -157,7 +157,7 @@ def finished_runs(planned: Plan, out: Path) -> Iterator[tuple[FinishedRun, dict[
             yield done, parameters.of_spec(done.spec, done.n)
 
 
-def classes_of(planned: Plan, out: Path) -> int:
+def classes_of_plan(planned: Plan, out: Path) -> int:
     """K of a sweep, from its first finished run; 10 without any."""
     for done, _ in finished_runs(planned, out):
         return int(done.environment["dominoes"]["classes"])
@@ -176,7 +176,7 @@ def sweep_comparison(curves: pd.DataFrame, by: list[str], classes: int) -> pd.Da
 
 def _before(kept: Path, new: pd.DataFrame, by: list[str], classes: int) -> tuple[pd.DataFrame, pd.DataFrame | None, list[str]]:
     """The kept numbers, over the same runs where the kept curves allow it; differences of these runs; and what was done."""
-    whole = headline_numbers.read(kept / HEADLINES)
+    whole = headline_numbers.read_headlines(kept / HEADLINES)
     if not (kept / shipped.CURVES).is_file():
         return whole, None, ["the old numbers are of all runs that are kept; intervals of differences take old and new as independent"]
     curves = tables.read_unchecked(kept / shipped.CURVES)
@@ -188,4 +188,4 @@ def _before(kept: Path, new: pd.DataFrame, by: list[str], classes: int) -> tuple
     pairs = agreement.paired(before, new)
     said = f"the old numbers are of the same {count} runs" + ("" if count == runs else f", of {runs}")
     over = sweep_comparison(same, by, classes)
-    return headline_numbers.headlines(same, over, contrasts=contrasts.read(kept), classes=classes, by=by), pairs, [said]
+    return headline_numbers.headlines(same, over, contrasts=contrasts.read_contrasts(kept), classes=classes, by=by), pairs, [said]

@@ -30,7 +30,7 @@ def root() -> Path | None:
     return None
 
 
-def names(group: str) -> tuple[str, ...]:
+def shipped_names(group: str) -> tuple[str, ...]:
     """Names of the shipped sweep files of STUDIES or PUBLISHED."""
     found = root()
     return () if found is None else tuple(sorted(path.stem for path in (found / "sweeps" / group).glob("*.yaml")))
@@ -41,7 +41,7 @@ def sweep_file(group: str, name: str) -> Path:
     found = root()
     path = None if found is None else found / "sweeps" / group / f"{name}.yaml"
     if path is None or not path.is_file():
-        known = ", ".join((*names(STUDIES), *names(PUBLISHED))) or "none, this installation has no sweep files"
+        known = ", ".join((*shipped_names(STUDIES), *shipped_names(PUBLISHED))) or "none, this installation has no sweep files"
         raise RunError(f"{name} is no study that comes with the package; expected one of {known}, or the path of a sweep file")
     return path
 

@@ -20,7 +20,7 @@ VALUES, TABLE, README = "values.csv", "published.csv", "README.md"
 _TOLD = ("device", "threads", "package", "torch")
 
 
-def keep(name: str, scale: str, out: Path, folder: Path) -> Path:
+def keep_protocol(name: str, scale: str, out: Path, folder: Path) -> Path:
     """Write values.csv and published.csv of a protocol's finished runs to `folder`/NAME, and its section `What came out: NAME` to the
     README of `folder`, in the place of the old one, else at the end.
 
@@ -32,8 +32,8 @@ def keep(name: str, scale: str, out: Path, folder: Path) -> Path:
     readme = folder / README
     if not readme.is_file():
         raise OutputError(f"{readme} is not there; expected a README in which question, statistic and margin stand before the runs")
-    protocol = protocols.named(name)
-    planned = plan.load(out)
+    protocol = protocols.named_protocol(name)
+    planned = plan.load_plan(out)
     found = published.values(protocol, planned, out)
     table = published.compared(protocol, scale, found)
     name = protocol.name
@@ -51,12 +51,12 @@ def _section(protocol: Protocol, scale: str, table: pd.DataFrame, machine: Seque
     whole = "As it was published, as far as it is followed."
     cut = [f"Small scale: `{protocol.about.small_scale}`." if scale == protocols.SMALL else whole]
     head = ["| number | published | ours (95 %) | seeds | verdict |", "|---|---|---|---|---|"]
-    return [f"## What came out: {protocol.name}", "", *cut, *machine, "", *head, *published.rows(table)]
+    return [f"## What came out: {protocol.name}", "", *cut, *machine, "", *head, *published.markdown_rows(table)]
 
 
 def _machine(out: Path, runs: int) -> list[str]:
     """How many runs are finished, and what they were made with."""
-    done = list(reproduction.finished_runs(plan.load(out), out))
+    done = list(reproduction.finished_runs(plan.load_plan(out), out))
     told = [f"{len(done)} of {runs} runs."]
     if done:
         n = sorted({run.n for run, _ in done})

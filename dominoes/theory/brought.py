@@ -17,7 +17,7 @@ from dominoes.theory.verdicts import Answer, Options
 Question = Callable[[RunArrays, Options], Answer]
 
 
-def is_brought(name: str) -> bool:
+def is_brought_question(name: str) -> bool:
     """Whether a question is from outside: a reference, or an installed entry point's. Nothing is loaded."""
     return registry.is_reference(name) or name in {entry.name for entry in registry.installed("questions")}
 

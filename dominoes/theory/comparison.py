@@ -72,7 +72,7 @@ def compare(
 
     Raises CurvesError: nothing to compare at all, an option out of range, or runs that differ by more than the seed.
     """
-    further = [name for name in questions if name not in QUESTIONS and brought.is_brought(name)]
+    further = [name for name in questions if name not in QUESTIONS and brought.is_brought_question(name)]
     unknown = [question for question in questions if question not in (*QUESTIONS, *further)]
     if unknown:
         raise CurvesError(f"question {', '.join(unknown)} is not known; expected some of {', '.join(QUESTIONS)}")
@@ -128,7 +128,7 @@ def compare_groups(
             part = verdicts.comparison(Answer(()), [f"not compared: {error}"])
         prefix = f"[{name}] " if name else ""
         parts.append(Comparison(part.table, part.bands, tuple(prefix + note for note in part.notes)))
-    found = verdicts.joined(parts)
+    found = verdicts.join_comparisons(parts)
     if not len(found.table):
         raise CurvesError(f"no group of runs can be compared; {found.notes[0]}")
     return found

@@ -12,7 +12,7 @@ from dominoes.theory.rules import RULES
 HEADLINES = ("learned", "doubles", "conflicts", "competition", "predictor")
 
 
-def headlines(table: pd.DataFrame) -> list[str]:
+def headline_sentences(table: pd.DataFrame) -> list[str]:
     """Five lines, one for each of HEADLINES, from the rows of a comparison (`verdicts.COMPARISON`) of one group, of many, or of a sweep.
 
     The window that is quoted is the last one in which there was something to judge; all others are in the table.

@@ -297,7 +297,7 @@ def change(model: PatternModel, settings: Mapping[str, float | str]) -> PatternM
     return PatternModel(patterns, usage, classes)
 
 
-def table(model: PatternModel, t: npt.ArrayLike) -> dict[str, Array]:
+def model_table(model: PatternModel, t: npt.ArrayLike) -> dict[str, Array]:
     """What a model does over time, column by column: t, p1 … pn (firing), u1 … un (usage), train_accuracy, test_accuracy.
 
     `t` is one-dimensional; every column has its length. The dict is what `pandas.DataFrame` takes.

@@ -72,7 +72,7 @@ def compare_sweep(
     notes = data.notes
     for yardstick, quantity in yardsticks_of.YARDSTICKS.items():
         if simplicity is not None and (simplicity["quantity"] == quantity).any():
-            measured = yardsticks_of.measured(data, curves, simplicity, yardstick)
+            measured = yardsticks_of.with_yardstick(data, curves, simplicity, yardstick)
             found.append(yardsticks(measured, options, yardstick))
             notes += tuple(note for note in measured.notes if note not in notes)
     return verdicts.comparison(gathered(found), notes, group)

@@ -17,7 +17,7 @@ import pandas as pd
 
 from dominoes.arrays import FloatArray
 from dominoes.errors import CurvesError
-from dominoes.theory.headlines import headlines
+from dominoes.theory.headlines import headline_sentences
 from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS, NOT_APPLICABLE, VERDICTS, BoolArray, Interval, SeedSpread, number
 from dominoes.theory.rules import RULES, Rule
 
@@ -242,8 +242,8 @@ class Comparison:
     notes: tuple[str, ...] = field(default=())
 
     def headlines(self) -> list[str]:
-        """What was found, in five lines for a person (`headlines.headlines`)."""
-        return headlines(self.table)
+        """What was found, in five lines for a person (`headlines.headline_sentences`)."""
+        return headline_sentences(self.table)
 
     def lines(self) -> list[str]:
         """Everything for a person: the headlines, the verdicts, one line each, in the order of the questions, the notes last."""
@@ -280,7 +280,7 @@ def comparison(answer: Answer, notes: Iterable[str] = (), group: str = "") -> Co
     return Comparison(table, bands, tuple(dict.fromkeys([*notes, *answer.notes])))
 
 
-def joined(parts: Iterable[Comparison]) -> Comparison:
+def join_comparisons(parts: Iterable[Comparison]) -> Comparison:
     """One Comparison of several, rows in the order given, each note once."""
     parts = list(parts)
     tables = [part.table for part in parts if len(part.table)]

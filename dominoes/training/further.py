@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 _QUARTILES = {"margin lower quartile": 0.25, "margin median": 0.5, "margin upper quartile": 0.75}
 
 
-def margins(logits: NDArray[np.float64], label: NDArray[np.int64]) -> NDArray[np.float64]:
+def logit_margins(logits: NDArray[np.float64], label: NDArray[np.int64]) -> NDArray[np.float64]:
     """The logit of each of N labels less the highest other one, of N×K with K > 1."""
     rows = np.arange(len(label))
     others = logits.copy()
@@ -31,10 +31,10 @@ def further(
     Args:
         logits: N×K, finite.
         label: N classes.
-        margin: their `margins`, where these are known.
+        margin: their `logit_margins`, where these are known.
     """
     if logits.shape[1] > 1:
-        margin = margins(logits, label) if margin is None else margin
+        margin = logit_margins(logits, label) if margin is None else margin
         yield "margin mean", float(margin.mean())
         for name, value in zip(_QUARTILES, np.quantile(margin, list(_QUARTILES.values())), strict=True):
             yield name, float(value)

@@ -88,7 +88,7 @@ def _known(network: ByHalves, resident: Resident, rows: Tensor, place: int, size
     return kept
 
 
-def check(network: nn.Module, said: str) -> None:
+def check_halves(network: nn.Module, said: str) -> None:
     """Raise SpecError if a network whose record says `halves` cannot be asked so, or answers otherwise than to whole pictures."""
     missing = [name for name in ("of_half", "of_halves") if not callable(getattr(network, name, None))]
     if missing:

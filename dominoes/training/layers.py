@@ -23,7 +23,7 @@ _plain: ContextVar[bool] = ContextVar("plain", default=False)
 
 
 @contextmanager
-def plain() -> Iterator[None]:
+def plain_layers() -> Iterator[None]:
     """Inside, every function here is its plain twin, which `torch.func.vmap` can carry through."""
     token = _plain.set(True)
     try:

@@ -114,11 +114,11 @@ def train(
             it would without them.
 
     Raises:
-        RegistryError, SpecError: something that the spec names cannot be had, or does not do what it must (`trial.check`).
+        RegistryError, SpecError: something that the spec names cannot be had, or does not do what it must (`trial.check_run`).
         DeviceError: CUDA cannot be deterministic in this process (`device.Device`).
     """
     hardware = Device(device or torch.device("cpu"), spec.train.precision, deterministic=deterministic, threads=threads)
-    return finish(turns(spec, dominoes, probes, hardware, progress=progress, keep=keep, callbacks=callbacks))
+    return finish(train_by_turns(spec, dominoes, probes, hardware, progress=progress, keep=keep, callbacks=callbacks))
 
 
 def finish(work: Generator[None, None, T]) -> T:
@@ -131,7 +131,7 @@ def finish(work: Generator[None, None, T]) -> T:
             return result
 
 
-def turns(
+def train_by_turns(
     spec: RunSpec,
     dominoes: Dominoes,
     probes: Mapping[str, Dominoes],
@@ -146,7 +146,7 @@ def turns(
     count = len(dominoes)
     per_epoch = -(-count // how.batch)
     steps = per_epoch * how.epochs
-    points = measuring.points(how, count)
+    points = measuring.grid_points(how, count)
     due = set(schedule(steps, points)) | {step for step in how.checkpoint_steps if step <= steps}
     levels = Levels(how, kinds_of(dominoes.deal))
     looks = set(schedule(steps, LOOKS * points)) if levels.asked else set()

@@ -61,8 +61,8 @@ def check_model(model: str, arguments: Mapping[str, Any] | None = None) -> Model
     Raises RegistryError or SpecError if it cannot be had, does not answer with N×K numbers, or cannot be trained.
     """
     how = parse(TrainSpec, {"model": model, "model_args": dict(arguments or {}), "epochs": 1, "measurements": 2, "probe": _PROBE})
-    dominoes, tests = Dominoes.of(dealing.make(_DATASET)), probes(_DATASET, _PROBE, 0)
-    trial.check(RunSpec(dataset=_DATASET, train=how), dominoes)
+    dominoes, tests = Dominoes.of(dealing.deal_spec(_DATASET)), probes(_DATASET, _PROBE, 0)
+    trial.check_run(RunSpec(dataset=_DATASET, train=how), dominoes)
     network = initial(model, len(dominoes.classes), 0, how.model_args)
 
     def run(**fields: object) -> Trained:

@@ -229,5 +229,5 @@ def _tried(network: Network, said: str, classes: int, arguments: Mapping[str, An
             f"{said} with ({classes}{given}) answers {got} to 2 pictures; expected one of shape (2, {classes}), before the softmax"
         )
     if network.halves:
-        halves.check(made, said)
+        halves.check_halves(made, said)
     return made.train()

@@ -21,7 +21,7 @@ from dominoes.data.resident import Resident
 from dominoes.spec import KINDS, SIDES, RunSpec, TrainSpec, stream
 from dominoes.training import halves
 from dominoes.training.crossed import crossings
-from dominoes.training.further import further, margins
+from dominoes.training.further import further, logit_margins
 from dominoes.training.halves import ByHalves, Halves
 from dominoes.training.models import Network, chosen, folded
 
@@ -144,7 +144,7 @@ class Scorer:
             loss = -torch.log_softmax(logits, 1).gather(1, torch.from_numpy(part.label)[:, None])[:, 0].numpy()
             correct = answer == part.label
             tested = part.groups[0].split == "test"
-            margin = margins(logits.numpy(), part.label) if tested and logits.shape[1] > 1 else None
+            margin = logit_margins(logits.numpy(), part.label) if tested and logits.shape[1] > 1 else None
             if tested:
                 answered.append(answer)
             start = 0

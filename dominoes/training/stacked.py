@@ -25,7 +25,7 @@ from dominoes.data.resident import Resident
 from dominoes.spec import Decode, RunSpec, TrainSpec
 from dominoes.training import loop
 from dominoes.training.device import Device
-from dominoes.training.layers import plain
+from dominoes.training.layers import plain_layers
 from dominoes.training.levels import Levels, kinds_of
 from dominoes.training.loop import Callback, Keep, Trained, schedule
 from dominoes.training.models import Network, chosen, initial
@@ -63,7 +63,7 @@ class _Stack:
     def __init__(self, how: TrainSpec, count: int, hardware: Device, record: Network):
         self.how, self.count, self.hardware, self.record = how, count, hardware, record
         self.steps = -(-count // how.batch) * how.epochs
-        self.due = set(schedule(self.steps, measuring.points(how, count)))
+        self.due = set(schedule(self.steps, measuring.grid_points(how, count)))
         self.due |= {step for step in how.checkpoint_steps if step <= self.steps}
         self.members: list[_Member] = []
         self.step, self.samples, self.size = 0, 0, 0
@@ -119,7 +119,7 @@ class _Stack:
         """A turn: some steps, or up to the next that is measured."""
         began = time.perf_counter()
         self._shape.train()
-        with self.hardware.entered(), plain():
+        with self.hardware.entered(), plain_layers():
             for _ in range(_TURN):
                 rows = [next(member.batches) for member in self._there]
                 if self._rate is not None:
@@ -174,11 +174,11 @@ class Stacks:
         keep: Keep | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> Generator[None, None, Trained]:
-        """What `loop.turns` does. A stack begins when all others had a turn and nobody came; where its step fails, the run whose turn it
-        was fails, and the others begin again by themselves."""
+        """What `loop.train_by_turns` does. A stack begins when all others had a turn and nobody came; where its step fails, the run
+        whose turn it was fails, and the others begin again by themselves."""
         record = chosen(spec.train.model)
         if callbacks or not may_stack(spec, dominoes, record):
-            return (yield from loop.turns(spec, dominoes, probes, hardware, progress=progress, keep=keep, callbacks=callbacks))
+            return (yield from loop.train_by_turns(spec, dominoes, probes, hardware, progress=progress, keep=keep, callbacks=callbacks))
         key = (spec.train, len(dominoes), len(dominoes.classes))
         stack = self._open.get(key)
         if stack is None or stack.begun:
@@ -189,7 +189,7 @@ class Stacks:
         finally:
             stack.leave(member)
         if finite is None:
-            return (yield from loop.turns(spec, dominoes, probes, hardware, progress=progress, keep=keep))
+            return (yield from loop.train_by_turns(spec, dominoes, probes, hardware, progress=progress, keep=keep))
         if keep is not None and spec.train.checkpoints == "last" and finite:
             keep(stack.step, member.network)
         return Trained(

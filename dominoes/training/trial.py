@@ -20,8 +20,8 @@ from dominoes.training.steps import about, stepper
 _FEW = 4
 
 
-def check(spec: RunSpec, dominoes: Dominoes) -> None:
-    """Look at what a run asks of its dominoes, then `attempt` a step of it.
+def check_run(spec: RunSpec, dominoes: Dominoes) -> None:
+    """Look at what a run asks of its dominoes, then `attempt_step`.
 
     Raises RegistryError, or SpecError.
     """
@@ -31,10 +31,10 @@ def check(spec: RunSpec, dominoes: Dominoes) -> None:
     if beyond:
         raise SpecError(f"checkpoints {beyond[0]}: the run has {steps} steps; expected steps up to the last one")
     Levels(how, kinds_of(dominoes.deal))
-    attempt(spec, dominoes)
+    attempt_step(spec, dominoes)
 
 
-def attempt(spec: RunSpec, dominoes: Dominoes) -> None:
+def attempt_step(spec: RunSpec, dominoes: Dominoes) -> None:
     """Find all that the spec names, and where that is not all built in make one step with it, on a CPU, of a network that is then
     forgotten; any dominoes with its classes do.
 

@@ -61,7 +61,7 @@ class ProfileRequest:
         gammas: localisations, the same for every checkpoint.
         kappas: further ones of each checkpoint's own, γ = nβ λ_max / κ.
         sampling: of the chains.
-        data, download, device: as `sources.load` and `training.device_of` take them.
+        data, download, device: as `sources.load_source` and `training.device_of` take them.
         trust: run the code of networks that are named by an unpinned reference.
     """
 
@@ -80,7 +80,7 @@ class ProfileRequest:
         for kind in (*self.on, *(() if self.restrict is None else (self.restrict,))):
             if kind not in PROBES:
                 raise SpecError(f"{kind!r} is no kind of domino; expected {', '.join(PROBES)}")
-        learning_coefficient.check((*self.gammas, *self.kappas), self.sampling)
+        learning_coefficient.check_sampling((*self.gammas, *self.kappas), self.sampling)
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def tasks(out: Path, request: ProfileRequest, steps: Sequence[int] | None = None
     folders = run_folders.finished(out)
     if not folders:
         raise RunError(f"{out} holds no finished run; expected runs/<id>/DONE in it, as 'dominoes train --out' leaves them")
-    kept = {folder: checkpoints.steps(folder) for folder in folders}
+    kept = {folder: checkpoints.steps_kept(folder) for folder in folders}
     if not any(kept.values()):
         raise RunError(f"no run under {out} keeps a network; train with --checkpoints last, measurements or steps")
     found = []
@@ -188,7 +188,7 @@ def measure(
     progress(done, len(wanted))
     for home, device in dict.fromkeys((task.home.resolve(), task.request.device) for task in missing):
         device_of(device)
-        name = f"{execute.__module__}:{execute.__name__}"
+        name = f"{execute_profile.__module__}:{execute_profile.__name__}"
         setting = WorkerSetting(home, device, pack=1, modules=Path.cwd(), work=name, shelf=_SHELF)
         start = sweeping.on_this_machine(setting, workers) if engine is None else engine(setting)
         jobs = [task.job() for task in missing if (task.home.resolve(), task.request.device) == (home, device)]
@@ -202,14 +202,14 @@ def measure(
                 f"{home / _SHELF / failed[0].run} failed: {failed[0].reason}; {done} of {len(wanted)} tasks are done and kept: put it "
                 "right and run the same command again"
             )
-    runs = [run_folders.read(folder) for folder in {task.folder for task in wanted}]
+    runs = [run_folders.read_run(folder) for folder in {task.folder for task in wanted}]
     made = {run.folder: parameters.of_spec(run.spec, run.n) for run in runs}
     names = [name for name in parameters.differing(list(made.values())) if name not in LLC]
     rows = [row | {name: made[task.folder][name] for name in names} for task in wanted for row in _rows(task)]
     return pd.DataFrame(rows, columns=[*LLC, *names]).astype({"step": "Int64", "n": "Int64"})
 
 
-def execute(arguments: str, folder: Path) -> None:
+def execute_profile(arguments: str, folder: Path) -> None:
     """What an engine calls (`WorkerSetting.work`): sample, and keep the rows."""
     task = ProfileTask.of_job(arguments)
     try:
@@ -353,7 +353,7 @@ def _prepared(task: ProfileTask) -> tuple[Weights, Landscape, str, dict[str, Lan
 
 @lru_cache(maxsize=2)
 def _dealt(spec: DominoSpec, data: Path | None, download: bool) -> Dealt:
-    return dealing.make(spec, data=data, download=download)
+    return dealing.deal_spec(spec, data=data, download=download)
 
 
 @lru_cache(maxsize=2)

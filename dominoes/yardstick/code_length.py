@@ -23,7 +23,7 @@ _FIRST = 8
 _HELD_OUT = 10
 
 
-def blocks(classes: int, n: int) -> list[int]:
+def block_ends(classes: int, n: int) -> list[int]:
     """Ends of the blocks: 8·K labels, then twice as many each time, up to n. Raises SpecError if n leaves no second block."""
     if n < 2 * _FIRST * classes:
         raise SpecError(f"n {n}: blocks of labels double from {_FIRST}·K = {_FIRST * classes}; expected at least {2 * _FIRST * classes}")

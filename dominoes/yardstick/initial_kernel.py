@@ -61,7 +61,7 @@ def measure(
         model, arguments: the network.
         n: pictures of the training split, and as many of the test split, of each side. seeds: initial networks, whose spectra are put
             together.
-        data, download: as `sources.load` takes them.
+        data, download: as `sources.load_source` takes them.
 
     Raises SpecError: fewer pictures than n. SourceError, RegistryError.
     """

@@ -129,7 +129,7 @@ def profile(
     how = how or Sampling()
     name, landscape = sampled
     observed = dict(observed or {})
-    check(gammas, how, step)
+    check_sampling(gammas, how, step)
     nbeta = inverse_temperature(landscape.n)
     scale = curvature.preconditioner(landscape, weights, how.batch, seed=how.seed) if how.sampler == "rmsprop" else None
     top = curvature.largest(landscape, weights, seed=how.seed, preconditioner=scale)
@@ -183,7 +183,7 @@ def _walks(
     return coarse, fine, size(), stiffest
 
 
-def check(gammas: Sequence[float], how: Sampling, step: float | None = None) -> None:
+def check_sampling(gammas: Sequence[float], how: Sampling, step: float | None = None) -> None:
     """Raise SpecError if chains cannot be walked so (`profile`)."""
     if how.sampler not in SAMPLERS:
         raise SpecError(f"sampler {how.sampler!r}: expected {' or '.join(SAMPLERS)}")

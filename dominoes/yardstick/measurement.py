@@ -52,7 +52,7 @@ class YardstickTask:
         side: where it is shown; the other half is blank.
         train: network, optimiser, schedule, and the probe that the solo curve is measured on.
         n: pictures used at most, the first ones in an order of the seed; None: all of the training split.
-        data, download, device: as `sources.load` and `training.device_of` take them.
+        data, download, device: as `sources.load_source` and `training.device_of` take them.
     """
 
     source: str
@@ -93,7 +93,7 @@ def measure(
         source = _source(setting, Split.TRAIN)
         _probe(setting)
         count = _count(setting, source)
-        ends.append(code_length.blocks(len(source.classes), count))
+        ends.append(code_length.block_ends(len(source.classes), count))
         for seed in seeds:
             tasks += [(steps_of(end, setting.train), number, seed, block) for block, end in enumerate(ends[-1][:-1])]
             # The solo curve is measured while it is trained, which takes about as long again.
@@ -180,7 +180,7 @@ def _task(setting: YardstickTask, seed: int, block: int | None) -> Any:
 
 @lru_cache(maxsize=4)
 def _source(setting: YardstickTask, split: Split) -> Source:
-    return sources.load(setting.source, split, setting.transforms, data=setting.data, download=setting.download)
+    return sources.load_source(setting.source, split, setting.transforms, data=setting.data, download=setting.download)
 
 
 @lru_cache(maxsize=4)
@@ -204,9 +204,9 @@ def _rows(
     options: Options,
 ) -> Iterator[dict[str, Any]]:
     seeds = list(costs)
-    classes = ends[0] // code_length.blocks(1, 16)[0]
+    classes = ends[0] // code_length.block_ends(1, 16)[0]
     how = setting.train
-    head: dict[str, Any] = {"source": setting.source, "transforms": dials.joined(setting.transforms), "side": setting.side}
+    head: dict[str, Any] = {"source": setting.source, "transforms": dials.join_transforms(setting.transforms), "side": setting.side}
     head |= {name: getattr(how, name) for name in ("epochs", "batch", "lr", "momentum", "weight_decay")}
     head |= {"model": how.model, "optimizer": how.optimizer, "n": ends[-1], "classes": classes}
 

@@ -52,7 +52,7 @@ def one_sided(source: Source, side: str, rows: NDArray[np.int64]) -> Dominoes:
     return Dominoes(Deal(label, index, shown), source, source)
 
 
-def order(source: Source, n: int, seed: int) -> NDArray[np.int64]:
+def sending_order(source: Source, n: int, seed: int) -> NDArray[np.int64]:
     """The pictures whose labels are sent, in their order: n of the source's, by the seed's stream `blocks`."""
     rng = np.random.Generator(np.random.PCG64(stream(seed, "blocks")))
     return rng.permutation(source.chosen)[:n]
@@ -74,8 +74,8 @@ def coded(
 
     Raises RunError if the training diverges.
     """
-    rows = order(source, n, seed)
-    ends = code_length.blocks(len(source.classes), n)
+    rows = sending_order(source, n, seed)
+    ends = code_length.block_ends(len(source.classes), n)
     fit, held = (one_sided(source, side, rows[part]) for part in code_length.known(ends[block]))
     how = how.model_copy(update={"epochs": epochs(len(fit), how), "measurements": 1, "probe": 1})
     few = one_sided(source, side, rows[:1])
@@ -92,7 +92,7 @@ def solo(source: Source, side: str, how: TrainSpec, tests: Dominoes, n: int, see
     """The test curve of a network that is trained on n dominoes which show this side alone. Raises RunError if it diverges."""
     how = how.model_copy(update={"epochs": epochs(n, how)})
     spec = RunSpec(dataset=DominoSpec(), train=how, seed=seed)
-    trained = _finite(train(spec, one_sided(source, side, order(source, n, seed)), {side: tests}, device=device), source, how)
+    trained = _finite(train(spec, one_sided(source, side, sending_order(source, n, seed)), {side: tests}, device=device), source, how)
     return trained.curves[trained.curves["split"] == "test"].reset_index(drop=True)
 
 
@@ -112,7 +112,7 @@ def linear(source: Source, tests: Dominoes, side: str, n: int, seed: int) -> tup
     def pixels(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         return (pictures.reshape(len(pictures), -1) / 255).astype(np.float32)
 
-    rows = order(source, n, seed)
+    rows = sending_order(source, n, seed)
     where = tests.deal.index[side]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -19,7 +19,7 @@ def test_croissant_is_valid_and_its_records_are_the_rows(small: Dealt, tmp_path:
         warnings.simplefilter("ignore")
         import mlcroissant
 
-        folder.save(small, tmp_path / "set")
+        folder.save_dataset(small, tmp_path / "set")
         described = mlcroissant.Dataset(jsonld=str(tmp_path / "set" / "croissant.json"))
         assert not described.metadata.ctx.issues.errors
         records = list(described.records(record_set="dominoes"))
@@ -29,7 +29,7 @@ def test_croissant_is_valid_and_its_records_are_the_rows(small: Dealt, tmp_path:
 
 def test_the_card_says_what_was_asked_and_what_became_of_it(small: Dealt, tmp_path: Path) -> None:
     """Counts, requested and realised parameters and digests stand in README.md."""
-    folder.save(small, tmp_path / "set")
+    folder.save_dataset(small, tmp_path / "set")
     text = (tmp_path / "set" / "README.md").read_text(encoding="utf-8")
     digests = json.loads((tmp_path / "set" / "digests.json").read_text(encoding="utf-8"))
     assert text.startswith("# 300 dominoes: digits over textures")
@@ -43,14 +43,14 @@ def test_the_card_says_what_was_asked_and_what_became_of_it(small: Dealt, tmp_pa
 def test_what_was_done_to_the_pictures_is_recorded_everywhere(tmp_path: Path) -> None:
     """Transforms and swap stand in the card, its description, the digests, the request and the spec; the folder verifies."""
     spec = DominoSpec(n=60, prevalence=(0.5, 0.5), top="digits", bottom="textures", top_transform=("prototypes=2", "noise=0.5"), swap=True)
-    folder.save(dealing.make(spec), tmp_path / "set")
+    folder.save_dataset(dealing.deal_spec(spec), tmp_path / "set")
     text = (tmp_path / "set" / "README.md").read_text(encoding="utf-8")
     assert text.startswith("# 60 dominoes: textures over digits (prototypes=2 noise=0.5)")
     assert "a bottom half from textures above a top half from digits" in text
     assert "The top half's pictures were transformed, in this order: `prototypes=2`, `noise=0.5`" in text
     assert "shows copies of 2 pictures, each changed by itself, repeated under all numbers" in text
     before = spec.model_copy(update={"top_transform": ("noise=0.5", "prototypes=1")})
-    folder.save(dealing.make(before), tmp_path / "before")
+    folder.save_dataset(dealing.deal_spec(before), tmp_path / "before")
     assert "shows 1 distinct picture, repeated" in (tmp_path / "before" / "README.md").read_text(encoding="utf-8")
     assert "the half called top is the lower one" in text
     assert "textures over digits (prototypes=2 noise=0.5)" in (tmp_path / "set" / "croissant.json").read_text(encoding="utf-8")
@@ -61,8 +61,8 @@ def test_what_was_done_to_the_pictures_is_recorded_everywhere(tmp_path: Path) ->
     assert requested["top_transform"] == ["prototypes=2", "noise=0.5"]
     assert requested["swap"] is True
     assert "bottom_transform" not in requested
-    assert folder.verify(tmp_path / "set") == []
-    assert folder.read(tmp_path / "set").spec == spec
+    assert folder.verify_dataset(tmp_path / "set") == []
+    assert folder.read_dataset(tmp_path / "set").spec == spec
 
 
 def test_a_path_with_markup_is_plain_text(tmp_path: Path) -> None:
@@ -75,11 +75,11 @@ def test_a_path_with_markup_is_plain_text(tmp_path: Path) -> None:
     np.savez(place / "s.npz", x_train=x, y_train=y, x_test=x, y_test=y)
     np.savez(tmp_path / "plain_name-2.npz", x_train=x, y_train=y, x_test=x, y_test=y)
     spec = DominoSpec(n=20, prevalence=(0.5, 0.5), top=str(place / "s.npz"), bottom=str(tmp_path / "plain_name-2.npz"))
-    folder.save(dealing.make(spec), tmp_path / "set")
+    folder.save_dataset(dealing.deal_spec(spec), tmp_path / "set")
     text = (tmp_path / "set" / "README.md").read_text(encoding="utf-8")
     plain = text.replace("`metadata.csv`", "").replace("`dominoes", "")
     assert not re.search(r"(?<!\\)<img|(?<!\\)\[c|(?<!\\)`e|(?<!\\)\*f|^# i", plain, re.MULTILINE)
     assert str(tmp_path / "plain_name-2.npz") in text
     rows = [line for line in text.splitlines() if line.startswith("| top ")]
     assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [3, 7]
-    assert folder.verify(tmp_path / "set") == []
+    assert folder.verify_dataset(tmp_path / "set") == []

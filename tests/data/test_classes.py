@@ -27,14 +27,14 @@ CARS = {"top": "digits[0,1]", "bottom": "textures[texture 1,9]"}
 @pytest.mark.parametrize("split", list(Split))
 def test_pictures_keep_their_numbers_and_labels_follow(split: Split) -> None:
     """`digits[7,1+2]` has the pictures of `digits`; those of 7 are class 0, of 1 and 2 class 1, all others none."""
-    whole, chosen = sources.load("digits", split), sources.load("digits[7,1+2]", split)
+    whole, chosen = sources.load_source("digits", split), sources.load_source("digits[7,1+2]", split)
     assert np.array_equal(whole.pictures, chosen.pictures)
     wanted = [{7: 0, 1: 1, 2: 1}.get(label, -1) for label in whole.labels.tolist()]
     assert chosen.labels.tolist() == wanted
     assert chosen.classes == ("7", "1+2")
     assert chosen.stock == (wanted.count(0), wanted.count(1)) == classes.stock("digits[7,1+2]", split)
     assert chosen.digest != whole.digest
-    assert chosen.digest == sources.digest(chosen.pictures, chosen.labels)
+    assert chosen.digest == sources.pictures_digest(chosen.pictures, chosen.labels)
     assert chosen.name == "digits[7,1+2]"
 
 
@@ -94,27 +94,27 @@ def test_no_picture_is_used_on_both_sides_in_two_ways() -> None:
     with pytest.raises(SourceError, match=r"both show pictures of class 1, chosen in two ways; write the same classes in the same way"):
         sources.stock(DominoSpec(prevalence=(1, 1), top="digits[0,1]", bottom="digits[1,2]"))
     with pytest.raises(SourceError, match="both show pictures of class 0"):
-        dealing.make(DominoSpec(n=10, prevalence=(1, 1), top="digits[0+1,2]", bottom="digits[0,3]"))
-    apart = dealing.make(DominoSpec(n=80, prevalence=(1, 1), top="digits[0,1]", bottom="digits[2,3]"))
+        dealing.deal_spec(DominoSpec(n=10, prevalence=(1, 1), top="digits[0+1,2]", bottom="digits[0,3]"))
+    apart = dealing.deal_spec(DominoSpec(n=80, prevalence=(1, 1), top="digits[0,1]", bottom="digits[2,3]"))
     assert set(apart.deal.index["top"]).isdisjoint(apart.deal.index["bottom"])
-    same = dealing.make(DominoSpec(n=80, prevalence=(1, 1), top="digits[0,1]", bottom="digits[0,1]"))
+    same = dealing.deal_spec(DominoSpec(n=80, prevalence=(1, 1), top="digits[0,1]", bottom="digits[0,1]"))
     assert set(same.deal.index["top"]).isdisjoint(same.deal.index["bottom"])
 
 
 @pytest.mark.parametrize("reliability", [(1, 1), (0.8, 0.6)])
 def test_what_is_dealt_shows_the_chosen_classes(reliability: tuple[float, float], tmp_path: Path) -> None:
     """Solver, deal, folder, card and verification of dominoes of two chosen classes, checked against the whole sources' labels."""
-    dealt = dealing.make(DominoSpec(n=150, prevalence=(0.7, 0.6), reliability=reliability, **CARS))
-    whole = {"top": sources.load("digits", Split.TRAIN), "bottom": sources.load("textures", Split.TRAIN)}
+    dealt = dealing.deal_spec(DominoSpec(n=150, prevalence=(0.7, 0.6), reliability=reliability, **CARS))
+    whole = {"top": sources.load_source("digits", Split.TRAIN), "bottom": sources.load_source("textures", Split.TRAIN)}
     called = {"top": (0, 1), "bottom": (1, 9)}
     for side in ("top", "bottom"):
         index, shown = dealt.deal.index[side], dealt.deal.shown[side]
         assert [whole[side].labels[row] for row in index[index >= 0]] == [called[side][new] for new in shown[index >= 0]]
     assert dealt.composition.stock.classes == 2
     assert Dominoes.of(dealt).classes == ["0/texture 1", "1/texture 9"]
-    folder.save(dealt, tmp_path / "d")
-    assert folder.verify(tmp_path / "d") == []
-    assert folder.read(tmp_path / "d").spec == dealt.spec
+    folder.save_dataset(dealt, tmp_path / "d")
+    assert folder.verify_dataset(tmp_path / "d") == []
+    assert folder.read_dataset(tmp_path / "d").spec == dealt.spec
     about = json.loads((tmp_path / "d" / "digests.json").read_text())["sources"]["bottom"]
     assert (about["pictures"], about["chosen"], about["classes"]) == (2000, 400, ["texture 1", "texture 9"])
     card = (tmp_path / "d" / "README.md").read_text()
@@ -130,7 +130,7 @@ def test_probes_and_runs_follow(tmp_path: Path) -> None:
     assert {label for probe in tests.values() for label in probe.targets.tolist()} == {0, 1}
     conflict = tests["conflict"].deal
     assert (conflict.shown["top"] + conflict.shown["bottom"] == 1).all()
-    run = train(RunSpec(dataset=spec, train=TrainSpec(epochs=1, measurements=2, probe=40)), Dominoes.of(dealing.make(spec)), tests)
+    run = train(RunSpec(dataset=spec, train=TrainSpec(epochs=1, measurements=2, probe=40)), Dominoes.of(dealing.deal_spec(spec)), tests)
     assert run.confusion.shape == (3, 3, 2)
     assert set(run.measures.query("measure == 'auc'")["kind"]) == {"top", "bottom", "both", "conflict", "empty"}
     assert set(run.joint.query("probe == 'conflict'")["answer"]) <= {"top", "bottom"}
@@ -138,12 +138,12 @@ def test_probes_and_runs_follow(tmp_path: Path) -> None:
 
 def test_transforms_see_the_chosen_classes() -> None:
     """Prototypes are chosen of each merged class; the area, and so the blank, is that of the whole source."""
-    source = sources.load("digits[0+1,2+3]", Split.TRAIN, ("prototypes=3",))
+    source = sources.load_source("digits[0+1,2+3]", Split.TRAIN, ("prototypes=3",))
     for label in (0, 1):
         shown = source.pictures[source.labels == label]
         assert len({picture.tobytes() for picture in shown}) == 3
     assert source.stock == classes.stock("digits[0+1,2+3]", Split.TRAIN)
-    assert transforms.area(sources.load("digits[0+1,2+3]", Split.TRAIN).pictures) == AREAS["digits"]
+    assert transforms.area(sources.load_source("digits[0+1,2+3]", Split.TRAIN).pictures) == AREAS["digits"]
     fewest = min(STOCKS["digits"][Split.TRAIN][number] for number in (0, 1))
     with pytest.raises(SpecError, match=f"has {fewest} training pictures"):
         sources.stock(DominoSpec(prevalence=(1, 1), top_transform=("prototypes=999",), **CARS))
@@ -151,11 +151,11 @@ def test_transforms_see_the_chosen_classes() -> None:
 
 def test_the_yardstick_sends_the_chosen_pictures() -> None:
     """The pictures whose labels are sent are those of the chosen classes, in an order that is as ever where all are chosen."""
-    source = sources.load("digits[0,1]", Split.TRAIN)
-    assert sorted(one_side.order(source, 10**6, 3)) == np.flatnonzero(source.labels >= 0).tolist()
-    whole = sources.load("digits", Split.TRAIN)
+    source = sources.load_source("digits[0,1]", Split.TRAIN)
+    assert sorted(one_side.sending_order(source, 10**6, 3)) == np.flatnonzero(source.labels >= 0).tolist()
+    whole = sources.load_source("digits", Split.TRAIN)
     rng = np.random.Generator(np.random.PCG64(stream(3, "blocks")))
-    assert one_side.order(whole, 100, 3).tolist() == rng.permutation(len(whole.labels))[:100].tolist()
+    assert one_side.sending_order(whole, 100, 3).tolist() == rng.permutation(len(whole.labels))[:100].tolist()
 
 
 def test_sweeps_comparisons_and_reports_follow(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_sweeps_comparisons_and_reports_follow(tmp_path: Path) -> None:
         "train.probe": {"value": 10},
     }
     (tmp_path / "s.yaml").write_text(json.dumps({"name": "two", "method": "grid", "parameters": entries}))
-    planned = plan.make(sweep_file.read(tmp_path / "s.yaml"))
+    planned = plan.make_plan(sweep_file.read_sweep_file(tmp_path / "s.yaml"))
     assert [run.spec.dataset.top for run in planned.runs] == ["digits[0,1]", "digits[3+4,8]"]
     dataset = ["--top", "digits[0,1]", "--bottom", "textures[0,9]", "--n", "60", "--prevalence", "0.6", "0.5"]
     flags = ["train", *dataset, "--epochs", "1", "--measurements", "6", "--probe", "10"]
@@ -190,7 +190,7 @@ def test_sweeps_comparisons_and_reports_follow(tmp_path: Path) -> None:
 def test_the_published_pair_of_classes(data: Path) -> None:
     """MNIST 0 and 1 over CIFAR-10's automobiles and trucks: 10,000 fully correlated dominoes at most, the stock of the real pictures."""
     spec = DominoSpec(prevalence=(1, 1), top="mnist[0,1]", bottom="cifar10[automobile,truck]")
-    dealt = dealing.make(spec, data=data)
+    dealt = dealing.deal_spec(spec, data=data)
     assert (dealt.composition.n, dealt.top.stock, dealt.bottom.stock) == (10000, (5923, 6742), (5000, 5000))
     assert dealt.composition.dumps() == solve(spec, sources.stock(spec)).dumps()
     assert dealt.bottom.classes == ("automobile", "truck")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dominoes.data import sources
-from dominoes.data.dealing import Dealt, deal, make
+from dominoes.data.dealing import Dealt, deal, deal_spec
 from dominoes.data.sources import Source
 from dominoes.errors import SpecError
 from dominoes.solver.ideal_counts import RIGHT, WRONG
@@ -62,7 +62,7 @@ def test_deals_keep_every_promise(
 def test_seeds_change_the_deal_and_nothing_else_does() -> None:
     """One seed always gives the same rows, another seed other ones with the same counts."""
     spec = DominoSpec(n=500, prevalence=(0.6, 0.6), top="digits", bottom="textures")
-    first, again, other = (make(spec.model_copy(update={"seed": seed})).deal for seed in (0, 0, 1))
+    first, again, other = (deal_spec(spec.model_copy(update={"seed": seed})).deal for seed in (0, 0, 1))
     assert np.array_equal(first.index["top"], again.index["top"])
     assert not np.array_equal(first.index["top"], other.index["top"])
     assert np.array_equal(np.bincount(first.label), np.bincount(other.label))
@@ -70,7 +70,7 @@ def test_seeds_change_the_deal_and_nothing_else_does() -> None:
 
 def test_doubles_are_paired_by_chance() -> None:
     """In doubles the order of the top pictures says nothing about that of the bottom pictures of the same class."""
-    table = make(DominoSpec(n=1200, prevalence=(1, 1), top="digits", bottom="textures")).deal
+    table = deal_spec(DominoSpec(n=1200, prevalence=(1, 1), top="digits", bottom="textures")).deal
     for label in range(10):
         rows = table.label == label
         correlation = np.corrcoef(np.argsort(np.argsort(table.index["top"][rows])), np.argsort(np.argsort(table.index["bottom"][rows])))[
@@ -83,7 +83,7 @@ def test_wrong_classes_are_independent_of_the_kind() -> None:
     """Wrong halves in one-sided dominoes and in doubles show each class alike, as a chi-square of their table allows."""
     from scipy.stats import chi2_contingency
 
-    dealt = make(DominoSpec(n=4000, prevalence=(0.8, 0.5), reliability=(0.3, 1), reuse=4, top="digits", bottom="textures"))
+    dealt = deal_spec(DominoSpec(n=4000, prevalence=(0.8, 0.5), reliability=(0.3, 1), reuse=4, top="digits", bottom="textures"))
     table = dealt.deal
     wrong = (table.index["top"] >= 0) & (table.shown["top"] != table.label)
     counts = np.zeros((2, 10))
@@ -95,20 +95,20 @@ def test_wrong_classes_are_independent_of_the_kind() -> None:
 
 def test_a_larger_dataset_holds_the_pictures_of_a_smaller_one() -> None:
     """With one seed, growing n only adds pictures, so that a sweep over n is nested."""
-    small, large = (make(DominoSpec(n=n, prevalence=(0.5, 0.5), top="digits", bottom="textures")).deal for n in (200, 800))
+    small, large = (deal_spec(DominoSpec(n=n, prevalence=(0.5, 0.5), top="digits", bottom="textures")).deal for n in (200, 800))
     for side in ("top", "bottom"):
         assert set(small.index[side]) <= set(large.index[side])
 
 
 def test_rows_are_shuffled() -> None:
     """Labels and kinds do not stand in blocks."""
-    table = make(DominoSpec(n=1000, prevalence=(0.6, 0.6), top="digits", bottom="textures")).deal
+    table = deal_spec(DominoSpec(n=1000, prevalence=(0.6, 0.6), top="digits", bottom="textures")).deal
     assert (np.diff(table.label) != 0).mean() > 0.8
     assert len(np.unique(table.kind[:40])) == 4
 
 
 def test_a_composition_of_another_stock_is_refused(small: Dealt) -> None:
     """A composition is dealt only from the stock it was solved for."""
-    other = sources.load("digits", Split.TEST)
+    other = sources.load_source("digits", Split.TEST)
     with pytest.raises(SpecError, match="was solved for another stock"):
         deal(small.composition, other, small.bottom)

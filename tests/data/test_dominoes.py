@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from dominoes.data.dealing import Dealt, make
+from dominoes.data.dealing import Dealt, deal_spec
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.probe_sets import probes
 from dominoes.data.resident import MEAN, STD, Resident
@@ -104,7 +104,7 @@ def test_kinds_that_show_a_side_show_the_same_pictures_of_it() -> None:
 def test_probes_come_from_the_test_split() -> None:
     """No picture of a probe is a training picture."""
     spec = DominoSpec(n="max", prevalence=(1, 1), top="digits", bottom="textures")
-    train = {picture.tobytes() for picture in make(spec).top.pictures}
+    train = {picture.tobytes() for picture in deal_spec(spec).top.pictures}
     test = probes(spec, 100, 0)["top"]
     assert not any(test.sources["top"].pictures[number].tobytes() in train for number in test.deal.index["top"])
 
@@ -143,7 +143,9 @@ def test_one_source_in_two_spellings_is_one_stock(tmp_path: Path) -> None:
     """a.npz and ./a.npz are the same pictures: none is used on both sides."""
     x = np.random.default_rng(0).integers(0, 255, (40, 32, 32), dtype=np.uint8)
     np.savez(tmp_path / "a.npz", x_train=x, y_train=np.arange(40) % 2)
-    dealt = make(DominoSpec(prevalence=(1, 1), top=str(tmp_path / "a.npz"), bottom=str(tmp_path / "." / ".." / tmp_path.name / "a.npz")))
+    dealt = deal_spec(
+        DominoSpec(prevalence=(1, 1), top=str(tmp_path / "a.npz"), bottom=str(tmp_path / "." / ".." / tmp_path.name / "a.npz"))
+    )
     assert dealt.composition.n == 20
     assert not set(dealt.deal.index["top"]) & set(dealt.deal.index["bottom"])
 

@@ -19,30 +19,30 @@ def test_a_digest_is_remembered_until_the_file_changes(tmp_path: Path, monkeypat
     monkeypatch.setattr(files, "sha256", lambda path: read.append(path) or real(path))
     path, cache = tmp_path / "pictures.npz", tmp_path / "cache"
     path.write_bytes(np.random.default_rng(0).bytes(2_000_000))
-    digest = fingerprints.sha256(path, cache)
-    assert (fingerprints.sha256(path, cache), len(read)) == (digest, 1)
-    assert (fingerprints.sha256(path, cache, fresh=True), len(read)) == (digest, 2)
+    digest = fingerprints.cached_sha256(path, cache)
+    assert (fingerprints.cached_sha256(path, cache), len(read)) == (digest, 1)
+    assert (fingerprints.cached_sha256(path, cache, fresh=True), len(read)) == (digest, 2)
     content = bytearray(path.read_bytes())
     content[7] ^= 1
     before = path.stat()
     path.write_bytes(content)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    changed = fingerprints.sha256(path, cache)
+    changed = fingerprints.cached_sha256(path, cache)
     assert changed != digest
     next(cache.iterdir()).write_text(json.dumps([]), encoding="utf-8")
-    assert fingerprints.sha256(path, cache) == changed
+    assert fingerprints.cached_sha256(path, cache) == changed
     small = tmp_path / "small"
     small.write_bytes(b"x")
-    assert [fingerprints.sha256(small, cache) for _ in range(2)] == [real(small)] * 2
+    assert [fingerprints.cached_sha256(small, cache) for _ in range(2)] == [real(small)] * 2
     assert len(list(cache.iterdir())) == 1
     blocked = tmp_path / "file"
     blocked.touch()
-    assert fingerprints.sha256(path, blocked / "cache") == changed
+    assert fingerprints.cached_sha256(path, blocked / "cache") == changed
 
 
 def test_a_file_that_was_just_written_is_read_again(tmp_path: Path) -> None:
     """Two changes within the resolution of a clock look like one."""
     path = tmp_path / "pictures.npz"
     path.write_bytes(bytes(2_000_000))
-    fingerprints.sha256(path, tmp_path / "cache")
+    fingerprints.cached_sha256(path, tmp_path / "cache")
     assert not (tmp_path / "cache").exists()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dominoes.data import folder
-from dominoes.data.dealing import Dealt, make
+from dominoes.data.dealing import Dealt, deal_spec
 from dominoes.errors import DatasetError, OutputError, SourceError
 from dominoes.spec import DominoSpec
 
@@ -18,7 +18,7 @@ COLUMNS = b"index,label,kind,top_index,bottom_index,top_label,bottom_label\n"
 @pytest.fixture
 def built(small: Dealt, tmp_path: Path) -> Path:
     """A dataset folder of the small deal."""
-    folder.save(small, tmp_path / "set")
+    folder.save_dataset(small, tmp_path / "set")
     return tmp_path / "set"
 
 
@@ -41,20 +41,20 @@ def test_a_folder_has_the_agreed_files_and_no_pixels(built: Path) -> None:
 
 def test_the_same_spec_gives_the_same_bytes(built: Path, small: Dealt, tmp_path: Path) -> None:
     """Building again from the spec alone gives byte-identical files."""
-    folder.save(make(small.spec), tmp_path / "again")
+    folder.save_dataset(deal_spec(small.spec), tmp_path / "again")
     for file in built.iterdir():
         assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
 
 
 def test_a_folder_reads_back(built: Path, small: Dealt) -> None:
     """Spec, counts and rows come back as they were."""
-    back = folder.read(built)
+    back = folder.read_dataset(built)
     assert back.spec == small.spec
     assert back.composition.dumps() == small.composition.dumps()
     for side in ("top", "bottom"):
         assert np.array_equal(back.deal.index[side], small.deal.index[side])
         assert np.array_equal(back.deal.shown[side], small.deal.shown[side])
-    assert folder.verify(built) == []
+    assert folder.verify_dataset(built) == []
 
 
 def edit(path: Path, line: int, column: int, value: str) -> str:
@@ -71,11 +71,11 @@ def test_a_flipped_label_is_found(built: Path) -> None:
     """Another label in one row is found by the digest, by the counts and by the row."""
     old = int((built / "metadata.csv").read_text(encoding="utf-8").splitlines()[8].split(",")[1])
     edit(built / "metadata.csv", 8, 1, str((old + 1) % 10))
-    found = folder.verify(built)
+    found = folder.verify_dataset(built)
     assert any("SHA-256" in line for line in found)
     assert any(line.startswith("metadata.csv, row 7: label") for line in found)
     with pytest.raises(DatasetError, match=r"metadata.csv is not what was built .*'dominoes verify' says where"):
-        folder.read(built)
+        folder.read_dataset(built)
 
 
 def test_a_swapped_index_is_found(built: Path, small: Dealt) -> None:
@@ -83,17 +83,17 @@ def test_a_swapped_index_is_found(built: Path, small: Dealt) -> None:
     rows = np.flatnonzero(small.deal.index["top"] >= 0)
     same = next(row for row in rows[1:] if small.deal.shown["top"][row] == small.deal.shown["top"][rows[0]])
     edit(built / "metadata.csv", int(same) + 1, 3, str(small.deal.index["top"][rows[0]]))
-    assert any(line.startswith(f"metadata.csv, row {same}: top_index") for line in folder.verify(built))
+    assert any(line.startswith(f"metadata.csv, row {same}: top_index") for line in folder.verify_dataset(built))
     other = next(row for row in rows if small.deal.shown["top"][row] != small.deal.shown["top"][rows[0]])
     edit(built / "metadata.csv", int(other) + 1, 3, str(small.deal.index["top"][rows[0]]))
-    assert any(f"row {other}: top_label" in line and "of digits shows" in line for line in folder.verify(built))
+    assert any(f"row {other}: top_label" in line and "of digits shows" in line for line in folder.verify_dataset(built))
 
 
 def test_a_missing_row_is_found(built: Path) -> None:
     """A row that was removed is found."""
     path = built / "metadata.csv"
     path.write_text("\n".join(path.read_text(encoding="utf-8").splitlines()[:-1]) + "\n", encoding="utf-8")
-    assert any("299 rows, composition.json has n = 300" in line for line in folder.verify(built))
+    assert any("299 rows, composition.json has n = 300" in line for line in folder.verify_dataset(built))
 
 
 def test_changed_counts_are_found(built: Path) -> None:
@@ -102,11 +102,11 @@ def test_changed_counts_are_found(built: Path) -> None:
     values = json.loads(path.read_text(encoding="utf-8"))
     values["states"]["right/right"][3] += 1
     path.write_text(json.dumps(values), encoding="utf-8")
-    assert any(line.startswith("composition.json:") for line in folder.verify(built))
+    assert any(line.startswith("composition.json:") for line in folder.verify_dataset(built))
     values["states"]["right/right"][3] -= 1
     values["kinds"]["both"] += 1
     path.write_text(json.dumps(values), encoding="utf-8")
-    assert folder.verify(built) == [
+    assert folder.verify_dataset(built) == [
         "composition.json: its SHA-256 differs from the one in digests.json",
         "composition.json: its sums do not follow from its states",
     ]
@@ -116,13 +116,15 @@ def test_other_source_pixels_are_found(tmp_path: Path) -> None:
     """A single changed pixel of a source is found by verifying, and the folder is not used with it."""
     x, y = np.zeros((40, 32, 32), np.uint8), np.arange(40) % 2
     np.savez(tmp_path / "a.npz", x_train=x, y_train=y)
-    folder.save(make(DominoSpec(n=20, prevalence=(1, 0.5), top=str(tmp_path / "a.npz"), bottom=str(tmp_path / "a.npz"))), tmp_path / "set")
-    assert folder.verify(tmp_path / "set") == []
+    folder.save_dataset(
+        deal_spec(DominoSpec(n=20, prevalence=(1, 0.5), top=str(tmp_path / "a.npz"), bottom=str(tmp_path / "a.npz"))), tmp_path / "set"
+    )
+    assert folder.verify_dataset(tmp_path / "set") == []
     x[17, 3, 3] = 1
     np.savez(tmp_path / "a.npz", x_train=x, y_train=y)
-    assert any("are not those the dataset was built from" in line for line in folder.verify(tmp_path / "set"))
+    assert any("are not those the dataset was built from" in line for line in folder.verify_dataset(tmp_path / "set"))
     with pytest.raises(DatasetError, match="are not those .* was built from; pass the right --data"):
-        folder.read(tmp_path / "set")
+        folder.read_dataset(tmp_path / "set")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,7 @@ def test_broken_folders_are_named(built: Path, name: str, content: str | None, m
         (built / name).unlink()
     else:
         (built / name).write_text(content, encoding="utf-8")
-    for use in (folder.read, folder.verify):
+    for use in (folder.read_dataset, folder.verify_dataset):
         with pytest.raises(DatasetError, match=message):
             use(built)
 
@@ -165,7 +167,7 @@ def test_broken_folders_are_named(built: Path, name: str, content: str | None, m
 def test_damage_inside_is_a_difference(built: Path, name: str, content: str, message: str) -> None:
     """Verifying a folder whose tables cannot be read says so among the differences."""
     (built / name).write_text(content, encoding="utf-8")
-    assert any(message in line for line in folder.verify(built))
+    assert any(message in line for line in folder.verify_dataset(built))
 
 
 @pytest.mark.parametrize(
@@ -182,17 +184,17 @@ def test_every_file_is_verified(built: Path, name: str, old: str, new: str) -> N
     text = (built / name).read_text(encoding="utf-8")
     assert old in text
     (built / name).write_text(text.replace(old, new, 1), encoding="utf-8")
-    assert folder.verify(built)
+    assert folder.verify_dataset(built)
     if name == "spec.yaml":
         with pytest.raises(DatasetError, match=r"spec.yaml is not what was built"):
-            folder.read(built)
+            folder.read_dataset(built)
 
 
 def test_an_index_out_of_sequence_is_named(built: Path) -> None:
     """A row that is doubled is found with its line."""
     lines = (built / "metadata.csv").read_text(encoding="utf-8").splitlines()
     (built / "metadata.csv").write_text("\n".join([*lines[:5], lines[4], *lines[5:]]) + "\n", encoding="utf-8")
-    assert any("line 6: index 3, expected 4; a row is missing, doubled or moved" in line for line in folder.verify(built))
+    assert any("line 6: index 3, expected 4; a row is missing, doubled or moved" in line for line in folder.verify_dataset(built))
 
 
 @pytest.mark.parametrize(
@@ -206,7 +208,7 @@ def test_an_index_out_of_sequence_is_named(built: Path) -> None:
 def test_strange_bytes_are_a_difference(built: Path, name: str, content: bytes, message: str) -> None:
     """What no editor would write is a difference too, not a crash."""
     (built / name).write_bytes(content)
-    assert any(message in line for line in folder.verify(built))
+    assert any(message in line for line in folder.verify_dataset(built))
 
 
 def test_shapes_that_do_not_fit_are_a_difference(built: Path) -> None:
@@ -214,33 +216,33 @@ def test_shapes_that_do_not_fit_are_a_difference(built: Path) -> None:
     values = json.loads((built / "composition.json").read_text(encoding="utf-8"))
     values["shown"]["top"] = [[1]]
     (built / "composition.json").write_text(json.dumps(values), encoding="utf-8")
-    assert any("lacks or garbles counts of 10 classes" in line for line in folder.verify(built))
+    assert any("lacks or garbles counts of 10 classes" in line for line in folder.verify_dataset(built))
 
 
 def test_no_folder_at_all_is_named(tmp_path: Path) -> None:
     """A path that is no folder is refused with the command that makes one."""
     with pytest.raises(DatasetError, match="is not a folder; expected a dataset folder made by 'dominoes build'"):
-        folder.read(tmp_path / "nowhere")
+        folder.read_dataset(tmp_path / "nowhere")
 
 
 def test_building_over_a_dataset_needs_force(built: Path, small: Dealt, tmp_path: Path) -> None:
     """An existing dataset is kept unless force is said, and a folder of other things is kept even then."""
     with pytest.raises(OutputError, match="is not empty"):
-        folder.save(small, built)
-    folder.save(make(small.spec.model_copy(update={"n": 100})), built, force=True)
-    assert len(folder.read(built).deal) == 100
+        folder.save_dataset(small, built)
+    folder.save_dataset(deal_spec(small.spec.model_copy(update={"n": 100})), built, force=True)
+    assert len(folder.read_dataset(built).deal) == 100
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.tex").write_text("", encoding="utf-8")
     with pytest.raises(OutputError, match=r"holds files of another kind \(no digests.json in it\)"):
-        folder.save(small, tmp_path / "home", force=True)
+        folder.save_dataset(small, tmp_path / "home", force=True)
     assert (tmp_path / "home" / "thesis.tex").exists()
 
 
 @pytest.mark.data
 def test_real_pictures_build_and_verify(data: Path, tmp_path: Path) -> None:
     """50,000 dominoes of MNIST over CIFAR-10 are dealt from real pictures and every digest and count holds."""
-    folder.save(make(DominoSpec(n=50000, prevalence=(0.65, 0.65), reliability=(0.9, 0.8)), data=data), tmp_path / "set")
-    assert folder.verify(tmp_path / "set", data=data) == []
+    folder.save_dataset(deal_spec(DominoSpec(n=50000, prevalence=(0.65, 0.65), reliability=(0.9, 0.8)), data=data), tmp_path / "set")
+    assert folder.verify_dataset(tmp_path / "set", data=data) == []
     with pytest.raises(SourceError, match="no train pictures of mnist"):
-        folder.verify(tmp_path / "set", data=tmp_path)
+        folder.verify_dataset(tmp_path / "set", data=tmp_path)
     shutil.rmtree(tmp_path / "set")

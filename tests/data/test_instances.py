@@ -32,7 +32,7 @@ def test_the_instances_are_there_and_described() -> None:
         assert len(each.rows) == 64
         assert f"`{each.name}`" in page
         assert each.rows[:12] in page
-    assert [row["name"] for row in instances.table()] == NAMES
+    assert [row["name"] for row in instances.instances_table()] == NAMES
     done = CliRunner().invoke(main, ["list", "instances", "--json"])
     assert [row["rows"] for row in json.loads(done.stdout)] == [each.rows for each in instances.instances().values()]
     assert all(name in CliRunner().invoke(main, ["list", "instances"]).stdout for name in NAMES)
@@ -41,7 +41,7 @@ def test_the_instances_are_there_and_described() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_no_rounding_is_in_the_rows(name: str) -> None:
     """Every count of every label, state and class shown is its target exactly, so that no solver has a choice."""
-    spec = instances.named(name).dataset
+    spec = instances.named_instance(name).dataset
     found = solve(spec, sources.stock(spec))
     K, n = found.stock.classes, found.n
     assert list(found.labels) == [n // K] * K
@@ -55,9 +55,9 @@ def test_no_rounding_is_in_the_rows(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_rows_are_those_of_the_digest(name: str, data: Path) -> None:
     """From pictures in the order of torchvision's files everybody deals these rows."""
-    dealt = dealing.make(instances.named(name).dataset, data=data)
+    dealt = dealing.deal_spec(instances.named_instance(name).dataset, data=data)
     rows = folder.metadata(dealt.deal)
-    assert hashlib.sha256(rows.encode()).hexdigest() == instances.named(name).rows
+    assert hashlib.sha256(rows.encode()).hexdigest() == instances.named_instance(name).rows
     instances.refuse_other_rows(dealt.spec, rows)
 
 
@@ -72,7 +72,7 @@ def test_an_instance_is_built_and_its_card_says_so(data: Path, tmp_path: Path) -
     assert "This is the standard instance `dbat-mc`" in card
     assert "arXiv:2202.04414" in card
     assert "--schedule triangular" in card
-    assert all(f"- {each}\n" in card for each in instances.named("dbat-mc").differs)
+    assert all(f"- {each}\n" in card for each in instances.named_instance("dbat-mc").differs)
     other = [*("build", "--instance", "dbat-mc", "--seed", "1", "--data", str(data)), "--out", str(tmp_path / "c")]
     assert CliRunner().invoke(main, other).exit_code == 0
     assert "standard instance" not in (tmp_path / "c" / "README.md").read_text(encoding="utf-8")
@@ -80,7 +80,7 @@ def test_an_instance_is_built_and_its_card_says_so(data: Path, tmp_path: Path) -
 
 def test_flags_files_sweeps_and_python_name_instances_alike(tmp_path: Path) -> None:
     """A name expands to the same spec everywhere; what it says cannot be said again, but for the seed; sweeps tell them apart by name."""
-    wanted = instances.named("shah-c").dataset
+    wanted = instances.named_instance("shah-c").dataset
     assert DominoSpec(**instances.expanded({"instance": "shah-c"})) == wanted
     assert DominoSpec(**instances.expanded({"instance": "shah-c", "seed": 4})).seed == 4
     # Each seed of a training deals anew unless a seed is named.
@@ -92,10 +92,10 @@ def test_flags_files_sweeps_and_python_name_instances_alike(tmp_path: Path) -> N
     assert interface.solve({"instance": "shah-c"}).spec == wanted
     parameters = {"dataset.instance": {"values": ["shah-a", "scale-99"]}, "dataset.seed": {"values": [0, 1]}}
     (tmp_path / "s.yaml").write_text(yaml.safe_dump({"name": "x", "method": "grid", "parameters": parameters}))
-    planned = plan.make(sweep_file.read(tmp_path / "s.yaml"))
+    planned = plan.make_plan(sweep_file.read_sweep_file(tmp_path / "s.yaml"))
     said = [planned.values(run.spec)["dataset.instance"] for run in planned.runs]
     assert said == ["shah-a", "shah-a", "scale-99", "scale-99"]
-    assert planned.runs[0].spec.dataset == instances.named("shah-a").dataset
+    assert planned.runs[0].spec.dataset == instances.named_instance("shah-a").dataset
 
 
 def test_what_is_wrong_about_an_instance_is_one_sentence(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_what_is_wrong_about_an_instance_is_one_sentence(tmp_path: Path) -> None
     entry = {"dataset.instance": {"value": "nope"}}
     (tmp_path / "s.yaml").write_text(yaml.safe_dump({"name": "x", "method": "grid", "parameters": entry}))
     with pytest.raises(SpecError, match="there is no standard instance nope"):
-        sweep_file.read(tmp_path / "s.yaml")
+        sweep_file.read_sweep_file(tmp_path / "s.yaml")
     with pytest.raises(DatasetError, match=r"not those of shah-a \(SHA-256 .*another order than in torchvision's files"):
-        instances.refuse_other_rows(instances.named("shah-a").dataset, "index,label\n")
+        instances.refuse_other_rows(instances.named_instance("shah-a").dataset, "index,label\n")
     instances.refuse_other_rows(DominoSpec(n=3, prevalence=(1, 1)), "index,label\n")

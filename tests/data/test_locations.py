@@ -19,7 +19,7 @@ from dominoes.cli.commands import main
 from dominoes.data import dealing, sources
 from dominoes.data.catalogue import CLASS_NAMES
 from dominoes.data.locations import RESAMPLING, Reading, located, resampled
-from dominoes.data.sources import load
+from dominoes.data.sources import load_source
 from dominoes.errors import SourceError
 from dominoes.spec import DominoSpec, Split
 
@@ -80,8 +80,8 @@ def test_pictures_of_any_size_are_resampled_on_request(tmp_path: Path, layout: s
             (source / "train" / str(y[number])).mkdir(parents=True, exist_ok=True)
             (source / "train" / str(y[number]) / f"{number}.png").write_bytes(png(picture))
     with pytest.raises(SourceError, match="50×64 pixels; expected 32×32 or 28×28; resize it first, or write #resample=box behind"):
-        load(str(source), Split.TRAIN)
-    found = load(f"{source}#resample={resample}", Split.TRAIN)
+        load_source(str(source), Split.TRAIN)
+    found = load_source(f"{source}#resample={resample}", Split.TRAIN)
     order = [0, 2, 1, 3] if layout == "folder" else range(4)
     for picture, row in zip(found.pictures, order, strict=True):
         assert np.array_equal(picture, resampled(x[row], resample).transpose(2, 0, 1))
@@ -92,14 +92,14 @@ def test_usual_sizes_are_left_alone(tmp_path: Path) -> None:
     """With an option to resample, 32×32 and 28×28 are what they are without; the digest of the pixels is the same."""
     x, y = pictures(2, 28, 28), np.array([0, 1])
     np.savez(tmp_path / "a.npz", x_train=x, y_train=y)
-    plain, asked = load(str(tmp_path / "a.npz"), Split.TRAIN), load(f"{tmp_path}/a.npz#resample=box", Split.TRAIN)
+    plain, asked = load_source(str(tmp_path / "a.npz"), Split.TRAIN), load_source(f"{tmp_path}/a.npz#resample=box", Split.TRAIN)
     assert plain.digest == asked.digest
     large = [np.zeros((5000, 8, 3), np.uint8), np.zeros((32, 32, 3), np.uint8)]
     (tmp_path / "b" / "train" / "0").mkdir(parents=True)
     for number, picture in enumerate(large):
         (tmp_path / "b" / "train" / "0" / f"{number}.png").write_bytes(png(picture))
     with pytest.raises(SourceError, match="5000×8 pixels; expected at most 4096 a side"):
-        load(f"{tmp_path}/b#resample=box", Split.TRAIN)
+        load_source(f"{tmp_path}/b#resample=box", Split.TRAIN)
 
 
 def test_columns_are_named(tmp_path: Path) -> None:
@@ -111,17 +111,17 @@ def test_columns_are_named(tmp_path: Path) -> None:
         columns = {"img": x, "other": other, "fine_label": fine, "coarse_label": coarse}
         pq.write_table(table(columns, names), tmp_path / f"{split.value}.parquet")
     with pytest.raises(SourceError, match="or their names behind the source: #image=COLUMN,label=COLUMN"):
-        load(str(tmp_path), Split.TRAIN)
-    found = load(f"{tmp_path}#image=img,label=coarse_label", Split.TRAIN)
+        load_source(str(tmp_path), Split.TRAIN)
+    found = load_source(f"{tmp_path}#image=img,label=coarse_label", Split.TRAIN)
     assert (found.classes, found.stock) == (("insect", "mammal"), (4, 2))
     assert np.array_equal(found.pictures, x.transpose(0, 3, 1, 2))
-    chosen = load(f"{tmp_path}/test.parquet#label=fine_label, image=other[cow,ant+bee]", Split.TRAIN)
+    chosen = load_source(f"{tmp_path}/test.parquet#label=fine_label, image=other[cow,ant+bee]", Split.TRAIN)
     assert (chosen.classes, chosen.stock) == (("cow", "ant+bee"), (2, 4))
     assert np.array_equal(chosen.pictures, other.transpose(0, 3, 1, 2))
     with pytest.raises(SourceError, match="has no column image of struct.*its columns of that kind are: img, other"):
-        load(f"{tmp_path}#image=image", Split.TRAIN)
+        load_source(f"{tmp_path}#image=image", Split.TRAIN)
     with pytest.raises(SourceError, match="has no column img of whole numbers; its columns of that kind are: fine_label, coarse_label"):
-        load(f"{tmp_path}#label=img", Split.TRAIN)
+        load_source(f"{tmp_path}#label=img", Split.TRAIN)
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -138,12 +138,12 @@ def test_folders_of_datasets_are_read(tmp_path: Path, stream: bool) -> None:
                 writer = (pa.ipc.new_stream if stream else pa.ipc.new_file)(file, saved.schema)
                 writer.write_table(saved)
                 writer.close()
-    found = load(str(tmp_path), Split.TEST)
+    found = load_source(str(tmp_path), Split.TEST)
     assert (found.classes, found.labels.tolist()) == (("cat", "dog"), [0, 1, 0, 0, 1, 0])
     assert np.array_equal(found.pictures, x.transpose(0, 3, 1, 2))
     (tmp_path / "train" / "data-00001-of-00002.arrow").write_bytes(b"nonsense")
     with pytest.raises(SourceError, match="not a readable Arrow file"):
-        load(str(tmp_path), Split.TRAIN)
+        load_source(str(tmp_path), Split.TRAIN)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_one_file_read_in_two_ways_is_not_on_both_sides(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="cifar100-coarse.* show the same pictures, read in two ways"):
         sources.stock(DominoSpec(prevalence=(1, 1), top="cifar100[0,1]", bottom="cifar100-coarse[2,3]"))
     both = f"{tmp_path}#label=a"
-    dealt = dealing.make(DominoSpec(n=4, prevalence=(1, 1), top=both, bottom=both))
+    dealt = dealing.deal_spec(DominoSpec(n=4, prevalence=(1, 1), top=both, bottom=both))
     assert set(dealt.deal.index["top"]).isdisjoint(dealt.deal.index["bottom"])
 
 
@@ -210,7 +210,7 @@ def test_cifar100_has_a_hundred_classes_or_twenty(tmp_path: Path, monkeypatch: p
     pq.write_table(hub, tmp_path / "hub" / "cifar100" / "train.parquet")
     for folder in ("raw", "hub"):
         for name, labels in (("cifar100", fine), ("cifar100-coarse", coarse)):
-            found = load(name, Split.TRAIN, data=tmp_path / folder)
+            found = load_source(name, Split.TRAIN, data=tmp_path / folder)
             assert found.labels.tolist() == labels
             assert np.array_equal(found.pictures, x.transpose(0, 3, 1, 2))
-    assert load("cifar100[apple,worm]", Split.TRAIN, data=tmp_path / "raw").stock == (2, 2)
+    assert load_source("cifar100[apple,worm]", Split.TRAIN, data=tmp_path / "raw").stock == (2, 2)

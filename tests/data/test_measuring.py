@@ -20,7 +20,7 @@ def test_what_is_measured_stays_in_proportion(n: int, epochs: int) -> None:
     """Never more than 3.65 whole dominoes are measured for each that is trained on, from 5,000 of these on, whatever n and epochs; and
     sizes stay in their ranges."""
     how = TrainSpec(epochs=epochs)
-    probe, sample, points = measuring.probe_size(how, n), measuring.train_sample(how, n), measuring.points(how, n)
+    probe, sample, points = measuring.probe_size(how, n), measuring.train_sample(how, n), measuring.grid_points(how, n)
     assert 200 <= probe <= 1000
     assert sample == probe // 4
     assert 20 <= points <= 60
@@ -39,7 +39,7 @@ def test_numbers_mean_what_they_did() -> None:
     assert TrainSpec(probe=300).measurements == "auto-1"
     for how, sample in (({"measurements": 40}, 1000), ({"probe": 300}, 300), ({"probe_train": 7}, 7), ({}, 250)):
         assert measuring.train_sample(TrainSpec(**how), 50_000) == sample
-    assert measuring.points(TrainSpec(measurements=7), 50_000) == 7
+    assert measuring.grid_points(TrainSpec(measurements=7), 50_000) == 7
     assert "probe_train" not in TrainSpec().identity()
     assert TrainSpec(probe_train=7).identity()["probe_train"] == 7
 

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from dominoes.data import folder
-from dominoes.data.dealing import Dealt, make
+from dominoes.data.dealing import Dealt, deal_spec
 from dominoes.data.dominoes import Dominoes
-from dominoes.data.pixels import export
+from dominoes.data.pixels import export_pixels
 from dominoes.errors import OutputError
 from dominoes.spec import DominoSpec
 
@@ -18,7 +18,7 @@ from dominoes.spec import DominoSpec
 def test_npz_reads_back(small: Dealt, tmp_path: Path) -> None:
     """x holds the pictures N×64×32×3, y the labels, kind and halves their columns."""
     dominoes = Dominoes.of(small)
-    export(dominoes, "npz", tmp_path / "a.npz")
+    export_pixels(dominoes, "npz", tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz") as archive:
         assert np.array_equal(archive["x"].transpose(0, 3, 1, 2), dominoes.data.numpy())
         assert np.array_equal(archive["y"], small.deal.label)
@@ -32,7 +32,7 @@ def test_the_folder_is_an_image_folder(small: Dealt, tmp_path: Path) -> None:
     from torchvision.datasets import ImageFolder
 
     dominoes = Dominoes.of(small)
-    export(dominoes, "folder", tmp_path / "pictures")
+    export_pixels(dominoes, "folder", tmp_path / "pictures")
     found = ImageFolder(str(tmp_path / "pictures"))
     assert len(found) == 300
     for path, label in found.samples:
@@ -50,7 +50,7 @@ def test_parquet_is_in_hugging_face_layout(small: Dealt, tmp_path: Path) -> None
     import pyarrow.parquet as pq
 
     dominoes = Dominoes.of(small)
-    export(dominoes, "parquet", tmp_path / "train.parquet")
+    export_pixels(dominoes, "parquet", tmp_path / "train.parquet")
     table = pq.read_table(tmp_path / "train.parquet")
     assert table["label"].to_pylist() == small.deal.label.tolist()
     for row in (0, 150, 299):
@@ -70,8 +70,8 @@ def test_labels_of_many_classes_keep_their_order(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x_train=x, y_train=y)
     source = str(tmp_path / "a.npz")
     for n in (24, 5):
-        dominoes = Dominoes.of(make(DominoSpec(n=n, prevalence=(1, 0), top=source, bottom=source)))
-        export(dominoes, "folder", tmp_path / f"out{n}")
+        dominoes = Dominoes.of(deal_spec(DominoSpec(n=n, prevalence=(1, 0), top=source, bottom=source)))
+        export_pixels(dominoes, "folder", tmp_path / f"out{n}")
         found = ImageFolder(str(tmp_path / f"out{n}"))
         assert sorted(int(found.classes[label]) for _, label in found.samples) == sorted(dominoes.deal.label.tolist())
         assert n < 24 or all(label == dominoes.deal.label[int(Path(path).stem)] for path, label in found.samples)
@@ -79,10 +79,10 @@ def test_labels_of_many_classes_keep_their_order(tmp_path: Path) -> None:
 
 def test_an_export_does_not_replace_a_dataset(small: Dealt, tmp_path: Path) -> None:
     """Force replaces what an export left, never the dataset folder itself."""
-    folder.save(small, tmp_path / "set")
+    folder.save_dataset(small, tmp_path / "set")
     with pytest.raises(OutputError, match="holds files of another kind"):
-        export(Dominoes.of(small), "folder", tmp_path / "set", force=True)
-    assert folder.verify(tmp_path / "set") == []
+        export_pixels(Dominoes.of(small), "folder", tmp_path / "set", force=True)
+    assert folder.verify_dataset(tmp_path / "set") == []
 
 
 @pytest.mark.parametrize("form", ["npz", "parquet", "folder"])
@@ -90,14 +90,14 @@ def test_nothing_is_overwritten_unasked(small: Dealt, tmp_path: Path, form: str)
     """What is there already is kept, unless force is said."""
     dominoes = Dominoes.of(small)
     path = tmp_path / "out"
-    export(dominoes, form, path)
+    export_pixels(dominoes, form, path)
     with pytest.raises(OutputError, match="is (there already|not empty); pass another --out, or --force to replace it"):
-        export(dominoes, form, path)
-    export(dominoes, form, path, force=True)
+        export_pixels(dominoes, form, path)
+    export_pixels(dominoes, form, path, force=True)
 
 
 def test_a_file_does_not_replace_a_folder(small: Dealt, tmp_path: Path) -> None:
     """A folder in the place of the file is refused, with force too."""
     (tmp_path / "d").mkdir()
     with pytest.raises(OutputError, match="is there already; pass another --out"):
-        export(Dominoes.of(small), "npz", tmp_path / "d", force=True)
+        export_pixels(Dominoes.of(small), "npz", tmp_path / "d", force=True)

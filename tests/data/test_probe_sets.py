@@ -61,8 +61,8 @@ def test_further_probes_are_measured_and_leave_the_rest_alone(tmp_path: Path) ->
         done = CliRunner().invoke(main, ["train", *flags.split(), *more, "--out", str(tmp_path / name)])
         assert done.exit_code == 0, done.output
         (folder,) = (tmp_path / name / "runs").iterdir()
-        tabled.append(tables.read(folder / "curves.csv"))
-        joint = tables.read(folder / "joint.csv", form="joint")
+        tabled.append(tables.read_table(folder / "curves.csv"))
+        joint = tables.read_table(folder / "joint.csv", form="joint")
         assert set(joint.groupby(["probe", "step"])["n"].sum()) == {60 if more else 20}
     plain, more_ = tabled
     alone = [table[table["kind"].isin(["top", "bottom", "empty"])].drop(columns="run").reset_index(drop=True) for table in tabled]

@@ -42,7 +42,7 @@ def test_it_composes_what_the_plain_composer_does(small: Dealt, channels_last: b
 
 def test_one_source_on_both_sides() -> None:
     """A half shows the picture of its own index, whichever side it is on."""
-    dealt = dealing.make(DominoSpec(n=40, prevalence=(0.7, 0.6), top="digits", bottom="digits"))
+    dealt = dealing.deal_spec(DominoSpec(n=40, prevalence=(0.7, 0.6), top="digits", bottom="digits"))
     rows = torch.arange(40)
     plain, hung = Resident(dealt.deal, chosen(dealt), CPU), Hung(dealt.deal, chosen(dealt), CPU)
     assert torch.equal(plain.compose(rows, normalize=False), hung.compose(rows, normalize=False))
@@ -51,13 +51,13 @@ def test_one_source_on_both_sides() -> None:
 def test_pictures_are_there_once_and_not_for_ever(small: Dealt) -> None:
     """Two datasets of the same pictures share them; after four further pairs the oldest leave."""
     first, again = (Hung(small.deal, chosen(small), CPU) for _ in range(2))
-    other = dealing.make(DominoSpec(n=20, prevalence=(0.5, 0.5), top="digits", bottom="textures", seed=9))
+    other = dealing.deal_spec(DominoSpec(n=20, prevalence=(0.5, 0.5), top="digits", bottom="textures", seed=9))
     assert first._hanging is again._hanging is Hung(other.deal, chosen(other), CPU)._hanging
     assert len(resident._hung) == 1
     for split in Split:
         for top in ("digits", "textures"):
             for bottom in ("digits", "textures"):
-                loaded = [sources.load(name, split) for name in (top, bottom)]
+                loaded = [sources.load_source(name, split) for name in (top, bottom)]
                 resident.hang(dict(zip(("top", "bottom"), loaded, strict=True)), CPU)
     assert len(resident._hung) == resident._MOST
     assert first._hanging is not resident.hang(chosen(small), CPU)

@@ -43,7 +43,7 @@ def test_rows_as_text_are_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) ->
     """However many rows a piece has."""
     from dominoes.data import folder
 
-    dealt = dealing.make(DominoSpec(n=500, prevalence=(0.5, 0.4), top="digits", bottom="textures"))
+    dealt = dealing.deal_spec(DominoSpec(n=500, prevalence=(0.5, 0.4), top="digits", bottom="textures"))
     whole = metadata(dealt.deal)
     monkeypatch.setattr(folder, "_ROWS", 7)
     pieces = list(metadata_lines(dealt.deal))
@@ -53,9 +53,9 @@ def test_rows_as_text_are_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_exported_pictures_never_are_in_memory_at_once(tmp_path: Path) -> None:
     """The file is what numpy reads, picture for picture; writing it takes a part of its size."""
-    dominoes = Dominoes.of(dealing.make(DominoSpec(n=3000, reuse=5, prevalence=(0.5, 0.4), top="digits", bottom="textures")))
+    dominoes = Dominoes.of(dealing.deal_spec(DominoSpec(n=3000, reuse=5, prevalence=(0.5, 0.4), top="digits", bottom="textures")))
     tracemalloc.start()
-    pixels.export(dominoes, "npz", tmp_path / "a.npz")
+    pixels.export_pixels(dominoes, "npz", tmp_path / "a.npz")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     with np.load(tmp_path / "a.npz") as found:

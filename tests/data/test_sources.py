@@ -24,7 +24,7 @@ from PIL import Image
 
 from dominoes.data import sources
 from dominoes.data.catalogue import STOCKS
-from dominoes.data.sources import load
+from dominoes.data.sources import load_source
 from dominoes.errors import OutputError, SourceError
 from dominoes.spec import DominoSpec, Split
 
@@ -44,9 +44,9 @@ def test_a_picture_moved_to_another_class_is_seen(tmp_path: Path) -> None:
             (tmp_path / split.value / label).mkdir(parents=True)
             for number, picture in enumerate(pictures(3, seed=ord(label))):
                 (tmp_path / split.value / label / f"{label}{number}.png").write_bytes(png(picture))
-    assert load(str(tmp_path), Split.TRAIN).stock == (3, 3)
+    assert load_source(str(tmp_path), Split.TRAIN).stock == (3, 3)
     (tmp_path / "train" / "a" / "a1.png").rename(tmp_path / "train" / "b" / "a1.png")
-    assert load(str(tmp_path), Split.TRAIN).stock == (2, 4)
+    assert load_source(str(tmp_path), Split.TRAIN).stock == (2, 4)
 
 
 def test_a_file_of_no_known_split_is_no_test_set(tmp_path: Path) -> None:
@@ -55,8 +55,8 @@ def test_a_file_of_no_known_split_is_no_test_set(tmp_path: Path) -> None:
         write_parquet(tmp_path / name, [png(picture) for picture in pictures(2)], [0, 1])
     for split in Split:
         with pytest.raises(SourceError, match="nothing says whether these are train or test pictures; name two files"):
-            load(str(tmp_path / "mine.parquet"), split)
-        assert load(str(tmp_path / "latest-train.parquet"), split).stock == (1, 1)
+            load_source(str(tmp_path / "mine.parquet"), split)
+        assert load_source(str(tmp_path / "latest-train.parquet"), split).stock == (1, 1)
 
 
 def png(picture: Pixels) -> bytes:
@@ -79,10 +79,10 @@ def write_parquet(path: Path, images: list[Any], labels: Any, *, image: str = "i
 def test_all_real_pictures_are_read(name: str, data: Path) -> None:
     """All 130,000 pictures decode; the counts a class are those of the stock table."""
     for split in Split:
-        source = load(name, split, data=data)
+        source = load_source(name, split, data=data)
         assert source.stock == STOCKS[name][split]
         assert source.pictures.shape == (len(source.labels), 1 if name == "mnist" else 3, 32, 32)
-    assert source.digest == sources.digest(source.pictures, source.labels)
+    assert source.digest == sources.pictures_digest(source.pictures, source.labels)
 
 
 @pytest.mark.data
@@ -90,7 +90,7 @@ def test_a_real_picture_is_the_one_in_the_file(data: Path) -> None:
     """MNIST is padded by two black pixels all round, CIFAR-10 is as decoded; both in the files' order."""
     for name, column, edge in (("mnist", "image", 2), ("cifar10", "img", 0)):
         table = pq.read_table(data / name / "test.parquet")
-        source = load(name, Split.TEST, data=data)
+        source = load_source(name, Split.TEST, data=data)
         for row in (0, 4321, 9999):
             wanted = np.asarray(Image.open(io.BytesIO(table[column][row]["bytes"].as_py())))
             wanted = wanted[None] if wanted.ndim == 2 else wanted.transpose(2, 0, 1)
@@ -104,7 +104,7 @@ def test_a_real_picture_is_the_one_in_the_file(data: Path) -> None:
 @pytest.mark.parametrize("name", ["digits", "textures"])
 def test_embedded_sources_have_the_stock_of_the_table(name: str) -> None:
     """The pictures that come with the package match the table, need no network, and train and test differ."""
-    train, test = (load(name, split) for split in Split)
+    train, test = (load_source(name, split) for split in Split)
     assert (train.stock, test.stock) == (STOCKS[name][Split.TRAIN], STOCKS[name][Split.TEST])
     assert train.digest != test.digest
     assert len(train.classes) == 10
@@ -112,9 +112,9 @@ def test_embedded_sources_have_the_stock_of_the_table(name: str) -> None:
 
 def test_no_digit_is_in_both_splits() -> None:
     """The 1,797 digits are divided, none is in both parts (but for twins in the original)."""
-    seen = [{picture.tobytes() for picture in load("digits", split).pictures} for split in Split]
+    seen = [{picture.tobytes() for picture in load_source("digits", split).pictures} for split in Split]
     assert len(seen[0] & seen[1]) == 0
-    assert sum(len(load("digits", split).labels) for split in Split) == 1797
+    assert sum(len(load_source("digits", split).labels) for split in Split) == 1797
 
 
 def test_the_cache_is_used_and_follows_the_files(tmp_path: Path, cache: Path) -> None:
@@ -122,22 +122,22 @@ def test_the_cache_is_used_and_follows_the_files(tmp_path: Path, cache: Path) ->
     path = tmp_path / "a.npz"
     x, y = pictures(4), np.array([0, 1, 0, 1])
     np.savez(path, x_train=x, y_train=y)
-    first = load(str(path), Split.TRAIN)
+    first = load_source(str(path), Split.TRAIN)
     before = sorted((cache / "decoded").iterdir())
-    again = load(str(path), Split.TRAIN)
+    again = load_source(str(path), Split.TRAIN)
     assert sorted((cache / "decoded").iterdir()) == before
     assert isinstance(again.pictures, np.memmap)
     assert again.digest == first.digest
     x[2, 5, 5, 1] ^= 1
     np.savez(path, x_train=x, y_train=y)
-    assert load(str(path), Split.TRAIN).digest != first.digest
+    assert load_source(str(path), Split.TRAIN).digest != first.digest
 
 
 def test_two_processes_fill_the_cache_at_once(tmp_path: Path) -> None:
     """Processes that start together on an empty cache all read the same pictures, and one entry is left."""
     np.savez(tmp_path / "a.npz", x_train=pictures(3000), y_train=np.arange(3000) % 10)
-    script = "import sys; from dominoes.data.sources import load; from dominoes.spec import Split\n"
-    script += "print(load(sys.argv[1], Split.TRAIN).digest)"
+    script = "import sys; from dominoes.data.sources import load_source; from dominoes.spec import Split\n"
+    script += "print(load_source(sys.argv[1], Split.TRAIN).digest)"
     command = [sys.executable, "-c", script, str(tmp_path / "a.npz")]
     environment = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": "/usr/bin:/bin"}
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) for _ in range(4)]
@@ -152,14 +152,14 @@ def test_a_damaged_or_unwritable_cache_is_named(tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "a.npz"
     np.savez(path, x_train=pictures(2), y_train=np.array([0, 1]))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    load(str(path), Split.TRAIN)
+    load_source(str(path), Split.TRAIN)
     (entry,) = (tmp_path / "cache" / "dominoes" / "decoded").iterdir()
     (entry / "pictures.npy").write_bytes(b"")
     with pytest.raises(SourceError, match="is damaged.*remove this folder and run again"):
-        load(str(path), Split.TRAIN)
+        load_source(str(path), Split.TRAIN)
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
     with pytest.raises(OutputError, match="cannot be written.*set XDG_CACHE_HOME"):
-        load(str(path), Split.TRAIN)
+        load_source(str(path), Split.TRAIN)
 
 
 @pytest.mark.parametrize(("shape", "column"), [((32, 3), False), ((28, 1), False), ((32, 1), True)])
@@ -168,12 +168,12 @@ def test_keras_npz_is_read(tmp_path: Path, shape: tuple[int, int], column: bool)
     size, channels = shape
     x, y = pictures(6, size, channels), np.array([0, 1, 2, 0, 1, 2], dtype=np.uint8)
     np.savez(tmp_path / "a.npz", x_train=x, y_train=y[:, None] if column else y, x_test=x[:3], y_test=y[:3])
-    source = load(str(tmp_path / "a.npz"), Split.TRAIN)
+    source = load_source(str(tmp_path / "a.npz"), Split.TRAIN)
     edge = (32 - size) // 2
     inside = source.pictures[:, :, edge : 32 - edge, edge : 32 - edge]
     assert np.array_equal(inside, x[:, None] if channels == 1 else x.transpose(0, 3, 1, 2))
     assert source.labels.tolist() == y.tolist()
-    assert load(str(tmp_path / "a.npz"), Split.TEST).stock == (1, 1, 1)
+    assert load_source(str(tmp_path / "a.npz"), Split.TEST).stock == (1, 1, 1)
 
 
 @pytest.mark.parametrize("layout", ["{}.parquet", "data/{}-00000-of-00001.parquet", "plain_text/{}-00000-of-00002.parquet"])
@@ -186,7 +186,7 @@ def test_hugging_face_folders_are_read(tmp_path: Path, layout: str) -> None:
         write_parquet(
             tmp_path / layout.format(split.value), [*(png(picture) for picture in x[:3]), buffer.getvalue()], [0, 1, 1, 0], image="img"
         )
-    source = load(str(tmp_path), Split.TEST)
+    source = load_source(str(tmp_path), Split.TEST)
     assert np.array_equal(source.pictures[:3], x[:3].transpose(0, 3, 1, 2))
     assert source.labels.tolist() == [0, 1, 1, 0]
 
@@ -194,9 +194,9 @@ def test_hugging_face_folders_are_read(tmp_path: Path, layout: str) -> None:
 def test_a_single_parquet_file_finds_its_twin(tmp_path: Path) -> None:
     """The file of one split leads to that of the other beside it, and a missing one is named."""
     write_parquet(tmp_path / "train.parquet", [png(picture) for picture in pictures(2)], [0, 1])
-    assert load(str(tmp_path / "train.parquet"), Split.TRAIN).stock == (1, 1)
+    assert load_source(str(tmp_path / "train.parquet"), Split.TRAIN).stock == (1, 1)
     with pytest.raises(SourceError, match=r"expected test.parquet beside it"):
-        load(str(tmp_path / "train.parquet"), Split.TEST)
+        load_source(str(tmp_path / "train.parquet"), Split.TEST)
 
 
 def test_image_folders_are_read(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_image_folders_are_read(tmp_path: Path) -> None:
             folder = tmp_path / split.value / name
             folder.mkdir(parents=True, exist_ok=True)
             (folder / f"{number}.png").write_bytes(png(x[number]))
-    source = load(str(tmp_path), Split.TRAIN)
+    source = load_source(str(tmp_path), Split.TRAIN)
     assert source.classes == ("ape", "cow", "zebra")
     assert source.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert np.array_equal(source.pictures, x[[1, 3, 2, 5, 0, 4]].transpose(0, 3, 1, 2))
@@ -229,11 +229,11 @@ def test_torchvision_idx_files_are_read(tmp_path: Path, name: str, nested: bool)
     for part in ("train", "t10k"):
         (raw / f"{part}-images-idx3-ubyte").write_bytes(idx(x))
         (raw / f"{part}-labels-idx1-ubyte").write_bytes(idx(y))
-    source = load(name, Split.TEST, data=tmp_path)
+    source = load_source(name, Split.TEST, data=tmp_path)
     assert np.array_equal(source.pictures[:, 0, 2:30, 2:30], x)
     assert source.labels.tolist() == y.tolist()
     with pytest.raises(SourceError, match="no train pictures of cifar10"):
-        load("cifar10", Split.TRAIN, data=tmp_path)
+        load_source("cifar10", Split.TRAIN, data=tmp_path)
 
 
 @pytest.fixture
@@ -290,11 +290,11 @@ def test_torchvision_cifar_is_downloaded_and_read(tmp_path: Path, server: tuple[
     data = tmp_path / "data"
     data.mkdir()
     with pytest.raises(SourceError, match="no train pictures of cifar10.*add --download"):
-        load("cifar10", Split.TRAIN, data=data)
-    source = load("cifar10", Split.TRAIN, data=data, download=True)
+        load_source("cifar10", Split.TRAIN, data=data)
+    source = load_source("cifar10", Split.TRAIN, data=data, download=True)
     assert np.array_equal(source.pictures, x[:100])
     shutil.rmtree(server[0])
-    assert np.array_equal(load("cifar10", Split.TEST, data=data).pictures, x[100:])
+    assert np.array_equal(load_source("cifar10", Split.TEST, data=data).pictures, x[100:])
 
 
 def test_a_download_with_a_wrong_sum_is_refused(tmp_path: Path, server: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +304,7 @@ def test_a_download_with_a_wrong_sum_is_refused(tmp_path: Path, server: tuple[Pa
     fake_cifar(*server, monkeypatch)
     monkeypatch.setattr(CIFAR10, "tgz_md5", "0" * 32)
     with pytest.raises(SourceError, match="cifar10 cannot be downloaded to"):
-        load("cifar10", Split.TRAIN, data=tmp_path, download=True)
+        load_source("cifar10", Split.TRAIN, data=tmp_path, download=True)
 
 
 def test_torchvision_mnist_is_downloaded(tmp_path: Path, server: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,7 +319,7 @@ def test_torchvision_mnist_is_downloaded(tmp_path: Path, server: tuple[Path, str
             resources.append((name, hashlib.md5((server[0] / name).read_bytes()).hexdigest()))
     monkeypatch.setattr(MNIST, "mirrors", [server[1]])
     monkeypatch.setattr(MNIST, "resources", resources)
-    source = load("mnist", Split.TRAIN, data=tmp_path, download=True)
+    source = load_source("mnist", Split.TRAIN, data=tmp_path, download=True)
     assert np.array_equal(source.pictures[:, 0, 2:30, 2:30], x)
 
 
@@ -332,7 +332,7 @@ def test_torchvision_svhn_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     savemat(tmp_path / "train_32x32.mat", {"X": x.transpose(1, 2, 3, 0), "y": y[:, None]})
     md5 = hashlib.md5((tmp_path / "train_32x32.mat").read_bytes()).hexdigest()
     monkeypatch.setattr(SVHN, "split_list", {"train": ["", "train_32x32.mat", md5]})
-    source = load("svhn", Split.TRAIN, data=tmp_path)
+    source = load_source("svhn", Split.TRAIN, data=tmp_path)
     assert np.array_equal(source.pictures, x.transpose(0, 3, 1, 2))
     assert source.labels.tolist() == (y % 10).tolist()
 
@@ -344,7 +344,7 @@ def test_torchvision_files_with_wrong_sums_are_refused(tmp_path: Path) -> None:
     for number in range(1, 6):
         (base / f"data_batch_{number}").write_bytes(b"x")
     with pytest.raises(SourceError, match="cifar10 cannot be read from .*remove its files there and use --download"):
-        load("cifar10", Split.TRAIN, data=tmp_path)
+        load_source("cifar10", Split.TRAIN, data=tmp_path)
 
 
 def bad_parquet(path: Path, case: str) -> None:
@@ -409,7 +409,7 @@ def test_bad_parquet_is_named_with_file_and_row(tmp_path: Path, case: str, messa
     """Each fault of a file gives one sentence with the file, the row, what was expected."""
     bad_parquet(tmp_path / "train.parquet", case)
     with pytest.raises(SourceError, match=message):
-        load(str(tmp_path), Split.TRAIN)
+        load_source(str(tmp_path), Split.TRAIN)
 
 
 @pytest.mark.parametrize(
@@ -429,7 +429,7 @@ def test_bad_npz_is_named(tmp_path: Path, arrays: dict[str, Any], message: str) 
     """Arrays that are not pictures and labels are refused with their name, type and shape."""
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(SourceError, match=message):
-        load(str(tmp_path / "a.npz"), Split.TRAIN)
+        load_source(str(tmp_path / "a.npz"), Split.TRAIN)
 
 
 def test_a_single_array_is_no_npz(tmp_path: Path) -> None:
@@ -437,7 +437,7 @@ def test_a_single_array_is_no_npz(tmp_path: Path) -> None:
     with open(tmp_path / "a.npz", "wb") as file:
         np.save(file, pictures(2))
     with pytest.raises(SourceError, match="not a readable .npz file"):
-        load(str(tmp_path / "a.npz"), Split.TRAIN)
+        load_source(str(tmp_path / "a.npz"), Split.TRAIN)
 
 
 def test_a_truncated_npz_is_named(tmp_path: Path) -> None:
@@ -446,7 +446,7 @@ def test_a_truncated_npz_is_named(tmp_path: Path) -> None:
     np.savez(path, x_train=pictures(2), y_train=np.array([0, 1]))
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(SourceError, match=r"a.npz is not a readable .npz file"):
-        load(str(path), Split.TRAIN)
+        load_source(str(path), Split.TRAIN)
 
 
 @pytest.mark.parametrize(
@@ -461,13 +461,13 @@ def test_a_truncated_npz_is_named(tmp_path: Path) -> None:
 def test_missing_sources_say_what_to_pass(tmp_path: Path, name: str, message: str) -> None:
     """Unknown names get the nearest one, missing data the folders looked in and the ways to get it."""
     with pytest.raises(SourceError, match=message.replace("{tmp}", str(tmp_path))):
-        load(name.replace("{tmp}", str(tmp_path)), Split.TRAIN, data=tmp_path)
+        load_source(name.replace("{tmp}", str(tmp_path)), Split.TRAIN, data=tmp_path)
 
 
 def test_a_data_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     """--data must be a folder."""
     with pytest.raises(SourceError, match="nowhere is not a folder; pass --data"):
-        load("mnist", Split.TRAIN, data=tmp_path / "nowhere")
+        load_source("mnist", Split.TRAIN, data=tmp_path / "nowhere")
 
 
 def test_a_class_without_pictures_in_a_folder_is_named(tmp_path: Path) -> None:
@@ -477,10 +477,10 @@ def test_a_class_without_pictures_in_a_folder_is_named(tmp_path: Path) -> None:
             (tmp_path / split.value / name).mkdir(parents=True)
         (tmp_path / split.value / "a" / "1.png").write_bytes(png(pictures(1)[0]))
     with pytest.raises(SourceError, match="class b has no train pictures"):
-        load(str(tmp_path), Split.TRAIN)
+        load_source(str(tmp_path), Split.TRAIN)
     shutil.rmtree(tmp_path / "train" / "a")
     with pytest.raises(SourceError, match="holds no pictures; expected a folder for each class"):
-        load(str(tmp_path), Split.TRAIN)
+        load_source(str(tmp_path), Split.TRAIN)
 
 
 def test_the_stock_of_a_path_is_counted(tmp_path: Path) -> None:
@@ -500,7 +500,7 @@ def test_what_macos_leaves_beside_pictures_is_no_picture(tmp_path: Path) -> None
             for number in range(2):
                 (place / f"{number}.png").write_bytes(png(np.full((32, 32), 40 * number, dtype=np.uint8)))
                 (place / f"._{number}.png").write_bytes(b"\0\5\26\7 no picture")
-    found = sources.load(str(tmp_path), Split.TRAIN)
+    found = sources.load_source(str(tmp_path), Split.TRAIN)
     assert len(found.labels) == 4
     assert found.classes == ("cat", "dog")
 
@@ -512,4 +512,4 @@ def test_a_label_beyond_every_number_is_named_as_it_is(tmp_path: Path, label: in
     x = np.zeros((4, 32, 32), dtype=np.uint8)
     np.savez(tmp_path / "a.npz", x_train=x, y_train=labels, x_test=x, y_test=labels)
     with pytest.raises(SourceError, match=f"label {label} of picture 2 is beyond any number of classes"):
-        sources.load(str(tmp_path / "a.npz"), Split.TRAIN)
+        sources.load_source(str(tmp_path / "a.npz"), Split.TRAIN)

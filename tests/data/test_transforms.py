@@ -10,10 +10,10 @@ from scipy import ndimage
 
 from dominoes.data import catalogue, sources
 from dominoes.data.catalogue import AREAS
-from dominoes.data.dealing import make
+from dominoes.data.dealing import deal_spec
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.probe_sets import probes
-from dominoes.data.sources import Source, load
+from dominoes.data.sources import Source, load_source
 from dominoes.data.transforms import area
 from dominoes.dials import Pictures
 from dominoes.errors import SpecError
@@ -26,7 +26,7 @@ IDENTITIES = (
 
 def changed(name: str, *texts: str, split: Split = Split.TRAIN) -> Source:
     """A source under transforms."""
-    return load(name, split, texts)
+    return load_source(name, split, texts)
 
 
 def inner(pictures: Pictures, side: int) -> Pictures:
@@ -39,9 +39,9 @@ def inner(pictures: Pictures, side: int) -> Pictures:
 def test_the_identity_setting_changes_no_byte(text: str) -> None:
     """Each dial has a setting at which pixels, labels and digest are the source's own."""
     for name, split in itertools.product(("digits", "textures"), Split):
-        plain, found = load(name, split), changed(name, text, split=split)
+        plain, found = load_source(name, split), changed(name, text, split=split)
         assert np.array_equal(found.pictures, plain.pictures)
-        assert found.digest == plain.digest == sources.digest(found.pictures, found.labels)
+        assert found.digest == plain.digest == sources.pictures_digest(found.pictures, found.labels)
         assert found.transforms == (text,)
 
 
@@ -59,14 +59,14 @@ ACTIVE = (
 def test_every_transform_changes_pictures_and_nothing_else(text: str) -> None:
     """Labels, shape and padding stay, the digest is that of the new pixels, the source is as it was, and twice gives the same bytes."""
     for name, split in itertools.product(("digits", "textures"), Split):
-        plain = load(name, split)
+        plain = load_source(name, split)
         before = plain.pictures.copy()
         found = changed(name, text, split=split)
         assert (found.pictures.shape, found.pictures.dtype) == (plain.pictures.shape, np.uint8)
         assert np.array_equal(found.labels, plain.labels)
         assert np.array_equal(plain.pictures, before)
         assert (found.digest == plain.digest) == (name == "digits" and text == "gray=1")
-        assert found.digest == sources.digest(found.pictures, found.labels)
+        assert found.digest == sources.pictures_digest(found.pictures, found.labels)
         outside = found.pictures.astype(int)
         inner(outside, AREAS[name])[:] = 0  # type: ignore[arg-type]
         assert not outside.any()
@@ -76,7 +76,7 @@ def test_every_transform_changes_pictures_and_nothing_else(text: str) -> None:
 def test_areas_are_those_of_the_pictures() -> None:
     """The table by which dials are checked without data says what the embedded pictures show; a source of zeros has no padding."""
     for name in ("digits", "textures"):
-        assert area(load(name, Split.TRAIN).pictures) == AREAS[name]
+        assert area(load_source(name, Split.TRAIN).pictures) == AREAS[name]
     assert area(np.zeros((2, 1, 32, 32), np.uint8)) == 32
     assert set(AREAS) == set(catalogue.STOCKS)
 
@@ -85,19 +85,19 @@ def test_areas_are_those_of_the_pictures() -> None:
 def test_areas_of_real_pictures(data: Path) -> None:
     """MNIST is 28 pixels wide and padded, CIFAR-10 is 32."""
     for name in ("mnist", "cifar10"):
-        assert area(load(name, Split.TRAIN, data=data).pictures) == AREAS[name]
+        assert area(load_source(name, Split.TRAIN, data=data).pictures) == AREAS[name]
 
 
 def test_noise_has_its_deviation_and_is_the_pictures_own() -> None:
     """Where nothing is clipped its deviation is the one asked for; no two pictures share it, nor train and test; settings scale it."""
-    plain = load("textures", Split.TRAIN).pictures.astype(float)
+    plain = load_source("textures", Split.TRAIN).pictures.astype(float)
     small, large = (changed("textures", f"noise={value}").pictures.astype(float) - plain for value in (0.05, 0.1))
     safe = (plain > 110) & (plain < 145)
     assert small[safe].std() == pytest.approx(0.05 * 255, rel=0.02)
     assert large[safe].std() == pytest.approx(0.1 * 255, rel=0.02)
     assert np.corrcoef(small[safe], large[safe])[0, 1] > 0.99
     assert abs(np.corrcoef(small[0].ravel(), small[1].ravel())[0, 1]) < 0.1
-    test = changed("textures", "noise=0.1", split=Split.TEST).pictures.astype(float) - load("textures", Split.TEST).pictures
+    test = changed("textures", "noise=0.1", split=Split.TEST).pictures.astype(float) - load_source("textures", Split.TEST).pictures
     assert abs(np.corrcoef(test[:50].ravel(), large[:50].ravel())[0, 1]) < 0.05
     twice = changed("textures", "noise=0.05", "noise=0.05").pictures.astype(float) - plain
     assert twice[safe].std() == pytest.approx(0.05 * 255 * 2**0.5, rel=0.03)
@@ -106,7 +106,7 @@ def test_noise_has_its_deviation_and_is_the_pictures_own() -> None:
 def test_blur_is_scipys_picture_by_picture() -> None:
     """One channel of one picture at a time, within the area."""
     for name, row in (("digits", 7), ("textures", 11)):
-        plain, found = (inner(source.pictures, AREAS[name]) for source in (load(name, Split.TRAIN), changed(name, "blur=1.2")))
+        plain, found = (inner(source.pictures, AREAS[name]) for source in (load_source(name, Split.TRAIN), changed(name, "blur=1.2")))
         for channel in range(plain.shape[1]):
             wanted = ndimage.gaussian_filter(plain[row, channel].astype(float), 1.2, mode="nearest")
             assert np.abs(found[row, channel] - wanted).max() <= 0.51
@@ -114,7 +114,7 @@ def test_blur_is_scipys_picture_by_picture() -> None:
 
 def test_downsampling_is_pillows_box() -> None:
     """Means over squares, as Pillow's box filter has them (to a rounding), drawn large again."""
-    plain, found = load("textures", Split.TRAIN).pictures, changed("textures", "downsample=8").pictures
+    plain, found = load_source("textures", Split.TRAIN).pictures, changed("textures", "downsample=8").pictures
     for row in (0, 500):
         small = Image.fromarray(plain[row].transpose(1, 2, 0)).resize((4, 4), Image.Resampling.BOX)
         wanted = np.asarray(small.resize((32, 32), Image.Resampling.NEAREST)).transpose(2, 0, 1).astype(int)
@@ -123,7 +123,7 @@ def test_downsampling_is_pillows_box() -> None:
 
 def test_contrast_keeps_the_mean_and_scales_the_rest() -> None:
     """The mean of a picture stays and its standard deviation is multiplied."""
-    plain, found = load("textures", Split.TRAIN).pictures[:50], changed("textures", "contrast=0.3").pictures[:50]
+    plain, found = load_source("textures", Split.TRAIN).pictures[:50], changed("textures", "contrast=0.3").pictures[:50]
     for before, after in zip(plain.astype(float), found.astype(float), strict=True):
         assert after.mean() == pytest.approx(before.mean(), abs=0.2)
         assert after.std() == pytest.approx(0.3 * before.std(), abs=0.5)
@@ -131,7 +131,7 @@ def test_contrast_keeps_the_mean_and_scales_the_rest() -> None:
 
 def test_gray_is_pillows_luma() -> None:
     """All three channels are Pillow's L, to a rounding."""
-    plain, found = load("textures", Split.TRAIN).pictures, changed("textures", "gray=1").pictures
+    plain, found = load_source("textures", Split.TRAIN).pictures, changed("textures", "gray=1").pictures
     for row in (3, 77):
         wanted = np.asarray(Image.fromarray(plain[row].transpose(1, 2, 0)).convert("L")).astype(int)
         assert np.abs(found[row] - wanted[None]).max() <= 1
@@ -139,7 +139,7 @@ def test_gray_is_pillows_luma() -> None:
 
 def test_the_occluded_square_has_its_size_and_a_larger_one_covers_it() -> None:
     """A square of zeros of the share asked for, the rest untouched, places all over the area; settings are nested."""
-    plain = load("textures", Split.TRAIN).pictures
+    plain = load_source("textures", Split.TRAIN).pictures
     hidden = {}
     for share, width in ((0.25, 16), (0.5, 23)):
         found = changed("textures", f"occlude={share}").pictures
@@ -157,7 +157,7 @@ def test_the_occluded_square_has_its_size_and_a_larger_one_covers_it() -> None:
 def test_shuffles_are_one_permutation_for_all() -> None:
     """Each pixel comes from one place, the same in every picture, channel, split, and source of that size; patches move as wholes."""
     for text, size in (("pixel_shuffle=1", 1), ("patch_shuffle=8", 8)):
-        plain, found = load("textures", Split.TRAIN).pictures, changed("textures", text).pictures
+        plain, found = load_source("textures", Split.TRAIN).pictures, changed("textures", text).pictures
         count = 32 // size
         blocks = plain.reshape(-1, 3, count, size, count, size).transpose(2, 4, 0, 1, 3, 5).reshape(count * count, -1)
         moved = found.reshape(-1, 3, count, size, count, size).transpose(2, 4, 0, 1, 3, 5).reshape(count * count, -1)
@@ -165,7 +165,7 @@ def test_shuffles_are_one_permutation_for_all() -> None:
         order = [places[block.tobytes()] for block in moved]
         assert sorted(order) == list(range(count * count))
         assert order != list(range(count * count))
-        test, test_found = load("textures", Split.TEST).pictures, changed("textures", text, split=Split.TEST).pictures
+        test, test_found = load_source("textures", Split.TEST).pictures, changed("textures", text, split=Split.TEST).pictures
         again = test.reshape(-1, 3, count, size, count, size).transpose(2, 4, 0, 1, 3, 5).reshape(count * count, -1)[order]
         wanted = again.reshape(count, count, -1, 3, size, size).transpose(2, 3, 0, 4, 1, 5).reshape(test.shape)
         assert np.array_equal(test_found, wanted)
@@ -174,7 +174,7 @@ def test_shuffles_are_one_permutation_for_all() -> None:
 def test_every_shuffle_moves_something() -> None:
     """Four patches, whose order could come out as it was, change places too, in each of several shuffles in a row."""
     for name, size in (("textures", 16), ("digits", 12)):
-        plain, once, twice = (load(name, Split.TRAIN, (f"patch_shuffle={size}",) * times).pictures for times in range(3))
+        plain, once, twice = (load_source(name, Split.TRAIN, (f"patch_shuffle={size}",) * times).pictures for times in range(3))
         for before, after in ((plain, once), (once, twice)):
             assert (before != after).any(axis=(1, 2, 3)).all()
             assert np.array_equal(np.sort(before.reshape(len(before), -1)), np.sort(after.reshape(len(after), -1)))
@@ -182,7 +182,7 @@ def test_every_shuffle_moves_something() -> None:
 
 def test_prototypes_are_a_look_up() -> None:
     """Each class shows m of its own training pictures, alike often, in test as in training; more of them keep the fewer."""
-    plain = load("digits", Split.TRAIN)
+    plain = load_source("digits", Split.TRAIN)
     shown = {}
     for m in (1, 4):
         train, test = (changed("digits", f"prototypes={m}", split=split) for split in Split)
@@ -206,7 +206,7 @@ def test_the_order_of_transforms_counts() -> None:
         return [len(np.unique(changed("digits", *texts, split=split).pictures.reshape(-1, 1024), axis=0)) for split in Split]
 
     assert distinct("noise=0.2", "prototypes=2") == [20, 20]
-    assert distinct("prototypes=2", "noise=0.2") == [len(load("digits", split).labels) for split in Split]
+    assert distinct("prototypes=2", "noise=0.2") == [len(load_source("digits", split).labels) for split in Split]
 
 
 def test_pictures_without_contrast_are_refused() -> None:
@@ -220,7 +220,7 @@ def test_a_dial_acts_on_its_side_alone() -> None:
     """Blanks, the other half, deal and labels are those of the same spec without it; probes are transformed alike."""
     base = DominoSpec(n=200, prevalence=(0.6, 0.5), top="digits", bottom="textures")
     dialled = base.model_copy(update={"top_transform": ("noise=0.5",)})
-    plain, noisy = make(base), make(dialled)
+    plain, noisy = deal_spec(base), deal_spec(dialled)
     for side in SIDES:
         assert np.array_equal(plain.deal.index[side], noisy.deal.index[side])
     one, two = (Dominoes.of(dealt).data.numpy() for dealt in (plain, noisy))
@@ -236,7 +236,7 @@ def test_a_dial_acts_on_its_side_alone() -> None:
 def test_swap_turns_the_picture_and_nothing_else() -> None:
     """Deal, labels and sides' names stay; the two halves of every domino and probe change places."""
     base = DominoSpec(n=200, prevalence=(0.6, 0.5), reliability=(0.8, 1), top="digits", bottom="textures")
-    plain, swapped = make(base), make(base.model_copy(update={"swap": True}))
+    plain, swapped = deal_spec(base), deal_spec(base.model_copy(update={"swap": True}))
     for side in SIDES:
         assert np.array_equal(plain.deal.index[side], swapped.deal.index[side])
     one, two = Dominoes.of(plain), Dominoes.of(swapped)
@@ -255,7 +255,7 @@ def test_one_source_with_two_dials_shares_its_stock() -> None:
     spec = DominoSpec(
         n=400, prevalence=(0.5, 0.5), top="digits", bottom="digits", top_transform=("blur=1",), bottom_transform=("noise=0.3",)
     )
-    dealt = make(spec)
+    dealt = deal_spec(spec)
     used = np.concatenate([dealt.deal.index[side][dealt.deal.index[side] >= 0] for side in SIDES])
     assert len(set(used.tolist())) == len(used)
     row = int(dealt.deal.of_kind("both")[0])
@@ -268,7 +268,7 @@ def test_one_source_with_two_dials_shares_its_stock() -> None:
 def test_pictures_above_and_digits_below(data: Path) -> None:
     """CIFAR-10 on top and MNIST below is a dataset like any other, with dials on either."""
     spec = DominoSpec(n=60, prevalence=(0.5, 0.5), top="cifar10", bottom="mnist", bottom_transform=("downsample=7",))
-    dealt = make(spec, data=data)
+    dealt = deal_spec(spec, data=data)
     found = Dominoes.of(dealt).data[dealt.deal.of_kind("both")].numpy()
     assert (found[:, 0, :32] != found[:, 1, :32]).any()
     below = inner(found[:, :, 32:], 28)

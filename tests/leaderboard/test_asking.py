@@ -29,7 +29,7 @@ SHARES = (0.1, 0.2, 0.4, 0.6, 0.9)
 def edition() -> Edition:
     specs = [simulated_curves.dials(share) for share in SHARES]
     held = simulated_curves.table([simulated_curves.dials(0.3, 0.7)], 4, seed=9)
-    return editions.make({"prevalence": simulated_curves.table(specs, 4), "later": held}, "e", held_out=["later"])
+    return editions.make_edition({"prevalence": simulated_curves.table(specs, 4), "later": held}, "e", held_out=["later"])
 
 
 class Spy(CopyNearest):
@@ -106,7 +106,7 @@ def test_changing_the_tables_changes_nothing(edition: Edition) -> None:
 
     digest = edition.digest
     theories: dict[str, Callable[[], Theory]] = {"vandal": Vandal, "copy": CopyNearest}
-    found = board.run(theories, edition, ("doubles", "neighbours")).table
+    found = board.score_theories(theories, edition, ("doubles", "neighbours")).table
     assert (found["status"] == "").all()
     assert found.loc[found["theory"] == "copy", "skill"].abs().max() < 1e-9
     assert found.loc[found["theory"] == "vandal", "skill"].abs().max() < 1e-9
@@ -201,7 +201,7 @@ def test_memory_beyond_the_instance_is_found_out(
     monkeypatch.setenv("KEPT", pickle.dumps({}).hex())
     InAFile.path = tmp_path / "kept"
     InItsClass.kept.clear()
-    found = board.run({"cheat": cheat}, edition, ("neighbours",)).table.iloc[0]
+    found = board.score_theories({"cheat": cheat}, edition, ("neighbours",)).table.iloc[0]
     assert np.isnan(found["skill"])
     assert "keeps what it saw of other specs" in found["status"]
 
@@ -217,10 +217,10 @@ def test_answers_kept_in_files_are_the_limit(edition: Edition, tmp_path: Path) -
             return pickle.loads((tmp_path / name).read_bytes())
 
     InAFile.path = tmp_path / "kept"
-    found = board.run({"cheat": Best}, edition, ("neighbours", "transfer")).table.set_index("task")
+    found = board.score_theories({"cheat": Best}, edition, ("neighbours", "transfer")).table.set_index("task")
     assert found.loc["neighbours", "status"] == ""
     assert found.loc["neighbours", "skill"] > 0.2
-    copied = board.run({"copy": CopyNearest}, edition, ("transfer",)).table.iloc[0]
+    copied = board.score_theories({"copy": CopyNearest}, edition, ("transfer",)).table.iloc[0]
     assert found.loc["transfer", "log_density"] == pytest.approx(copied["log_density"])
 
 
@@ -234,7 +234,7 @@ def test_a_theory_that_ends_its_process_is_refused(edition: Edition) -> None:
             super().fit(curves, specs)
 
     mother = os.getpid()
-    found = board.run({"ends": Ends}, edition, ("neighbours",)).table.iloc[0]
+    found = board.score_theories({"ends": Ends}, edition, ("neighbours",)).table.iloc[0]
     assert found["status"] == "asked in a process of its own, it ends that process"
 
 
@@ -282,7 +282,7 @@ def test_a_bad_entry_gets_a_sentence_and_the_board_stands(edition: Edition, way:
     """Whatever a theory gets wrong is said in one sentence in its row; the truth beside it has its skill."""
     spoil, sentence = BAD[way]
     theories: dict[str, Callable[[], Theory]] = {"bad": lambda: Broken(spoil), "truth": Truth}
-    found = board.run(theories, edition, ("neighbours",)).table.set_index("theory")
+    found = board.score_theories(theories, edition, ("neighbours",)).table.set_index("theory")
     assert sentence in found.loc["bad", "status"]
     assert np.isnan(found.loc["bad", "skill"])
     assert found.loc["truth", "skill"] == pytest.approx(1, abs=0.15)
@@ -295,8 +295,8 @@ def test_an_exception_in_fit_is_a_sentence() -> None:
         def fit(self, curves: pd.DataFrame, specs: pd.DataFrame) -> None:
             raise ValueError("singular\nmatrix")
 
-    known = editions.make({"s": simulated_curves.table([simulated_curves.dials(share) for share in (0.1, 0.4, 0.8)], 3)}, "e")
-    found = board.run({"unfit": Unfit}, known, ("doubles", "neighbours")).table
+    known = editions.make_edition({"s": simulated_curves.table([simulated_curves.dials(share) for share in (0.1, 0.4, 0.8)], 3)}, "e")
+    found = board.score_theories({"unfit": Unfit}, known, ("doubles", "neighbours")).table
     assert set(found["status"]) == {"ValueError: singular matrix in fit"}
 
 
@@ -306,5 +306,5 @@ def test_rows_may_come_in_any_order(edition: Edition) -> None:
         "mixed": lambda: Broken(lambda table: table.sample(frac=1, random_state=1).assign(note="x")),
         "truth": Truth,
     }
-    found = board.run(theories, edition, ("neighbours",)).table.set_index("theory")
+    found = board.score_theories(theories, edition, ("neighbours",)).table.set_index("theory")
     assert found.loc["mixed", "skill"] == pytest.approx(found.loc["truth", "skill"], abs=1e-9)

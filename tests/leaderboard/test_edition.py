@@ -24,9 +24,9 @@ def table() -> pd.DataFrame:
 def test_an_edition_comes_back_from_disk(table: pd.DataFrame, tmp_path: Path) -> None:
     """Written and read: the same digest, runs, curves; one row a curve, small files, and a manifest that says what is in it."""
     others = [simulated_curves.dials(share) for share in (0.2, 0.5, 0.7)]
-    made = editions.make({"s": table, "t": simulated_curves.table(others, 2, seed=5)}, "2026.11", held_out=["t"])
-    editions.write(made, tmp_path / "e")
-    back = editions.read(tmp_path / "e")
+    made = editions.make_edition({"s": table, "t": simulated_curves.table(others, 2, seed=5)}, "2026.11", held_out=["t"])
+    editions.write_edition(made, tmp_path / "e")
+    back = editions.read_edition(tmp_path / "e")
     assert (back.name, back.digest, back.classes, back.package) == (made.name, made.digest, made.classes, made.package)
     pd.testing.assert_frame_equal(back.specs, made.specs, check_dtype=False)
     assert len(back.curves) == 15 * 5
@@ -39,28 +39,28 @@ def test_an_edition_comes_back_from_disk(table: pd.DataFrame, tmp_path: Path) ->
 
 def test_seeds_and_deals_are_no_dials(table: pd.DataFrame) -> None:
     """Runs that differ in seed and deal are of one spec; batch and epochs are read off the curves where no column has them."""
-    made = editions.make({"s": table}, "e")
+    made = editions.make_edition({"s": table}, "e")
     assert len(made.specs) == len(SPECS)
     assert made.specs["batch"].tolist() == [64] * 3
     assert made.specs["epochs"].tolist() == [4] * 3
     assert not {"deal_seed", "seed", "run"} & set(made.dials)
     runs = next(iter(made.arrays.values()))
     assert len(set(runs.deals)) == 3
-    alone = editions.make({"s": table.drop(columns="deal_seed")}, "e")
+    alone = editions.make_edition({"s": table.drop(columns="deal_seed")}, "e")
     assert {len(set(each.deals)) for each in alone.arrays.values()} == {1}
 
 
 def test_columns_that_only_some_studies_have_are_filled_with_the_defaults(table: pd.DataFrame) -> None:
     """A study that swept the top's dial beside one that did not: there it is none."""
     dialled = simulated_curves.table([simulated_curves.dials(0.5, transform_top="blur=2")], 2, seed=3)
-    made = editions.make({"s": table, "dial": dialled}, "e")
+    made = editions.make_edition({"s": table, "dial": dialled}, "e")
     assert made.specs.groupby("study")["transform_top"].unique().map(list).to_dict() == {"dial": ["blur=2"], "s": ["none"]}
 
 
 def test_a_run_that_broke_off_is_left_out(table: pd.DataFrame) -> None:
     """It would take its missing steps from all runs of its spec; a note says so."""
     short = table[~((table["run"] == table["run"].iloc[0]) & (table["step"] > 50))]
-    made = editions.make({"s": short}, "e")
+    made = editions.make_edition({"s": short}, "e")
     assert len(made.runs) == 8
     assert made.notes == (
         f"s: run {table['run'].iloc[0]} left out, it broke off at step {short[short['run'] == table['run'].iloc[0]]['step'].max()}",
@@ -83,13 +83,13 @@ def test_broken_curves_are_refused(table: pd.DataFrame, change: object, sentence
     """Curves that break an identity come from a broken evaluator; no edition is made of them."""
     assert callable(change)
     with pytest.raises(DominoesError, match=sentence):
-        editions.make({"s": change(table)}, "e")
+        editions.make_edition({"s": change(table)}, "e")
 
 
 def test_a_run_that_two_studies_share_is_kept_once(table: pd.DataFrame) -> None:
     """It stands in both studies, with one set of curves, and is fitted to once; other curves under its name are refused."""
-    edition = editions.make({"s": table, "t": table}, "e")
-    alone = editions.make({"s": table}, "e")
+    edition = editions.make_edition({"s": table, "t": table}, "e")
+    alone = editions.make_edition({"s": table}, "e")
     assert len(edition.curves) == len(alone.curves)
     assert len(edition.runs) == 2 * len(alone.runs)
     fit = tuple(edition.arrays)
@@ -97,28 +97,28 @@ def test_a_run_that_two_studies_share_is_kept_once(table: pd.DataFrame) -> None:
     assert len(curves) == len(tasks.fit_tables(alone, tasks.Fold("all", tuple(alone.arrays), ()))[0])
     assert len(specs) == len(alone.specs)
     with pytest.raises(LeaderboardError, match="is there twice with different curves"):
-        editions.make({"s": table, "t": table.assign(loss=table["loss"] + 0.5)}, "e")
+        editions.make_edition({"s": table, "t": table.assign(loss=table["loss"] + 0.5)}, "e")
 
 
 def test_a_spec_that_is_held_out_is_in_no_other_study(table: pd.DataFrame) -> None:
     """Held out in one and fitted to in the other, it would be its own answer."""
     with pytest.raises(LeaderboardError, match="is held out in one of s, t and not in the others"):
-        editions.make({"s": table, "t": table}, "e", held_out=["t"])
+        editions.make_edition({"s": table, "t": table}, "e", held_out=["t"])
     with pytest.raises(LeaderboardError, match="held-out study x is not among"):
-        editions.make({"s": table}, "e", held_out=["x"])
+        editions.make_edition({"s": table}, "e", held_out=["x"])
 
 
 def test_a_changed_edition_is_refused(table: pd.DataFrame, tmp_path: Path) -> None:
     """Other bytes, another format, or no edition at all."""
-    made = editions.make({"s": table}, "e")
-    editions.write(made, tmp_path / "e")
+    made = editions.make_edition({"s": table}, "e")
+    editions.write_edition(made, tmp_path / "e")
     changed = made.runs.assign(lr=1.0)
     changed.to_parquet(tmp_path / "e" / "runs.parquet", index=False)
     with pytest.raises(LeaderboardError, match="is not the file that was frozen"):
-        editions.read(tmp_path / "e")
+        editions.read_edition(tmp_path / "e")
     with pytest.raises(LeaderboardError, match="is no edition"):
-        editions.read(tmp_path)
+        editions.read_edition(tmp_path)
     manifest = tmp_path / "e" / "edition.json"
     manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 99'))
     with pytest.raises(LeaderboardError, match="format 99, expected 1"):
-        editions.read(tmp_path / "e")
+        editions.read_edition(tmp_path / "e")

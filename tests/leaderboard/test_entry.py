@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A frozen edition of four specs."""
     place = tmp_path_factory.mktemp("editions") / "dev"
     table = simulated_curves.table([simulated_curves.dials(share) for share in SHARES], 4)
-    editions.write(editions.make({"prevalence": table}, "dev"), place)
+    editions.write_edition(editions.make_edition({"prevalence": table}, "dev"), place)
     return place
 
 
@@ -37,12 +37,12 @@ def _call(*arguments: object) -> tuple[int, str]:
 
 def test_an_entry_scores_as_its_theory_does(folder: Path, tmp_path: Path) -> None:
     """Frozen forecasts, scored without their code, get the very numbers that the theory gets when it is run."""
-    edition = editions.read(folder)
+    edition = editions.read_edition(folder)
     entry.freeze("gaussian-evidence", edition, tmp_path / "entry")
-    found = entry.score({"gaussian-evidence": entry.read(tmp_path / "entry")}, edition).table
+    found = entry.score({"gaussian-evidence": entry.read_entry(tmp_path / "entry")}, edition).table
     from dominoes.leaderboard.theories.rules import GaussianEvidence
 
-    direct = board.run({"gaussian-evidence": GaussianEvidence}, edition).table
+    direct = board.score_theories({"gaussian-evidence": GaussianEvidence}, edition).table
     columns = ["task", "skill", "low", "high", "cells", "rmse", "log_density", "status", "evaluator", "digest"]
     pd.testing.assert_frame_equal(found[columns], direct[columns])
     record = json.loads((tmp_path / "entry" / "entry.json").read_text())
@@ -53,10 +53,10 @@ def test_an_entry_scores_as_its_theory_does(folder: Path, tmp_path: Path) -> Non
 
 def test_entries_that_do_not_fit_are_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another evaluator, other curves, a changed file, nothing there: one sentence each."""
-    edition = editions.read(folder)
+    edition = editions.read_edition(folder)
     entry.freeze("mean-of-specs", edition, tmp_path / "entry", ("doubles",))
-    frozen = {"mean": entry.read(tmp_path / "entry")}
-    other = editions.make({"s": simulated_curves.table([simulated_curves.dials(share) for share in SHARES], 2, seed=4)}, "other")
+    frozen = {"mean": entry.read_entry(tmp_path / "entry")}
+    other = editions.make_edition({"s": simulated_curves.table([simulated_curves.dials(share) for share in SHARES], 2, seed=4)}, "other")
     with pytest.raises(LeaderboardError, match=r"was frozen for edition [0-9a-f]{16}, this is"):
         entry.score(frozen, other)
     monkeypatch.setattr(entry, "EVALUATOR", "2")
@@ -65,14 +65,14 @@ def test_entries_that_do_not_fit_are_refused(folder: Path, tmp_path: Path, monke
     table = pd.read_parquet(tmp_path / "entry" / "forecasts.parquet")
     table.assign(mean=0.5).to_parquet(tmp_path / "entry" / "forecasts.parquet", index=False)
     with pytest.raises(LeaderboardError, match="is not the file that was frozen"):
-        entry.read(tmp_path / "entry")
+        entry.read_entry(tmp_path / "entry")
     with pytest.raises(LeaderboardError, match="is no entry"):
-        entry.read(tmp_path)
+        entry.read_entry(tmp_path)
 
 
 def test_identities_are_checked_again_when_an_entry_comes_in(folder: Path, tmp_path: Path) -> None:
     """Forecasts that were changed together with their digest still meet the identities."""
-    edition = editions.read(folder)
+    edition = editions.read_edition(folder)
     made = entry.freeze("mean-of-specs", edition, tmp_path / "entry", ("doubles", "conflicts"))
     made.answers.table.loc[made.answers.table["metric"] == "neither", "mean"] += 0.2
     found = entry.score({"mean": made}, edition).table.set_index("task")
@@ -86,19 +86,19 @@ def test_a_board_comes_back_from_disk_and_mixtures_do_not(folder: Path, tmp_path
     """Every suffix gives the table back; rows of two evaluators or two editions are no board."""
     from dominoes.leaderboard.theories.naive import LastValue
 
-    table = board.run({"last value": LastValue}, editions.read(folder), ("doubles", "transfer")).table
-    board.write(table, tmp_path / f"board{suffix}")
-    back = board.read(tmp_path / f"board{suffix}")
+    table = board.score_theories({"last value": LastValue}, editions.read_edition(folder), ("doubles", "transfer")).table
+    board.write_board(table, tmp_path / f"board{suffix}")
+    back = board.read_board(tmp_path / f"board{suffix}")
     pd.testing.assert_frame_equal(back, table, check_dtype=False)
     with pytest.raises(LeaderboardError, match=r"mixes rows of evaluator 0, 1, whose scores cannot be compared"):
-        board.joined([table, table.assign(theory="other", evaluator="0")])
+        board.join_boards([table, table.assign(theory="other", evaluator="0")])
     with pytest.raises(LeaderboardError, match="mixes rows of digest"):
-        board.write(pd.concat([table, table.assign(digest="x")]), tmp_path / "mixed.csv")
-    assert len(board.joined([table, table])) == len(table)
+        board.write_board(pd.concat([table, table.assign(digest="x")]), tmp_path / "mixed.csv")
+    assert len(board.join_boards([table, table])) == len(table)
     with pytest.raises(LeaderboardError, match="expected one of 'dominoes leaderboard run'"):
-        board.read(tmp_path / "nothing.csv")
+        board.read_board(tmp_path / "nothing.csv")
     with pytest.raises(LeaderboardError, match="written as .csv, .parquet or .json"):
-        board.write(table, tmp_path / "board.txt")
+        board.write_board(table, tmp_path / "board.txt")
 
 
 @pytest.mark.slow
@@ -108,7 +108,7 @@ def test_the_commands_walk_from_results_to_a_board(tmp_path: Path) -> None:
 
     for name, shares, seed in (("study", SHARES, 0), ("later", (0.3,), 1)):
         (tmp_path / name).mkdir()
-        tables.write(
+        tables.write_table(
             simulated_curves.table([simulated_curves.dials(share) for share in shares], 3, seed=seed), tmp_path / name / "curves.csv"
         )
     code, text = _call("edition", tmp_path / "study", tmp_path / "later", "--held-out", "later", "--out", tmp_path / "e")
@@ -117,7 +117,7 @@ def test_the_commands_walk_from_results_to_a_board(tmp_path: Path) -> None:
     code, text = _call(*run, "--forecasts", tmp_path / "forecasts.parquet", "--out", tmp_path / "board.csv")
     assert code == 0, text
     assert "simulated_curves:Truth" in text
-    table = board.read(tmp_path / "board.csv").set_index(["theory", "task"])
+    table = board.read_board(tmp_path / "board.csv").set_index(["theory", "task"])
     assert table.loc[("simulated_curves:Truth", "transfer"), "skill"] == pytest.approx(1, abs=0.2)
     code, text = _call("freeze", "simulated_curves:Truth", "--edition", tmp_path / "e", "--task", "transfer", "--out", tmp_path / "entry")
     assert (code, "24 steps" not in text) == (0, True), text
@@ -172,7 +172,7 @@ def test_fresh_specs_are_a_latin_hypercube_that_can_be_dealt() -> None:
         assert max(0, top + bottom - 1) - 1e-9 <= spec.both <= min(top, bottom) + 1e-9
         assert fresh.RATE[0] <= train.lr <= fresh.RATE[1]
         assert all(fresh.RELIABILITY[0] <= each <= 1 for each in spec.reliability)
-    runs = fresh.sweep(3, 2, 3).runs
+    runs = fresh.fresh_sweep(3, 2, 3).runs
     assert len({run.id for run in runs}) == 6
     assert [(run.seed, run.dataset.seed) for run in runs] == [(0, 0), (1, 1), (2, 2)] * 2
 
@@ -202,7 +202,7 @@ def test_fresh_runs_are_made_by_the_sweep_engine_and_scored(folder: Path, tmp_pa
     )
     code, text = _call(*arguments)
     assert code == 0, text
-    table = board.read(out / "board.csv")
+    table = board.read_board(out / "board.csv")
     assert table["task"].tolist() == ["transfer"]
     assert "fresh-5" in table["edition"].iloc[0]
     assert np.isfinite(table["rmse"].iloc[0])
@@ -219,6 +219,6 @@ def test_a_theory_of_an_installed_package_stands_on_the_board(installed: Path, f
     """It answers to the name of its entry point, and its row says which distribution and version it is of."""
     code, text = _call("run", "--edition", folder, "--theory", "top-alone", "--task", "doubles", "--out", tmp_path / "board.csv")
     assert code == 0, text
-    row = board.read(tmp_path / "board.csv").iloc[0]
+    row = board.read_board(tmp_path / "board.csv").iloc[0]
     assert np.isfinite(row["skill"])
     assert row["provenance"] == "top-alone, dominoes-plugin 0.3"

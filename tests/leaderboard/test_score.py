@@ -44,7 +44,7 @@ def found() -> Board:
         "shuffled": Shuffled,
         "copy": CopyNearest,
     }
-    return board.run(theories, simulated_curves.edition(8), ASKED)
+    return board.score_theories(theories, simulated_curves.edition(8), ASKED)
 
 
 def _row(found: Board, theory: str, task: str) -> pd.Series:
@@ -89,7 +89,9 @@ def test_order_changes_nothing() -> None:
     table = simulated_curves.table(specs, 6)
     mixed = table.sample(frac=1, random_state=3).reset_index(drop=True)
     found = [
-        board.run({"mean": MeanOfSpecs, "truth": Truth}, editions.make({"s": each}, "e"), ("doubles", "neighbours"), seed=5).table
+        board.score_theories(
+            {"mean": MeanOfSpecs, "truth": Truth}, editions.make_edition({"s": each}, "e"), ("doubles", "neighbours"), seed=5
+        ).table
         for each in (table, mixed)
     ]
     columns = ["task", "theory", "skill", "low", "high", "rmse", "digest"]
@@ -108,7 +110,7 @@ def test_the_ceiling_narrows_as_one_over_the_seeds() -> None:
         squares = []
         for key, runs in known.arrays.items():
             question = TaskQuestion("neighbours", key, (), 0.0, (("top", "loss"), ("bottom", "loss"), ("both", "loss")))
-            target = score.measured(runs, question, pools, known.classes)
+            target = score.measured_targets(runs, question, pools, known.classes)
             squares += [float((score.residuals(units) ** 2).mean()) for _, _, units in target.targets.values()]
         variances.append(np.mean(squares) * seeds)
     assert variances == pytest.approx([simulated_curves.SD**2] * 3, rel=0.2)
@@ -119,7 +121,7 @@ def test_the_density_is_the_normal_density() -> None:
     known = simulated_curves.edition(6)
     key, runs = next(iter(known.arrays.items()))
     curve = ("both", "accuracy")
-    target = score.measured(runs, TaskQuestion("doubles", key, (), 0.0, (curve,)), covariance.noise(known), known.classes)
+    target = score.measured_targets(runs, TaskQuestion("doubles", key, (), 0.0, (curve,)), covariance.noise(known), known.classes)
     forecast = np.clip(runs.values[curve].mean(axis=0)[1:] + 0.01, 0, 0.999)
     nothing = np.full(len(forecast), np.nan)
     got = score.density(target, {curve: (forecast, nothing, nothing)}).value
@@ -138,7 +140,7 @@ def test_influence_is_the_derivative_by_the_weights_of_runs() -> None:
     known = simulated_curves.edition(6)
     key, runs = next(iter(known.arrays.items()))
     curve = ("top", "loss")
-    target = score.measured(runs, TaskQuestion("neighbours", key, (), 0.0, (curve,)), covariance.noise(known), known.classes)
+    target = score.measured_targets(runs, TaskQuestion("neighbours", key, (), 0.0, (curve,)), covariance.noise(known), known.classes)
     forecast = runs.values[curve].mean(axis=0)[1:] * 1.1
     nothing = np.full(len(forecast), np.nan)
     whole = score.density(target, {curve: (forecast, nothing, nothing)})
@@ -167,8 +169,8 @@ def test_the_interval_covers() -> None:
     specs = [simulated_curves.dials(share) for share in (0.1, 0.2, 0.4, 0.8)]
     inside = 0
     for seed in range(30):
-        known = editions.make({"s": simulated_curves.table(specs, 6, seed=seed)}, "e")
-        row = board.run({"truth": Truth}, known, ("doubles",)).table.iloc[0]
+        known = editions.make_edition({"s": simulated_curves.table(specs, 6, seed=seed)}, "e")
+        row = board.score_theories({"truth": Truth}, known, ("doubles",)).table.iloc[0]
         inside += row["low"] <= 1 <= row["high"]
     assert inside >= 25
 
@@ -176,16 +178,16 @@ def test_the_interval_covers() -> None:
 def test_contrasts_see_what_a_field_does_to_a_side() -> None:
     """D alone lowers the bottom by many SD of the contrast: the truth has it, a theory without competition has none of it."""
     specs = [simulated_curves.dials(0.5, 0.5, both) for both in (0.02, 0.1, 0.25, 0.4, 0.48)]
-    known = editions.make({"co-occurrence": simulated_curves.table(specs, 8)}, "e")
+    known = editions.make_edition({"co-occurrence": simulated_curves.table(specs, 8)}, "e")
 
     def without(spec: Mapping[str, Any], steps: np.ndarray) -> Any:
         return simulated_curves.truth(dict(spec) | {"both": 0.25}, steps)
 
-    found = board.run({"truth": Truth, "none": lambda: Truth(law=without)}, known, ("competition",)).table.set_index("theory")
+    found = board.score_theories({"truth": Truth, "none": lambda: Truth(law=without)}, known, ("competition",)).table.set_index("theory")
     assert found.loc["truth", "skill"] == pytest.approx(1, abs=0.15)
     assert found.loc["none", "skill"] < found.loc["truth", "skill"] - 0.5
     folds = tasks.folds(known, ["competition"])
-    sizes = contrasts.sizes(contrasts.measured(known, [each for fold in folds for each in fold.contrasts]))
+    sizes = contrasts.sizes(contrasts.measured_contrasts(known, [each for fold in folds for each in fold.contrasts]))
     bottom = sizes[sizes["contrast"].str.endswith("bottom")].iloc[0]
     assert bottom["late"] < 0
     assert bottom["late_sd"] < -5
@@ -196,9 +198,9 @@ def test_one_deal_cannot_show_what_another_would_do() -> None:
     specs = [simulated_curves.dials(share) for share in (0.1, 0.2, 0.4)]
     widths = []
     for deals in (True, False):
-        known = editions.make({"s": simulated_curves.table(specs, 6, deals=deals)}, "e")
+        known = editions.make_edition({"s": simulated_curves.table(specs, 6, deals=deals)}, "e")
         runs = next(iter(known.arrays.values()))
         pool = covariance.noise(known)["s", ("bottom", "loss")]
-        found = covariance.spread(runs, ("bottom", "loss"), np.flatnonzero(runs.steps > 0), pool, known.classes)
+        found = covariance.mean_covariance(runs, ("bottom", "loss"), np.flatnonzero(runs.steps > 0), pool, known.classes)
         widths.append(np.diag(found).sum())
     assert widths[1] > 3 * widths[0]

@@ -88,7 +88,7 @@ def table(
 def edition(seeds: int = 6, **more: Any) -> Edition:
     """A study of eight prevalences of the top."""
     specs = [dials(share) for share in (0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.75, 0.9)]
-    return editions.make({"prevalence": table(specs, seeds, **more)}, "simulated")
+    return editions.make_edition({"prevalence": table(specs, seeds, **more)}, "simulated")
 
 
 class Truth:

@@ -73,7 +73,7 @@ def write(specs: Iterable[RunSpec], out: Path, *, diverged: Iterable[str] = (), 
     folders, dealt, tests = [], {}, {}
     for spec in specs:
         if spec.dataset not in dealt:
-            dealt[spec.dataset] = dealing.make(spec.dataset)
+            dealt[spec.dataset] = dealing.deal_spec(spec.dataset)
             tests[spec.dataset] = probes(spec.dataset, 20, 0)
 
         def instead(spec: RunSpec, dominoes: Dominoes, *_: object, **__: object) -> Generator[None, None, Trained]:

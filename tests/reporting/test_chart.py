@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from dominoes.reporting.chart import COLOURS, Chart, Line, Panel, plain, rows
+from dominoes.reporting.chart import COLOURS, Chart, Line, Panel, json_value, rows_where
 
 
 def chart() -> Chart:
@@ -34,7 +34,7 @@ def test_the_plan_is_plain_json() -> None:
     assert plan["parts"][0]["type"] == "panel"
     assert plan["parts"][0]["rule"] is None
     assert plan["parts"][0]["lines"][0]["colour"] in COLOURS
-    assert plain({"a": (np.float64("inf"), np.int64(3))}) == {"a": [None, 3]}
+    assert json_value({"a": (np.float64("inf"), np.int64(3))}) == {"a": [None, 3]}
 
 
 def test_a_choice_is_one_part_of_the_table() -> None:
@@ -42,7 +42,7 @@ def test_a_choice_is_one_part_of_the_table() -> None:
     made = chart()
     assert made.choices() == ['a, "b"', "</script>"]
     assert [len(made.chosen(choice)) for choice in made.choices()] == [3, 3]
-    assert len(rows(made.table, {"group": "</script>", "step": 1})) == 1
+    assert len(rows_where(made.table, {"group": "</script>", "step": 1})) == 1
 
 
 def test_colours_are_told_apart_without_colour_vision() -> None:

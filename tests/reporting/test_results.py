@@ -35,7 +35,7 @@ def test_runs_come_in_the_order_of_what_was_swept(swept: Path) -> None:
     assert list(found.datasets()) == [f"prevalence {value} 0.6" for value in (0.1, 0.2, 0.4, 0.8)]
     pd.testing.assert_frame_equal(
         found.curves[found.curves["run"] == found.runs[0].id][list(tables.CURVES)].reset_index(drop=True).astype(dict.fromkeys(CODED, str)),
-        tables.read(swept / "runs" / found.runs[0].id / "curves.csv"),
+        tables.read_table(swept / "runs" / found.runs[0].id / "curves.csv"),
         check_dtype=False,
     )
 
@@ -67,7 +67,7 @@ def test_every_state_of_a_run_is_shown(swept: Path, tmp_path: Path) -> None:
     (folders[3] / "environment.json").write_text(json.dumps(environment | {"status": "diverged", "diverged_at": 7}), encoding="utf-8")
     (folders[4] / "environment.json").write_text("{", encoding="utf-8")
     (folders[5] / "spec.json").write_text("{", encoding="utf-8")
-    plan.save(plan.make(sweep_file.expand(two_points())), tmp_path, b"")
+    plan.save_plan(plan.make_plan(sweep_file.expand(two_points())), tmp_path, b"")
     found = {each.id: each for each in results.gather([tmp_path]).runs}
     assert (found[names[0]].status, found[names[0]].reason) == ("failed", "the disk was full")
     assert found[names[1]].status == "damaged"
@@ -194,8 +194,8 @@ def test_specs_read_back(swept: Path) -> None:
 
 def test_many_groups_are_drawn_evenly_spread(swept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond what a page draws, groups are taken evenly, the first and the last among them; runs, laws and their table are of all."""
-    assert results.spread(list("abcdefghi"), 4) == ("a", "d", "f", "i")
-    assert results.spread(list("abc"), 4) == ("a", "b", "c")
+    assert results.evenly_spread(list("abcdefghi"), 4) == ("a", "d", "f", "i")
+    assert results.evenly_spread(list("abc"), 4) == ("a", "b", "c")
     monkeypatch.setattr(results, "MOST_GROUPS", 2)
     found = results.gather([swept])
     assert found.drawn == ("prevalence_top 0.1", "prevalence_top 0.8")
@@ -217,7 +217,7 @@ def test_runs_are_parsed_together_and_damage_is_of_one(swept: Path, tmp_path: Pa
     text = (folder / "curves.csv").read_text(encoding="utf-8").replace("test,top", "test,to,")
     (folder / "curves.csv").write_text(text, encoding="utf-8")
     environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-    environment["files"]["curves.csv"] = state.digest(folder / "curves.csv")
+    environment["files"]["curves.csv"] = state.file_record(folder / "curves.csv")
     (folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
     found = results.gather([tmp_path])
     assert list(found.damaged) == [folder.name]

@@ -26,7 +26,12 @@ def charts(swept: Path, small: Dealt) -> dict[str, Chart]:
     """One chart of each sort, of the synthetic sweep."""
     found = results.gather([swept])
     alone = results.gather([swept / "runs" / found.runs[0].id])
-    made = [learning.one_sided(alone), *learning.confusion(found), theory.doubles(found), dealt.sankey({"x": small.composition})]
+    made = [
+        learning.one_sided_chart(alone),
+        *learning.confusion_charts(found),
+        theory.doubles_chart(found),
+        dealt.sankey({"x": small.composition}),
+    ]
     return {chart.name: chart for chart in [*made, *sweep.charts(found)[0]] if chart is not None}
 
 
@@ -34,7 +39,7 @@ def charts(swept: Path, small: Dealt) -> dict[str, Chart]:
 def test_curves_are_drawn_in_every_format(charts: dict[str, Chart], tmp_path: Path, suffix: str) -> None:
     """A figure is written whole, in colour, in the format that the suffix says; twice the same bytes."""
     path = tmp_path / f"figure{suffix}"
-    stills.draw(charts["curves"], path)
+    stills.draw_chart(charts["curves"], path)
     first = path.read_bytes()
     assert first.startswith({".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[suffix])
     if suffix == ".png":
@@ -42,7 +47,7 @@ def test_curves_are_drawn_in_every_format(charts: dict[str, Chart], tmp_path: Pa
         for kind in ("top", "bottom"):
             colour = [int(COLOURS[kind][place : place + 2], 16) for place in (1, 3, 5)]
             assert (pixels == colour).all(1).sum() > 100
-    stills.draw(charts["curves"], path)
+    stills.draw_chart(charts["curves"], path)
     assert path.read_bytes() == first
     assert list(tmp_path.iterdir()) == [path]
 
@@ -51,7 +56,7 @@ def test_lines_are_the_columns_of_the_table(charts: dict[str, Chart], tmp_path: 
     """What matplotlib was given is the table's column at the steps after 0."""
     seen: list[Figure] = []
     monkeypatch.setattr(stills, "_save", lambda figure, path: seen.append(figure))
-    stills.draw(charts["curves"], tmp_path / "x.png")
+    stills.draw_chart(charts["curves"], tmp_path / "x.png")
     table = charts["curves"].table
     axes = seen[0].axes
     assert len(axes) == 2
@@ -59,7 +64,7 @@ def test_lines_are_the_columns_of_the_table(charts: dict[str, Chart], tmp_path: 
     mine = table[(table["kind"] == "top") & (table["split"] == "test") & (table["step"] > 0)]
     assert np.array_equal(line.get_xdata(), mine["step"])
     assert np.array_equal(line.get_ydata(), mine["accuracy"])
-    stills.draw(charts["confusion"], tmp_path / "x.png", choice="prevalence_top 0.4")
+    stills.draw_chart(charts["confusion"], tmp_path / "x.png", choice="prevalence_top 0.4")
     cells = charts["confusion"].chosen("prevalence_top 0.4").set_index(["top", "bottom"])["answers_bottom"]
     drawn = np.ma.filled(seen[1].axes[1].images[0].get_array(), np.nan)
     assert drawn.shape == (11, 11)
@@ -70,16 +75,16 @@ def test_lines_are_the_columns_of_the_table(charts: dict[str, Chart], tmp_path: 
 def test_every_sort_of_chart_is_drawn(charts: dict[str, Chart], tmp_path: Path) -> None:
     """Lines, points with bars, laws, cells, strips and flows; none of them is blank."""
     for name, chart in charts.items():
-        stills.draw(chart, tmp_path / f"{name}.png", choice=chart.choices()[-1])
+        stills.draw_chart(chart, tmp_path / f"{name}.png", choice=chart.choices()[-1])
         assert np.asarray(Image.open(tmp_path / f"{name}.png").convert("L")).std() > 8, name
 
 
 def test_unknown_formats_are_refused(charts: dict[str, Chart], tmp_path: Path, small: Dealt) -> None:
     """A suffix that no figure has is refused before anything is drawn."""
     for draw in (
-        lambda path: stills.draw(charts["curves"], path),
+        lambda path: stills.draw_chart(charts["curves"], path),
         lambda path: preview.draw_preview(Dominoes.of(small), path),
-        lambda path: stills.draw_toy(pattern_model.table(pattern_model.preset("grokking"), np.arange(9.0)), path),
+        lambda path: stills.draw_toy(pattern_model.model_table(pattern_model.preset("grokking"), np.arange(9.0)), path),
         lambda path: stills.draw_bands(pd.DataFrame(columns=list(BANDS)), 1.25, path),
     ):
         with pytest.raises(OutputError, match=r"a figure is written as .png, .svg, .pdf, got '.jpg'"):
@@ -88,7 +93,7 @@ def test_unknown_formats_are_refused(charts: dict[str, Chart], tmp_path: Path, s
         stills.draw_bands(pd.DataFrame(columns=list(BANDS)), 1.25, tmp_path / "x.png")
     empty = charts["doubles"].table.iloc[:0]
     with pytest.raises(CurvesError, match="doubles: there is nothing to draw"):
-        stills.draw(dataclasses.replace(charts["doubles"], table=empty), tmp_path / "x.png")
+        stills.draw_chart(dataclasses.replace(charts["doubles"], table=empty), tmp_path / "x.png")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -131,7 +136,7 @@ def test_the_preview_shows_every_kind_right_and_wrong(small: Dealt, tmp_path: Pa
 def test_names_are_drawn_as_they_are(charts: dict[str, Chart], tmp_path: Path) -> None:
     """A name with dollars or tags is text, not mathematics or markup."""
     table = charts["doubles"].table.assign(group="$\\frac{<script>$")
-    stills.draw(dataclasses.replace(charts["doubles"], title="$x_{", table=table), tmp_path / "x.svg")
+    stills.draw_chart(dataclasses.replace(charts["doubles"], title="$x_{", table=table), tmp_path / "x.svg")
     assert (tmp_path / "x.svg").stat().st_size > 1000
 
 
@@ -148,7 +153,7 @@ def test_a_still_for_a_paper_has_its_width_and_embedded_fonts(
 ) -> None:
     """The page is as wide as was asked, to a tenth of a millimetre; fonts are of Type 42 (TrueType), none of Type 3."""
     for name in ("curves", "doubles", "confusion", "sankey"):
-        stills.draw(charts[name], tmp_path / f"{name}.pdf", width=width)
+        stills.draw_chart(charts[name], tmp_path / f"{name}.pdf", width=width)
         assert media_box(tmp_path / f"{name}.pdf")[0] == pytest.approx(centimetres, abs=0.01)
         content = (tmp_path / f"{name}.pdf").read_bytes()
         assert b"/Type3" not in content
@@ -164,7 +169,7 @@ def test_type_is_legible_at_the_width(charts: dict[str, Chart], tmp_path: Path, 
         for name in ("curves", "doubles", "preference", "confusion", "answers", "sweep-prevalence_top"):
             if name not in charts:
                 continue
-            stills.draw(charts[name], tmp_path / "x.pdf", width="single" if style == "paper" else 26, style=style)
+            stills.draw_chart(charts[name], tmp_path / "x.pdf", width="single" if style == "paper" else 26, style=style)
             figure = seen[-1]
             FigureCanvasAgg(figure).draw()
             texts = [
@@ -180,9 +185,9 @@ def test_type_is_legible_at_the_width(charts: dict[str, Chart], tmp_path: Path, 
 def test_other_widths_and_styles_are_refused(charts: dict[str, Chart], tmp_path: Path, width: str) -> None:
     """What is no width, or none that a page has, is a sentence; nothing is written."""
     with pytest.raises(OutputError, match=r"expected single, double or centimetres from 4 to 60"):
-        stills.draw(charts["curves"], tmp_path / "x.pdf", width=width)
+        stills.draw_chart(charts["curves"], tmp_path / "x.pdf", width=width)
     with pytest.raises(OutputError, match="--style loud: expected screen, paper, talk"):
-        stills.draw(charts["curves"], tmp_path / "x.pdf", style="loud")
+        stills.draw_chart(charts["curves"], tmp_path / "x.pdf", style="loud")
     assert not list(tmp_path.iterdir())
 
 

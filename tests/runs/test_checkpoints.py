@@ -45,7 +45,7 @@ def test_a_kept_network_answers_as_it_was_measured(small: Dealt, tests: dict[str
     """The network of each step has the loss that curves.csv has there; the last one is the default; all are in the digests."""
     outcome = run(small, tests, tmp_path, checkpoints="measurements", model="resnet8")
     steps = sorted(set(outcome.curves["step"]))
-    assert checkpoints.steps(outcome.folder) == steps
+    assert checkpoints.steps_kept(outcome.folder) == steps
     top = tests["top"]
     pictures = top.data.float().sub(255 * 0.3).div(255 * 0.3)
     for step in (0, steps[-1]):
@@ -55,9 +55,9 @@ def test_a_kept_network_answers_as_it_was_measured(small: Dealt, tests: dict[str
         assert row["loss"].item() == pytest.approx(loss, abs=1e-5)
     last, same = outcome.network(), outcome.network(steps[-1])
     assert all(torch.equal(one, other) for one, other in zip(last.state_dict().values(), same.state_dict().values(), strict=True))
-    assert {checkpoints.name(step) for step in steps} < set(outcome.environment["files"])
+    assert {checkpoints.checkpoint_name(step) for step in steps} < set(outcome.environment["files"])
     assert state.damage(outcome.folder, deep=True) is None
-    sizes = [outcome.environment["files"][checkpoints.name(step)]["bytes"] for step in steps]
+    sizes = [outcome.environment["files"][checkpoints.checkpoint_name(step)]["bytes"] for step in steps]
     assert all(0 < size - checkpoints.size(last) < 10_000 for size in sizes)
 
 
@@ -124,7 +124,7 @@ def test_an_interrupted_run_leaves_no_old_network_behind(small: Dealt, tests: di
     (outcome.folder / "checkpoints" / "3.safetensors").write_bytes(b"old")
     again = run(small, tests, tmp_path, checkpoints="last")
     assert again.fresh
-    assert checkpoints.steps(again.folder) == [5]
+    assert checkpoints.steps_kept(again.folder) == [5]
 
 
 def test_levels_are_in_the_record(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:

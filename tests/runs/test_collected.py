@@ -21,10 +21,12 @@ from dominoes.runs.plan import Plan
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Path]:
     """Two runs that differ in batch and top's prevalence, of a plan of three."""
     out = tmp_path_factory.mktemp("done")
-    found = plan.make(sweep_file.read(write(out / "s.yaml", train__batch=[30, 20], dataset__prevalence=[[0.6, 0.5], [0.3, 0]], seed=[7])))
+    found = plan.make_plan(
+        sweep_file.read_sweep_file(write(out / "s.yaml", train__batch=[30, 20], dataset__prevalence=[[0.6, 0.5], [0.3, 0]], seed=[7]))
+    )
     for planned in reversed(found.runs[:2]):
         spec = planned.spec
-        execution.execute(spec, dealing.make(spec.dataset), probes(spec.dataset, spec.train.probe, 0), out)
+        execution.execute(spec, dealing.deal_spec(spec.dataset), probes(spec.dataset, spec.train.probe, 0), out)
     return found, out
 
 
@@ -34,14 +36,14 @@ def test_parquet_and_csv_hold_the_same(done: tuple[Plan, Path], tmp_path: Path) 
     for classes in (False, True):
         for suffix in ("csv", "parquet"):
             further = {"classes": classes, "joint": classes, "measures": classes}
-            result = collected.export(found, out, tmp_path / f"curves.{suffix}", **further)
+            result = collected.export_table(found, out, tmp_path / f"curves.{suffix}", **further)
             assert (result.runs, result.missing, result.damaged, result.without) == (2, 2, {}, {})
     for form in ("curves", "classes", "joint", "measures"):
         table = pd.read_csv(tmp_path / f"{form}.csv", dtype={"run": str})
         other = pd.read_parquet(tmp_path / f"{form}.parquet")
         pd.testing.assert_frame_equal(table, other, check_dtype=False, check_exact=True)
         assert table["run"].drop_duplicates().tolist() == [planned.spec.id for planned in found.runs[:2]]
-        assert tables.problems(table, form=form) == []
+        assert tables.table_problems(table, form=form) == []
     text = (tmp_path / "curves.csv").read_text(encoding="utf-8").splitlines()
     first = (out / "runs" / found.runs[0].spec.id / "curves.csv").read_text(encoding="utf-8").splitlines()
     assert [line.startswith(own + ",") for line, own in zip(text, first, strict=False)] == [True] * len(first)
@@ -50,7 +52,7 @@ def test_parquet_and_csv_hold_the_same(done: tuple[Plan, Path], tmp_path: Path) 
 def test_columns_are_the_resolved_parameters(done: tuple[Plan, Path], tmp_path: Path) -> None:
     """The same set for every sweep, and what differs between the runs of this one; a ratio over nothing is empty."""
     found, out = done
-    collected.export(found, out, tmp_path / "curves.csv")
+    collected.export_table(found, out, tmp_path / "curves.csv")
     table = pd.read_csv(tmp_path / "curves.csv", dtype={"run": str})
     joined = [column for column in table.columns if column not in tables.CURVES]
     assert set(joined) == {*collected.ALWAYS, "batch"}
@@ -67,9 +69,9 @@ def test_an_export_needs_a_table_and_a_finished_run(done: tuple[Plan, Path], tmp
     found, out = done
     for name in ("curves.txt", "runs.csv"):
         with pytest.raises(OutputError, match="curves are written as .csv or .parquet"):
-            collected.export(found, out, tmp_path / name)
+            collected.export_table(found, out, tmp_path / name)
     with pytest.raises(RunError, match="holds no finished run of this sweep"):
-        collected.export(found, tmp_path, tmp_path / "curves.csv")
+        collected.export_table(found, tmp_path, tmp_path / "curves.csv")
 
 
 def test_tensorboard_shows_what_the_table_holds(done: tuple[Plan, Path], tmp_path: Path) -> None:
@@ -86,7 +88,7 @@ def test_tensorboard_shows_what_the_table_holds(done: tuple[Plan, Path], tmp_pat
     shown = {
         (event.step, value.tag): value.simple_value for event in LegacyEventFileLoader(str(file)).Load() for value in event.summary.value
     }
-    table = tables.read(out / "runs" / spec.id / "curves.csv")
+    table = tables.read_table(out / "runs" / spec.id / "curves.csv")
     for row in table.itertuples():
         assert shown[int(str(row.step)), f"{row.split}/{row.kind}/loss"] == pytest.approx(float(str(row.loss)), rel=1e-6)
 
@@ -101,14 +103,14 @@ def test_a_logger_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: py
 def test_transforms_come_with_their_source(tmp_path: Path) -> None:
     """Where runs differ in what is done to a side, its source stands beside, `none` where nothing is done; CSV gives both back."""
     values = [[], "noise=0.5", ["noise=0.5", "blur=1"]]
-    found = plan.make(sweep_file.read(write(tmp_path / "s.yaml", dataset__top_transform=values)))
+    found = plan.make_plan(sweep_file.read_sweep_file(write(tmp_path / "s.yaml", dataset__top_transform=values)))
     assert [planned.spec.dataset.top_transform for planned in found.runs] == [(), ("noise=0.5",), ("noise=0.5", "blur=1")]
-    assert [plan.plain(found.values(planned.spec)["dataset.top_transform"]) for planned in found.runs][:2] == ["none", "noise=0.5"]
+    assert [plan.plain_value(found.values(planned.spec)["dataset.top_transform"]) for planned in found.runs][:2] == ["none", "noise=0.5"]
     for planned in found.runs:
         spec = planned.spec
-        execution.execute(spec, dealing.make(spec.dataset), probes(spec.dataset, spec.train.probe, 0), tmp_path)
-    collected.export(found, tmp_path, tmp_path / "curves.csv")
-    table = tables.read(tmp_path / "curves.csv")
+        execution.execute(spec, dealing.deal_spec(spec.dataset), probes(spec.dataset, spec.train.probe, 0), tmp_path)
+    collected.export_table(found, tmp_path, tmp_path / "curves.csv")
+    table = tables.read_table(tmp_path / "curves.csv")
     assert table.drop_duplicates("run")[["source_top", "transform_top"]].to_numpy().tolist() == [
         ["digits", "none"],
         ["digits", "noise=0.5"],
@@ -131,21 +133,21 @@ def test_runs_of_earlier_versions_have_no_crossed_answers(done: tuple[Plan, Path
         (folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
         assert state.damage(folder, deep=True) is None
         if number == 0:
-            result = collected.export(found, old, tmp_path / "curves.csv", joint=True)
+            result = collected.export_table(found, old, tmp_path / "curves.csv", joint=True)
             assert (result.runs, result.without) == (2, {"joint": 1})
             assert set(pd.read_csv(tmp_path / "joint.csv", dtype={"run": str})["run"]) == {found.runs[1].spec.id}
     with pytest.raises(RunError, match="no finished run has a joint.csv, an earlier version made them; leave out --with-joint"):
-        collected.export(found, old, tmp_path / "curves.csv", joint=True)
+        collected.export_table(found, old, tmp_path / "curves.csv", joint=True)
 
 
 def test_a_swept_probe_size_meets_no_column_of_the_crossed_answers(tmp_path: Path) -> None:
     """Runs that differ in `probe` have it joined as `probe_size`, beside the name of the probe."""
-    found = plan.make(sweep_file.read(write(tmp_path / "s.yaml", train__probe=[10, 20])))
+    found = plan.make_plan(sweep_file.read_sweep_file(write(tmp_path / "s.yaml", train__probe=[10, 20])))
     for planned in found.runs:
         spec = planned.spec
-        execution.execute(spec, dealing.make(spec.dataset), probes(spec.dataset, spec.train.probe, 0), tmp_path / "out")
+        execution.execute(spec, dealing.deal_spec(spec.dataset), probes(spec.dataset, spec.train.probe, 0), tmp_path / "out")
     for suffix in ("csv", "parquet"):
-        collected.export(found, tmp_path / "out", tmp_path / f"curves.{suffix}", joint=True)
+        collected.export_table(found, tmp_path / "out", tmp_path / f"curves.{suffix}", joint=True)
     table = pd.read_csv(tmp_path / "joint.csv", dtype={"run": str})
     assert (table.groupby(["run", "probe", "step"])["n"].sum() == table.groupby(["run", "probe", "step"])["probe_size"].first()).all()
     pd.testing.assert_frame_equal(table, pd.read_parquet(tmp_path / "joint.parquet"), check_dtype=False)

@@ -129,7 +129,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     synthetic_runs.write(SPECS, out)
     kinds = {"top": 1, "bottom": 1, "both": 1, "empty": 1}
     swept = ("dataset.prevalence", "seed")
-    plan.save(Plan("four", "", swept, tuple(Planned(spec, 1500, kinds) for spec in SPECS), ()), out, b"")
+    plan.save_plan(Plan("four", "", swept, tuple(Planned(spec, 1500, kinds) for spec in SPECS), ()), out, b"")
     return out
 
 
@@ -163,7 +163,7 @@ def test_the_readers_of_python_refuse_or_leave_out(damaged: tuple[Path, str]) ->
     out, name = damaged
     folder = out / "runs" / name
     with pytest.raises(Damage, match=f"{name} is marked DONE but "):
-        run_folders.read(folder)
+        run_folders.read_run(folder)
     with pytest.raises(Damage):
         parameters.read_runs(out)
     with pytest.raises(Damage):
@@ -182,7 +182,7 @@ def test_the_readers_of_python_refuse_or_leave_out(damaged: tuple[Path, str]) ->
 def test_a_survey_does_not_count_it_as_done(damaged: tuple[Path, str]) -> None:
     """By a look at the folder alone, as `sweep status` does, and by every byte, as `sweep run` does."""
     out, name = damaged
-    planned = plan.load(out)
+    planned = plan.load_plan(out)
     for deep in (False, True):
         found = progress.survey(planned, out, deep=deep)
         assert set(found.damaged) == {name}
@@ -207,7 +207,7 @@ def test_a_report_shows_it_as_damaged(damaged: tuple[Path, str]) -> None:
 def test_an_export_leaves_it_out(damaged: tuple[Path, str], tmp_path: Path) -> None:
     """Tables hold the others; runs.csv and the command name it, and the exit code is 3 unless --partial is given."""
     out, name = damaged
-    found = collected.export(plan.load(out), out, tmp_path / "c.csv", classes=True)
+    found = collected.export_table(plan.load_plan(out), out, tmp_path / "c.csv", classes=True)
     assert set(found.damaged) == {name}
     assert ids(pd.read_csv(tmp_path / "c.csv", dtype={"run": str})) == REST
     assert ids(pd.read_csv(tmp_path / "classes.csv", dtype={"run": str})) == REST
@@ -219,7 +219,7 @@ def test_it_is_trained_again(damaged: tuple[Path, str]) -> None:
     """`execute` refuses it, and with `repair`, as every command has it, makes what was there before it was damaged."""
     out, name = damaged
     spec = RunSpec.model_validate(SPECS[0])
-    dealt, tests = dealing.make(spec.dataset), probes(spec.dataset, 20, 0)
+    dealt, tests = dealing.deal_spec(spec.dataset), probes(spec.dataset, 20, 0)
     with pytest.raises(Damage):
         execution.execute(spec, dealt, tests, out)
     synthetic_runs.write([spec], out, repair=True)
@@ -275,7 +275,7 @@ def test_what_no_look_can_see_a_deep_one_does(whole: Path, tmp_path: Path) -> No
     digit(folder, whole)
     marked = folder.stat().st_mtime_ns + 10**12
     os.utime(folder / "DONE", ns=(marked, marked))
-    planned = plan.load(out)
+    planned = plan.load_plan(out)
     assert not progress.survey(planned, out, deep=False).damaged
     assert set(progress.survey(planned, out, deep=True).damaged) == {SPECS[0].id}
     assert "1 left" in call("sweep", "status", out, "--deep").output
@@ -286,7 +286,7 @@ def test_what_no_look_can_see_a_deep_one_does(whole: Path, tmp_path: Path) -> No
 def test_a_folder_under_another_name_is_whole(whole: Path, tmp_path: Path) -> None:
     """A single run may be copied anywhere; under runs/ its folder has its id for a name."""
     shutil.copytree(whole / "runs" / SPECS[0].id, tmp_path / "mine")
-    assert run_folders.read(tmp_path / "mine").id == SPECS[0].id
+    assert run_folders.read_run(tmp_path / "mine").id == SPECS[0].id
     shutil.copytree(whole / "runs" / SPECS[0].id, tmp_path / "runs" / "0123456789ab")
     assert state.damage(tmp_path / "runs" / "0123456789ab", deep=True) == "spec.json is another run's"
 
@@ -298,9 +298,9 @@ def test_tables_that_break_their_contract_are_damage(whole: Path, tmp_path: Path
     np.savez(folder / "confusion.npz", other=np.zeros(3))
     (folder / "curves.csv").write_text(f"run,seed\n{SPECS[0].id},0\n", encoding="utf-8")
     content = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-    content["files"] |= {name: state.digest(folder / name) for name in ("curves.csv", "confusion.npz")}
+    content["files"] |= {name: state.file_record(folder / name) for name in ("curves.csv", "confusion.npz")}
     (folder / "environment.json").write_text(json.dumps(content), encoding="utf-8")
-    run = run_folders.read(folder)
+    run = run_folders.read_run(folder)
     with pytest.raises(Damage, match="its table is none"):
         run.table()
     with pytest.raises(Damage, match=r"confusion.npz cannot be read"):

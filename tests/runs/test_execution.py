@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from dominoes import tables
-from dominoes.data.dealing import Dealt, make
+from dominoes.data.dealing import Dealt, deal_spec
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.probe_sets import probes
 from dominoes.errors import OutputError, RunError
@@ -38,11 +38,11 @@ def test_the_rows_of_a_deal_are_digested_once(small: Dealt, tests: dict[str, Dom
     made: list[int] = []
     plain = execution.metadata
     monkeypatch.setattr(execution, "metadata", lambda table: made.append(len(table)) or plain(table))
-    dealt = make(small.spec)
+    dealt = deal_spec(small.spec)
     first, again = (execution._digests(dealt, tests)["deal"] for _ in range(2))
     assert first == again == hashlib.sha256(plain(dealt.deal).encode()).hexdigest()
     assert len(made) == 1
-    other = make(small.spec.model_copy(update={"seed": 9}))
+    other = deal_spec(small.spec.model_copy(update={"seed": 9}))
     assert execution._digests(other, tests)["deal"] != first
     assert len(made) == 2
 
@@ -182,7 +182,7 @@ def test_a_run_on_other_pictures_is_not_passed_off(tmp_path: Path) -> None:
     np.savez(tmp_path / "b.npz", x_train=x, y_train=y, x_test=x, y_test=y)
     for first in (True, False):
         np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
-        dealt, tests = make(spec), probes(spec, 10, 0)
+        dealt, tests = deal_spec(spec), probes(spec, 10, 0)
         run_spec = RunSpec(dataset=spec, train=TrainSpec(epochs=1, measurements=1, probe=10))
         if first:
             assert execution.execute(run_spec, dealt, tests, tmp_path / "out").fresh
@@ -226,16 +226,16 @@ def test_runs_are_joined_with_what_sets_them_apart(small: Dealt, tests: dict[str
     joined = parameters.read_runs(tmp_path)
     assert joined.groupby("lr")["seed"].nunique().to_dict() == {0.01: 2, 0.1: 1}
     assert [column for column in joined if column not in tables.CURVES] == ["lr", *known]
-    assert tables.problems(joined) == []
+    assert tables.table_problems(joined) == []
     assert set(parameters.read_runs(tmp_path, form="classes").columns) == {*tables.CLASSES, "lr", *known}
 
 
 def test_parameters_are_the_resolved_ones(tmp_path: Path) -> None:
     """Whatever fields a spec gave, a run's columns hold prevalence, both, empty and ratio, and the number of dominoes behind max."""
     spec = DominoSpec(ratio=0.5, both=0.2, empty=0.1, top="digits", bottom="textures")
-    dealt = make(spec)
+    dealt = deal_spec(spec)
     folder = execution.execute(RunSpec(dataset=spec, train=HOW), dealt, probes(spec, 50, 0), tmp_path).folder
-    run = run_folders.read(folder)
+    run = run_folders.read_run(folder)
     found = parameters.of_spec(run.spec, run.n)
     assert found["prevalence_top"] == pytest.approx(1.1 / 3)
     assert (found["ratio"], found["both"], found["empty"], found["dominoes"]) == (0.5, 0.2, 0.1, dealt.composition.n)
@@ -253,8 +253,8 @@ def test_a_full_device_is_a_failure_of_a_run_by_itself(
     monkeypatch.setattr(loop, "initial", full)
     spec = RunSpec(dataset=small.spec, train=HOW)
     with pytest.raises(torch.OutOfMemoryError, match="Tried to allocate"):
-        next(execution.turns(spec, small, tests, tmp_path, Device(torch.device("cpu"))))
-    assert state.of(tmp_path / "runs" / spec.id) is state.State.UNFINISHED
+        next(execution.execute_by_turns(spec, small, tests, tmp_path, Device(torch.device("cpu"))))
+    assert state.state_of(tmp_path / "runs" / spec.id) is state.State.UNFINISHED
     with pytest.raises(torch.OutOfMemoryError, match="Tried to allocate"):
         execution.execute(spec, small, tests, tmp_path)
     assert state.reason(tmp_path / "runs" / spec.id) == "OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB"

@@ -19,7 +19,7 @@ def run(out: Path, *, seed: int, **dataset: object) -> None:
         train=TrainSpec(model="mlp", epochs=1, batch=30, measurements=1, probe=20),
         seed=seed,
     )
-    execution.execute(spec, dealing.make(spec.dataset), probes(spec.dataset, spec.train.probe, 0), out)
+    execution.execute(spec, dealing.deal_spec(spec.dataset), probes(spec.dataset, spec.train.probe, 0), out)
 
 
 def further(out: Path) -> dict[str, list[object]]:

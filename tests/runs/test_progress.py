@@ -28,8 +28,8 @@ ENVIRONMENT = {
 @pytest.fixture
 def planned(tmp_path: Path) -> Plan:
     """A plan of six runs whose folders are done, done and diverged, at work, failed, unfinished, and absent."""
-    found = plan.make(sweep_file.read(write(tmp_path / "s.yaml", seed=list(range(6)))))
-    plan.save(found, tmp_path, b"")
+    found = plan.make_plan(sweep_file.read_sweep_file(write(tmp_path / "s.yaml", seed=list(range(6)))))
+    plan.save_plan(found, tmp_path, b"")
     folders = [tmp_path / "runs" / run.spec.id for run in found.runs]
     for number, folder in enumerate(folders[:5]):
         folder.mkdir(parents=True)
@@ -38,7 +38,7 @@ def planned(tmp_path: Path) -> Plan:
             (folder / "spec.json").write_text(json.dumps(spec.identity()), encoding="utf-8")
             for table in state.TABLES:
                 (folder / table).write_text(f"run\n{spec.id},1\n", encoding="utf-8")
-            content = ENVIRONMENT | {"files": {table: state.digest(folder / table) for table in state.TABLES}}
+            content = ENVIRONMENT | {"files": {table: state.file_record(folder / table) for table in state.TABLES}}
             content["status"] = "diverged" if number else "finished"
             (folder / "environment.json").write_text(json.dumps(content), encoding="utf-8")
             (folder / "DONE").touch()
@@ -49,7 +49,7 @@ def planned(tmp_path: Path) -> Plan:
 
 def test_status_counts_each_run_once(planned: Plan, tmp_path: Path) -> None:
     """Done, running, failed and left sum to the plan; the time to go follows from the finished runs and those at work."""
-    found = progress.status(planned, tmp_path)
+    found = progress.sweep_status(planned, tmp_path)
     assert (found.runs, found.done, found.running, found.failed, found.left) == (6, 2, 1, 1, 2)
     assert (found.diverged, found.others, found.infeasible) == (1, 0, 0)
     assert list(found.reasons.values()) == ["out of cheese"]
@@ -66,7 +66,7 @@ def test_status_writes_nothing(planned: Plan, tmp_path: Path) -> None:
     claim = next(tmp_path.glob("runs/*/CLAIM-a"))
     os.utime(claim, (0, 0))
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    assert progress.status(planned, tmp_path).running == 0
+    assert progress.sweep_status(planned, tmp_path).running == 0
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
 
 

@@ -66,11 +66,11 @@ def test_a_living_process_is_respected_and_a_dead_one_is_not(tmp_path: Path) -> 
     try:
         folder = tmp_path / "run"
         claim = plant(folder, host=os.uname().nodename, pid=process.pid, start=claims._start(process.pid))
-        assert state.of(folder) is State.RUNNING
+        assert state.state_of(folder) is State.RUNNING
         with pytest.raises(claims.Busy, match=f"run is being run by process {process.pid} of this machine; wait for it"):
             claims.claimed(folder).__enter__()
         plant(folder, host=os.uname().nodename, pid=process.pid, start="1")
-        assert state.of(folder) is State.UNFINISHED
+        assert state.state_of(folder) is State.UNFINISHED
     finally:
         process.kill()
         plant(folder, host=os.uname().nodename, pid=process.pid, start=None)
@@ -79,7 +79,7 @@ def test_a_living_process_is_respected_and_a_dead_one_is_not(tmp_path: Path) -> 
             time.sleep(0.01)
         content = json.loads(claim.read_text(encoding="utf-8")) | {"start": "12345"}
         claim.write_text(json.dumps(content), encoding="utf-8")
-        assert state.of(folder) is State.UNFINISHED
+        assert state.state_of(folder) is State.UNFINISHED
         process.communicate()
     with claims.claimed(folder) as mine:
         assert [path.name for path in folder.iterdir()] == [mine.path.name]
@@ -92,9 +92,9 @@ def test_a_claim_of_another_machine_lives_by_its_heartbeat(tmp_path: Path) -> No
     with pytest.raises(claims.Busy, match="process 5 of elsewhere"):
         claims.claimed(folder).__enter__()
     plant(folder, host=os.uname().nodename, boot="another start", age=60)
-    assert state.of(folder) is State.RUNNING
+    assert state.state_of(folder) is State.RUNNING
     plant(folder, age=claims.STALE_SECONDS + 5)
-    assert state.of(folder) is State.UNFINISHED
+    assert state.state_of(folder) is State.UNFINISHED
     (folder / "CLAIM-torn").write_text("{", encoding="utf-8")
     assert claims.holder(folder) == "an unknown process"
 
@@ -103,7 +103,7 @@ def test_a_clock_that_was_set_back_blocks_nobody_for_long(tmp_path: Path) -> Non
     """A dead machine's claim from the future is found out by its silence, a living one's is left alone."""
     folder = tmp_path / "run"
     claim = plant(folder, age=-86400)
-    assert state.of(folder) is State.RUNNING
+    assert state.state_of(folder) is State.RUNNING
     watch = claims.Watch(seconds=0.3)
     assert watch.holder(folder) == "process 5 of elsewhere"
     time.sleep(0.2)
@@ -147,7 +147,7 @@ def test_a_failure_finds_room_on_a_full_disk(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(files, "write", full)
     with claims.claimed(tmp_path / "b") as mine:
         mine.fail("the reason", "trace\n" * 10000)
-    assert (state.of(tmp_path / "b"), state.reason(tmp_path / "b")) == (State.FAILED, "the reason")
+    assert (state.state_of(tmp_path / "b"), state.reason(tmp_path / "b")) == (State.FAILED, "the reason")
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["FAILED"]
     (tmp_path / "b" / "FAILED").write_text("", encoding="utf-8")
     assert "holds no reason" in state.reason(tmp_path / "b")
@@ -156,17 +156,17 @@ def test_a_failure_finds_room_on_a_full_disk(tmp_path: Path, monkeypatch: pytest
 def test_states_are_read_off_the_names_in_a_folder(tmp_path: Path) -> None:
     """Absent, unfinished, failed, done; a claim on top of FAILED means that it is being run again."""
     folder = tmp_path / "run"
-    assert state.of(folder) is State.ABSENT
+    assert state.state_of(folder) is State.ABSENT
     folder.mkdir()
-    assert state.of(folder) is State.UNFINISHED
+    assert state.state_of(folder) is State.UNFINISHED
     (folder / "FAILED").touch()
-    assert state.of(folder) is State.FAILED
+    assert state.state_of(folder) is State.FAILED
     plant(folder)
-    assert state.of(folder) is State.RUNNING
+    assert state.state_of(folder) is State.RUNNING
     (folder / "DONE").touch()
-    assert state.of(folder) is State.DONE
+    assert state.state_of(folder) is State.DONE
     with pytest.raises(OutputError, match="cannot be read"):
-        state.of(folder / "DONE")
+        state.state_of(folder / "DONE")
 
 
 def test_no_folder_can_be_made_where_none_can_be(tmp_path: Path) -> None:

@@ -52,9 +52,11 @@ def test_every_field_of_a_run_spec_can_be_swept(name: str) -> None:
         return
     value = values.get(name)
     if value is None:
-        value = 0.25 if name.endswith((".top", ".bottom")) and name.count(".") == 2 else plan.field(RunSpec(dataset={}, train={}), name)
+        value = (
+            0.25 if name.endswith((".top", ".bottom")) and name.count(".") == 2 else plan.spec_field(RunSpec(dataset={}, train={}), name)
+        )
     (run,) = sweep_file.expand({"method": "grid", "parameters": {name: {"value": value}}}).runs
-    assert plan.field(run, name) == value
+    assert plan.spec_field(run, name) == value
 
 
 def test_values_take_the_type_of_their_field() -> None:
@@ -142,7 +144,7 @@ def test_a_field_given_twice_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "s.yaml"
     file.write_text("method: grid\nparameters:\n  seed: {value: 1}\n  seed: {value: 2}\n", encoding="utf-8")
     with pytest.raises(SpecError, match="the field seed is given twice"):
-        sweep_file.read(file)
+        sweep_file.read_sweep_file(file)
 
 
 def test_metric_is_ignored_with_a_note() -> None:
@@ -258,7 +260,7 @@ def test_any_content_is_either_a_sweep_or_one_clear_error(method: Any, cap: Any,
 )
 def test_shipped_sweeps_are_feasible(name: str, runs: int, datasets: int) -> None:
     """Each shipped file has its runs, and each run has a dataset."""
-    found = plan.make(sweep_file.read(ROOT / "sweeps" / f"{name}.yaml"))
+    found = plan.make_plan(sweep_file.read_sweep_file(ROOT / "sweeps" / f"{name}.yaml"))
     assert (len(found.runs), len({run.spec.dataset for run in found.runs})) == (runs, datasets)
     assert found.infeasible == ()
     assert found.name == name.removeprefix("studies/")

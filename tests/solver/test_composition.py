@@ -18,7 +18,7 @@ from dominoes.solver.composition import Composition, CompositionError, from_json
 from dominoes.solver.ideal_counts import RIGHT, STATES
 from dominoes.solver.infeasible import Infeasible
 from dominoes.solver.shares import exact, resolve
-from dominoes.solver.solution import check, solve
+from dominoes.solver.solution import check_composition, solve
 from dominoes.solver.stock import Stock
 from dominoes.spec import DominoSpec, Split
 
@@ -93,7 +93,7 @@ def test_every_answer_obeys_every_rule(fields: dict[str, Any], stocks: tuple[lis
     except Infeasible as error:
         assert error.conflict
         return
-    assert check(found) is found
+    assert check_composition(found) is found
     assert found.n == spec.n
     most = [[spec.reuse * count for count in side] for side in stocks]
     # With balanced labels an even spread shows every class alike.
@@ -120,7 +120,7 @@ def test_max_fills_the_stock_whatever_binds(
         found = solve(spec, Stock(counts, counts))
     except (Infeasible, SpecError):
         return
-    assert check(found) is found
+    assert check_composition(found) is found
     assert min(found.left("top") + found.left("bottom")) >= 0
     with pytest.raises(Infeasible):
         solve(spec.model_copy(update={"n": found.n + 1}), Stock(counts, counts))
@@ -190,7 +190,7 @@ def test_classes_shown_are_off_by_one_only_where_nothing_else_is_left() -> None:
     )
     shown[label, less], shown[label, more] = 0, 1
     with pytest.raises(CompositionError, match="bottom showing class"):
-        check(replace(good, shown={**good.shown, "bottom": shown}))
+        check_composition(replace(good, shown={**good.shown, "bottom": shown}))
 
 
 def test_every_number_is_checked() -> None:
@@ -200,15 +200,15 @@ def test_every_number_is_checked() -> None:
         states = found.states.copy()
         states[place] += step
         with pytest.raises(CompositionError):
-            check(replace(found, states=states))
+            check_composition(replace(found, states=states))
     for side in ("top", "bottom"):
         for place, step in product(np.ndindex(found.shown[side].shape), (1, -1)):
             shown = found.shown[side].copy()
             shown[place] += step
             with pytest.raises(CompositionError):
-                check(replace(found, shown={**found.shown, side: shown}))
+                check_composition(replace(found, shown={**found.shown, side: shown}))
     with pytest.raises(CompositionError, match="n is 201, asked was 200"):
-        check(replace(found, n=201))
+        check_composition(replace(found, n=201))
 
 
 def test_an_exchange_that_keeps_all_sums_is_found_too() -> None:
@@ -221,7 +221,7 @@ def test_an_exchange_that_keeps_all_sums_is_found_too() -> None:
     states[1, a] -= 3
     states[1, b] += 3
     with pytest.raises(CompositionError):
-        check(replace(found, states=states))
+        check_composition(replace(found, states=states))
 
 
 def test_the_same_request_gives_the_same_answer() -> None:
@@ -241,7 +241,7 @@ def test_json_has_the_contract_and_comes_back() -> None:
     assert np.array(values["shown"]["top"]).sum() == 500
     assert values["stock"]["top"]["used"] == np.array(values["shown"]["top"]).sum(0).tolist()
     back = from_json(values, spec)
-    assert check(back).dumps() == found.dumps()
+    assert check_composition(back).dumps() == found.dumps()
     with pytest.raises(CompositionError, match="lacks or garbles 'states'"):
         from_json({"n": 1}, spec)
 

@@ -65,9 +65,9 @@ def test_a_point_that_was_not_run_gives_no_number() -> None:
 
 def test_a_folder_states_its_contrasts(tmp_path: Path) -> None:
     """By name, in contrasts.yaml; a folder without one asks nothing."""
-    assert contrasts.read(tmp_path) == {}
+    assert contrasts.read_contrasts(tmp_path) == {}
     (tmp_path / "contrasts.yaml").write_text("x:\n  margin: 0.03\n  terms:\n    - {point: a, quantity: late accuracy bottom, weight: -1}\n")
-    assert contrasts.read(tmp_path) == {"x": contrast(("a", -1), margin=0.03)}
+    assert contrasts.read_contrasts(tmp_path) == {"x": contrast(("a", -1), margin=0.03)}
 
 
 @pytest.mark.parametrize(
@@ -89,6 +89,6 @@ def test_bad_files_are_named(tmp_path: Path, text: str, said: str) -> None:
     """One sentence with the file, the contrast and what was expected."""
     (tmp_path / "contrasts.yaml").write_text(text)
     with pytest.raises(SpecError, match=said) as caught:
-        contrasts.read(tmp_path)
+        contrasts.read_contrasts(tmp_path)
     assert "contrasts.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)

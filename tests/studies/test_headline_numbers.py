@@ -113,12 +113,12 @@ def test_a_table_of_numbers_is_read_as_it_was_written(tmp_path: Path) -> None:
     """An empty point is an empty text, an empty margin no number; another table is refused."""
     found = headline_numbers.headlines(run("a", 0, 0.9))
     found.to_csv(tmp_path / "headlines.csv", index=False)
-    pd.testing.assert_frame_equal(headline_numbers.read(tmp_path / "headlines.csv"), found)
+    pd.testing.assert_frame_equal(headline_numbers.read_headlines(tmp_path / "headlines.csv"), found)
     run("a", 0, 0.9).to_csv(tmp_path / "curves.csv", index=False)
     with pytest.raises(CurvesError, match="the column part, point"):
-        headline_numbers.read(tmp_path / "curves.csv")
+        headline_numbers.read_headlines(tmp_path / "curves.csv")
     with pytest.raises(CurvesError, match=r"cannot be read as a table .* made by 'dominoes headlines'"):
-        headline_numbers.read(tmp_path / "none.csv")
+        headline_numbers.read_headlines(tmp_path / "none.csv")
 
 
 def test_what_is_no_table_of_curves_is_refused() -> None:

@@ -52,7 +52,7 @@ def protocol(folder: Path, **changes: Any) -> Protocol:
     """The same as a file, read."""
     path = folder / "tiny.yaml"
     path.write_text(yaml.safe_dump(content(**changes)), encoding="utf-8")
-    return protocols.read(path)
+    return protocols.read_protocol(path)
 
 
 def found(made: Protocol, ones: list[float], others: list[float]) -> pd.DataFrame:
@@ -66,15 +66,15 @@ def found(made: Protocol, ones: list[float], others: list[float]) -> pd.DataFram
 
 def test_the_shipped_protocols_can_be_read() -> None:
     """Four of them; every quantity is known, and each number asks for runs that one of the scales has."""
-    assert shipped.names(shipped.PUBLISHED) == NAMES
+    assert shipped.shipped_names(shipped.PUBLISHED) == NAMES
     for name in NAMES:
-        made = protocols.named(name)
+        made = protocols.named_protocol(name)
         assert len(made.sweeps["small"].runs) < len(made.sweeps["full"].runs)
         for number in made.about.numbers:
             assert number.quantity in published.PUBLISHED_QUANTITIES
             for term in number.terms:
                 assert any(
-                    all(plan.field(spec, field) == value for field, value in term.where.items()) for spec in made.sweeps["full"].runs
+                    all(plan.spec_field(spec, field) == value for field, value in term.where.items()) for spec in made.sweeps["full"].runs
                 )
 
 
@@ -82,8 +82,8 @@ def test_the_shipped_protocols_can_be_read() -> None:
 def test_every_protocol_has_datasets(data: Path) -> None:
     """The real stock is enough for both scales."""
     for name in NAMES:
-        for sweep in protocols.named(name).sweeps.values():
-            assert plan.make(sweep, data=data).infeasible == ()
+        for sweep in protocols.named_protocol(name).sweeps.values():
+            assert plan.make_plan(sweep, data=data).infeasible == ()
 
 
 @pytest.mark.slow
@@ -91,15 +91,15 @@ def test_every_protocol_has_datasets(data: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_quantity_is_measured(name: str, data: Path, tmp_path: Path) -> None:
     """A run of each protocol's small scale, cut to a few steps, comes to every number that the protocol asks for."""
-    made = protocols.named(name)
+    made = protocols.named_protocol(name)
     (spec, *_) = made.sweeps["small"].runs
     dataset = spec.dataset.model_copy(update={"n": 300})
     train = spec.train.model_copy(update={"epochs": 1, "measurements": 2, "probe": 40})
     spec = spec.model_copy(update={"dataset": dataset, "train": train})
-    dealt = dealing.make(dataset, data=data)
+    dealt = dealing.deal_spec(dataset, data=data)
     execution.execute(spec, dealt, probe_sets.for_training(dataset, train, data=data), tmp_path)
     small = replace(made, sweeps={"small": replace(made.sweeps["small"], runs=(spec,))})
-    values = published.values(small, plan.make(small.sweeps["small"], data=data), tmp_path)
+    values = published.values(small, plan.make_plan(small.sweeps["small"], data=data), tmp_path)
     assert set(values["quantity"]) == {number.quantity for number in made.about.numbers}
     assert values["value"].between(0, 1).all()
 
@@ -161,7 +161,7 @@ def test_a_protocol_is_run_and_read_off(tmp_path: Path, monkeypatch: pytest.Monk
     """From finished runs to both tables and what is printed; the values are those of the runs' own tables."""
     made = protocol(tmp_path)
     folders = synthetic_runs.write(made.sweeps["small"].runs, tmp_path / "out")
-    monkeypatch.setattr(protocols, "named", lambda name: replace(made, name=name))
+    monkeypatch.setattr(protocols, "named_protocol", lambda name: replace(made, name=name))
     (tmp_path / "README.md").write_text("# Published\n\n## What came out: shah2020\n\nof before\n\n## After\n\nlast\n", encoding="utf-8")
     command = ["reproduce", "shah2020", "--out", str(tmp_path / "out"), "--device", "cpu", "--write-up", str(tmp_path)]
     done = CliRunner().invoke(main, command)
@@ -179,7 +179,7 @@ def test_a_protocol_is_run_and_read_off(tmp_path: Path, monkeypatch: pytest.Monk
     assert "of before" not in text
     assert text.endswith("## After\n\nlast\n")
     assert "6 of 6 runs." in text
-    for line in published.rows(pd.read_csv(tmp_path / "shah2020" / "published.csv")):
+    for line in published.markdown_rows(pd.read_csv(tmp_path / "shah2020" / "published.csv")):
         assert line in text
 
 
@@ -229,9 +229,9 @@ def test_what_is_wrong_in_a_protocol_is_refused(tmp_path: Path) -> None:
         protocol(tmp_path, numbers=[numbers[0] | {"terms": [{"where": {"seed": 9}}]}])
     made = protocol(tmp_path, numbers=[numbers[0] | {"quantity": "luck"}])
     with pytest.raises(SpecError, match="quantity 'luck' is not known; expected one of auc, standard"):
-        published.values(made, plan.make(made.sweeps["small"]), tmp_path)
+        published.values(made, plan.make_plan(made.sweeps["small"]), tmp_path)
     with pytest.raises(OutputError, match=r"README\.md is not there; expected a README in which question"):
-        write_up.keep("scale", "small", tmp_path, tmp_path / "none")
+        write_up.keep_protocol("scale", "small", tmp_path, tmp_path / "none")
     done = CliRunner().invoke(main, ["reproduce", "shah2020", "--scale", "1/10", "--out", str(tmp_path / "x")])
     assert done.exit_code == 2
     assert "--scale: a published protocol has two scales, small and 1, got '1/10'" in done.stderr
@@ -240,7 +240,7 @@ def test_what_is_wrong_in_a_protocol_is_refused(tmp_path: Path) -> None:
 def test_rows_say_what_is_not_there(tmp_path: Path) -> None:
     """Nothing published, nothing measured, one seed without an interval."""
     made = protocol(tmp_path)
-    lines = published.rows(published.compared(made, "small", found(made, [0.5, 0.54, 0.58], [0.4, math.nan, math.nan])))
+    lines = published.markdown_rows(published.compared(made, "small", found(made, [0.5, 0.54, 0.58], [0.4, math.nan, math.nan])))
     assert lines == [
         "| ranged | 0.5 to 0.6 | 0.540 (0.441 to 0.639) | 3 | holds |",
         "| single | 0.5 | 0.400 | 1 | no verdict |",
@@ -263,10 +263,10 @@ def test_what_is_kept_follows_from_the_runs_values(folder: Path) -> None:
     """published.csv is what values.csv comes to, and each of its rows stands in the README as it would be written."""
     kept = pd.read_csv(folder / "published.csv")
     values = pd.read_csv(folder / "values.csv", dtype={"run": str})
-    table = published.compared(protocols.named(folder.name), kept["scale"].iloc[0], values)
+    table = published.compared(protocols.named_protocol(folder.name), kept["scale"].iloc[0], values)
     pd.testing.assert_frame_equal(
         table.astype({"spread": str}).fillna({"spread": ""}), kept.astype({"spread": str}).replace("nan", ""), check_dtype=False
     )
     text = (folder.parent / "README.md").read_text(encoding="utf-8")
-    for line in published.rows(kept):
+    for line in published.markdown_rows(kept):
         assert line in text

@@ -36,9 +36,9 @@ def study(folder: Path, seeds: list[int]) -> Path:
     entries |= {"dataset.prevalence.top": {"values": [0.3, 0.6, 0.9]}, "seed": {"values": seeds}}
     file = folder / "tiny.yaml"
     file.write_text(yaml.safe_dump({"name": "tiny", "method": "grid", "same_deal": True, "parameters": entries}, sort_keys=False))
-    found = plan.make(sweep_file.read(file))
+    found = plan.make_plan(sweep_file.read_sweep_file(file))
     synthetic_runs.write([each.spec for each in found.runs], folder / "runs")
-    plan.save(found, folder / "runs", file.read_bytes())
+    plan.save_plan(found, folder / "runs", file.read_bytes())
     return file
 
 
@@ -57,7 +57,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_kept_is_what_was_measured(made: Path) -> None:
     """The curves of the export to the last bit; numbers, verdicts and figure beside them; headlines can be made again from them."""
     call("sweep", "export", made / "runs", "--out", made / "curves.csv")
-    kept, exported = tables.read(made / "kept" / "curves.parquet"), tables.read(made / "curves.csv")
+    kept, exported = tables.read_table(made / "kept" / "curves.parquet"), tables.read_table(made / "curves.csv")
     keys = ["run", "split", "kind", "step"]
     pd.testing.assert_frame_equal(*(each.sort_values(keys, ignore_index=True) for each in (kept, exported)), check_dtype=False)
     assert call("headlines", made / "kept", "--out", made / "again.csv").exit_code == 0
@@ -91,9 +91,9 @@ def test_every_reader_takes_what_is_kept(made: Path, tmp_path: Path) -> None:
 def test_crossed_answers_are_summarised(tmp_path: Path) -> None:
     """Shares of a probe's pictures at the last step: of each point they add up to 1, and are means over its runs."""
     file = write(tmp_path / "s.yaml", dataset__prevalence=[[0.6, 0.5], [0.3, 0.5]], seed=[0, 1])
-    found = plan.make(sweep_file.read(file))
+    found = plan.make_plan(sweep_file.read_sweep_file(file))
     for each in found.runs:
-        dealt = dealing.make(each.spec.dataset)
+        dealt = dealing.deal_spec(each.spec.dataset)
         execution.execute(each.spec, dealt, probes(each.spec.dataset, each.spec.train.probe, 0), tmp_path)
     summary = keeping.joint_summary(found, tmp_path, ["prevalence_top"])
     assert summary is not None
@@ -132,7 +132,7 @@ def test_a_part_of_the_runs_is_held_against_the_same_part(made: Path) -> None:
 
 def test_other_numbers_differ_and_the_exit_code_says_so(made: Path, tmp_path: Path) -> None:
     """Against numbers that lie .2 higher; without kept curves, old and new are independent."""
-    numbers = headline_numbers.read(made / "kept" / "headlines.csv")
+    numbers = headline_numbers.read_headlines(made / "kept" / "headlines.csv")
     moved = numbers["quantity"] == "late accuracy top"
     numbers.loc[moved, ["estimate", "low", "high"]] += 0.2
     (tmp_path / "kept").mkdir()
@@ -155,11 +155,11 @@ def test_what_cannot_be_reproduced_is_refused(made: Path, tmp_path: Path) -> Non
     with pytest.raises(RunError, match="no numbers of tiny are kept in this installation"):
         reproduction.reproduce(made / "tiny.yaml", tmp_path / "out")
     with pytest.raises(OutputError, match="is a file; expected a folder for the study"):
-        keeping.keep(plan.load(made / "runs"), made / "runs", made / "tiny.yaml")
+        keeping.keep_study(plan.load_plan(made / "runs"), made / "runs", made / "tiny.yaml")
 
 
 def test_the_shipped_studies_are_found() -> None:
     """In a checkout by their files; each is a sweep that can be read."""
-    assert "1a-prevalence" in shipped.names(shipped.STUDIES)
-    assert call("reproduce", "list").stdout.split() == [*shipped.names(shipped.STUDIES), *shipped.names(shipped.PUBLISHED)]
-    assert sweep_file.read(shipped.sweep_file(shipped.STUDIES, "8-variance")).name == "8-variance"
+    assert "1a-prevalence" in shipped.shipped_names(shipped.STUDIES)
+    assert call("reproduce", "list").stdout.split() == [*shipped.shipped_names(shipped.STUDIES), *shipped.shipped_names(shipped.PUBLISHED)]
+    assert sweep_file.read_sweep_file(shipped.sweep_file(shipped.STUDIES, "8-variance")).name == "8-variance"

@@ -9,7 +9,7 @@ import pytest
 from simulated_truths import Truth, simulated, sweep
 
 from dominoes.theory.comparison import compare, compare_groups
-from dominoes.theory.headlines import HEADLINES, headlines
+from dominoes.theory.headlines import HEADLINES, headline_sentences
 from dominoes.theory.sweep_comparison import compare_sweep
 from dominoes.theory.verdicts import COMPARISON, Comparison
 
@@ -40,7 +40,7 @@ def test_there_are_five_lines_in_their_order(one: Comparison) -> None:
 def test_a_table_that_was_read_back_says_the_same(one: Comparison) -> None:
     """comparison.csv is all that headlines need."""
     text = one.table.to_csv(index=False)
-    assert headlines(pd.read_csv(io.StringIO(text))) == one.headlines()
+    assert headline_sentences(pd.read_csv(io.StringIO(text))) == one.headlines()
 
 
 def test_many_groups_are_counted(one: Comparison) -> None:
@@ -64,7 +64,7 @@ def test_a_sweep_says_what_moved() -> None:
 
 def test_nothing_at_all_is_five_lines_too() -> None:
     """An empty table, and one of curves that are never learned, have nothing to say and say so."""
-    assert all("not applicable" in line for line in headlines(pd.DataFrame(columns=list(COMPARISON))))
+    assert all("not applicable" in line for line in headline_sentences(pd.DataFrame(columns=list(COMPARISON))))
     curves, classes, _ = simulated(Truth(n=300, points=30, onset=(1e6, 1e6)), 2)
     found = compare(curves, classes).headlines()
     assert "the top and the bottom half is not learned in every seed" in found[0]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dominoes.errors import FitError
-from dominoes.theory.pattern_model import PARAMETERS, Pattern, PatternModel, change, mix, preset, sigmoid, table
+from dominoes.theory.pattern_model import PARAMETERS, Pattern, PatternModel, change, mix, model_table, preset, sigmoid
 
 DATA = Path(os.environ.get("DOMINOES_DATA") or Path(__file__).parents[2] / "../shared/data")
 ORACLE = DATA / "toy_oracle.csv"
@@ -188,7 +188,7 @@ def test_simulate() -> None:
 
 def test_table() -> None:
     """The table of a toy model has a column for each pattern's firing and usage, and the accuracies."""
-    frame = pd.DataFrame(table(preset("grokking"), np.arange(5)))
+    frame = pd.DataFrame(model_table(preset("grokking"), np.arange(5)))
     assert list(frame) == ["t", "p1", "p2", "p3", "u1", "u2", "u3", "train_accuracy", "test_accuracy"]
     np.testing.assert_allclose(frame[["u1", "u2", "u3"]].sum(axis=1), frame["train_accuracy"], atol=1e-15)
 

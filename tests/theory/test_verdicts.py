@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS, NOT_APPLICABLE, Interval, number
-from dominoes.theory.verdicts import BANDS, COMPARISON, Answer, Options, comparison, gathered, joined
+from dominoes.theory.verdicts import BANDS, COMPARISON, Answer, Options, comparison, gathered, join_comparisons
 
 
 @pytest.mark.parametrize("n_seeds", [2, 3, 5, 8])
@@ -97,10 +97,10 @@ def test_answers_are_gathered_and_tables_joined_in_order() -> None:
         "note           first",
         "note           twice",
     ]
-    both = joined([one, comparison(gathered(parts[:1]), ["first"], "h")])
+    both = join_comparisons([one, comparison(gathered(parts[:1]), ["first"], "h")])
     assert list(both.table["group"]) == ["g", "g", "h"]
     assert both.notes == ("first", "twice")
-    nothing = joined([])
+    nothing = join_comparisons([])
     assert tuple(nothing.table.columns) == COMPARISON
     assert tuple(nothing.bands.columns) == BANDS
 

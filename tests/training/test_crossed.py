@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dominoes import tables
-from dominoes.data.dealing import Deal, make
+from dominoes.data.dealing import Deal, deal_spec
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.probe_sets import probes
 from dominoes.spec import SIDES, DominoSpec, RunSpec, TrainSpec
@@ -65,10 +65,10 @@ def test_the_table_is_that_of_each_picture_asked_by_itself(top: str, bottom: str
     """The last step's counts are those of asking the network about each double, each conflict and each of their halves one at a time;
     also where kinds differ in pictures (an n that classes do not divide) and where both sides share one stock."""
     spec = DominoSpec(n=300, prevalence=(0.6, 0.6), top=top, bottom=bottom, reuse=2)
-    dealt, tests = make(spec), probes(spec, n, 0)
+    dealt, tests = deal_spec(spec), probes(spec, n, 0)
     how = TrainSpec(epochs=4, batch=32, measurements=3, probe=n, lr=0.02)
     trained = train(RunSpec(dataset=spec, train=how), Dominoes.of(dealt), tests)
-    assert tables.problems(trained.joint, form="joint") == []
+    assert tables.table_problems(trained.joint, form="joint") == []
     sizes = trained.joint.groupby(["probe", "step"])["n"].sum()
     assert set(sizes) == {n}
     assert set(trained.joint["step"]) == set(trained.curves["step"])

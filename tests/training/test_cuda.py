@@ -26,7 +26,7 @@ from dominoes.runs.engines.protocol import WorkerSetting
 from dominoes.spec import Precision, RunSpec, TrainSpec
 from dominoes.training import loop
 from dominoes.training.device import Device
-from dominoes.training.loop import Trained, finish, turns
+from dominoes.training.loop import Trained, finish, train_by_turns
 
 pytestmark = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
@@ -65,7 +65,7 @@ class Eager(Device):
 def trained(small: Dealt, tests: dict[str, Dominoes], hardware: Device, **fields: Any) -> Trained:
     """One short run; of the eleven batches of an epoch eight are recorded as one, and the last is short."""
     how = TrainSpec(**({"model": "mlp", "epochs": 3, "batch": 29, "measurements": 2, "probe": 60} | fields))
-    return finish(turns(RunSpec(dataset=small.spec, train=how), Dominoes.of(small), tests, hardware))
+    return finish(train_by_turns(RunSpec(dataset=small.spec, train=how), Dominoes.of(small), tests, hardware))
 
 
 def weights(network: torch.nn.Module) -> torch.Tensor:
@@ -133,7 +133,7 @@ def test_packed_runs_are_the_single_ones(alone: dict[str, tuple[bytes, ...]], tm
 def test_nothing_waits_for_the_device_in_a_turn(small: Dealt, tests: dict[str, Dominoes]) -> None:
     """After the first turn no operation synchronises, in steps, at the ends of epochs, or in measuring."""
     how = TrainSpec(model="resnet8", epochs=4, batch=16, measurements=6, probe=60)
-    work = turns(RunSpec(dataset=small.spec, train=how), Dominoes.of(small), tests, Device(torch.device("cuda")))
+    work = train_by_turns(RunSpec(dataset=small.spec, train=how), Dominoes.of(small), tests, Device(torch.device("cuda")))
     next(work)
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -182,7 +182,7 @@ worker.serve()
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{broken}" "{ROOT}"\n', encoding="utf-8")
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
-    runs = sweep_file.read(write(tmp_path / "sweep.yaml", train__epochs=4, seed=list(range(5)))).runs
+    runs = sweep_file.read_sweep_file(write(tmp_path / "sweep.yaml", train__epochs=4, seed=list(range(5)))).runs
     setting = WorkerSetting(tmp_path / "out", "cuda", pack=3)
     reports = list(protocol.launch(runs, lambda specs: local.local(specs, setting, workers=1), setting.out, keep_going=True))
     assert {report.run: report.state for report in reports} == {spec.id: "failed" if spec.seed == 1 else "done" for spec in runs}

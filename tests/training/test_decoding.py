@@ -8,7 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from dominoes.data.dealing import make
+from dominoes.data.dealing import deal_spec
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.probe_sets import probes
 from dominoes.data.resident import MEAN, STD
@@ -30,13 +30,13 @@ def tests() -> dict[str, Dominoes]:
 def trained(tests: dict[str, Dominoes], **how: Any) -> Trained:
     """A short run on fully correlated dominoes."""
     settings = {"epochs": 6, "batch": 32, "measurements": 3, "probe": 40, "lr": 0.02} | how
-    return train(RunSpec(dataset=SPEC, train=TrainSpec(**settings)), Dominoes.of(make(SPEC)), tests)
+    return train(RunSpec(dataset=SPEC, train=TrainSpec(**settings)), Dominoes.of(deal_spec(SPEC)), tests)
 
 
 @pytest.mark.parametrize("split", list(Split))
 def test_balanced_dominoes_show_every_pair_of_classes_equally(split: Split, tests: dict[str, Dominoes]) -> None:
     """Each of the K × K pairs of classes as often as any other, up to rounding, both halves of every domino shown."""
-    like = Dominoes.of(make(SPEC)) if split is Split.TRAIN else tests["both"]
+    like = Dominoes.of(deal_spec(SPEC)) if split is Split.TRAIN else tests["both"]
     found = balanced(like, split, 60, 0).deal
     assert len(found) == 60
     pairs = np.zeros((2, 2), dtype=int)
@@ -53,7 +53,7 @@ def test_the_refitted_layer_is_that_of_plain_scikit_learn(tests: dict[str, Domin
     assert (values["step"] == found.steps).all()
     assert set(values.index) == set(SIDES)
     hidden, shown = [], []
-    for like, split, most in ((Dominoes.of(make(SPEC)), Split.TRAIN, 200), (tests["both"], Split.TEST, 40)):
+    for like, split, most in ((Dominoes.of(deal_spec(SPEC)), Split.TRAIN, 200), (tests["both"], Split.TEST, 40)):
         sample = balanced(like, split, most, 0)
         x = sample.data.float().sub(255 * MEAN).div(255 * STD)
         with torch.no_grad():
@@ -103,6 +103,6 @@ def test_what_cannot_be_decoded_is_refused(tests: dict[str, Dominoes]) -> None:
 def test_one_sided_probes_are_not_decoded(tests: dict[str, Dominoes]) -> None:
     """Where no double is measured, as in the yardstick, there is nothing to decode."""
     spec = RunSpec(dataset=SPEC, train=TrainSpec(epochs=1, measurements=1, probe=40, decode="last"))
-    found = train(spec, Dominoes.of(make(SPEC)), {"top": tests["top"]})
+    found = train(spec, Dominoes.of(deal_spec(SPEC)), {"top": tests["top"]})
     assert "decoded accuracy" not in set(found.measures["measure"])
-    assert isinstance(Decoder(spec.train, Dominoes.of(make(SPEC)), tests["both"], torch.device("cpu"), channels_last=False), Decoder)
+    assert isinstance(Decoder(spec.train, Dominoes.of(deal_spec(SPEC)), tests["both"], torch.device("cpu"), channels_last=False), Decoder)

@@ -15,14 +15,14 @@ from torch import nn
 
 from dominoes import tables
 from dominoes.data import resident
-from dominoes.data.dealing import Dealt, make
+from dominoes.data.dealing import Dealt, deal_spec
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.probe_sets import probes
 from dominoes.data.resident import MEAN, STD, Hung
 from dominoes.errors import DeviceError
 from dominoes.spec import DominoSpec, Precision, RunSpec, TrainSpec, stream
 from dominoes.training.device import Device, device_of
-from dominoes.training.loop import Trained, finish, schedule, train, turns
+from dominoes.training.loop import Trained, finish, schedule, train, train_by_turns
 from dominoes.training.models import MODELS, initial
 
 DATASET = DominoSpec(n=300, prevalence=(0.7, 0.6), reliability=(0.8, 0.7), top="digits", bottom="textures", seed=3)
@@ -183,8 +183,8 @@ def test_threads_are_put_back(small: Dealt, tests: dict[str, Dominoes]) -> None:
 def test_tables_have_their_contract(small: Dealt, tests: dict[str, Dominoes]) -> None:
     """Curves and classes pass their checks; steps, epochs and samples fit each other; every kind has its n and its blanks."""
     found = trained(small, tests, batch=70, epochs=3, measurements=8)
-    assert tables.problems(found.curves) == []
-    assert tables.problems(found.classes, form="classes") == []
+    assert tables.table_problems(found.curves) == []
+    assert tables.table_problems(found.classes, form="classes") == []
     table = found.curves
     assert found.steps == 15 == table["step"].max()
     assert table.query("step == 15")["samples"].unique().tolist() == [900]
@@ -203,14 +203,14 @@ def test_tables_have_their_contract(small: Dealt, tests: dict[str, Dominoes]) ->
 
 def test_a_kind_without_dominoes_has_no_rows(tests: dict[str, Dominoes]) -> None:
     """Where the training set has no empty dominoes there is no training curve of empties, not one of zeros."""
-    dealt = make(DominoSpec(n=100, prevalence=(1, 0.5), top="digits", bottom="textures"))
+    dealt = deal_spec(DominoSpec(n=100, prevalence=(1, 0.5), top="digits", bottom="textures"))
     found = trained(dealt, tests)
     assert set(found.curves.query("split == 'train'")["kind"]) == {"top", "both"}
 
 
 def test_wrong_halves_count_as_what_they_show(tests: dict[str, Dominoes]) -> None:
     """With reliability 0 the label is never shown: agreement with the shown class and accuracy part on training dominoes."""
-    dealt = make(DominoSpec(n=300, prevalence=(1, 0), reliability=(0, 1), top="digits", bottom="textures"))
+    dealt = deal_spec(DominoSpec(n=300, prevalence=(1, 0), reliability=(0, 1), top="digits", bottom="textures"))
     last = trained(dealt, tests, epochs=6, measurements=3).curves.query("split == 'train'").iloc[-1]
     assert last["accuracy"] + last["agree_top"] <= 1
     assert last["accuracy"] != last["agree_top"]
@@ -251,7 +251,7 @@ def test_mnist_over_cifar_is_learned_as_expected(data: Path) -> None:
     class is answered, so the accuracy is 1/K with balanced labels.
     """
     spec = DominoSpec(n=6000, prevalence=(0.65, 0.65))
-    dealt = make(spec, data=data)
+    dealt = deal_spec(spec, data=data)
     run = RunSpec(dataset=spec, train=TrainSpec(epochs=2, measurements=12))
     table = train(run, Dominoes.of(dealt), probes(spec, 1000, 0, data=data)).curves
     last = table[(table["split"] == "test") & (table["step"] == 188)].set_index("kind")
@@ -287,7 +287,7 @@ def test_recorded_steps_are_the_plain_ones(small: Dealt, tests: dict[str, Domino
     how = TrainSpec(model=model, optimizer=optimizer, lr=0.003, epochs=epochs, batch=29, measurements=2, probe=60)
     spec, hardware = RunSpec(dataset=small.spec, train=how), Recorder()
     plain = train(spec, Dominoes.of(small), tests)
-    found = finish(turns(spec, Dominoes.of(small), tests, hardware))
+    found = finish(train_by_turns(spec, Dominoes.of(small), tests, hardware))
     assert torch.equal(weights(plain.network), weights(found.network))
     pd.testing.assert_frame_equal(plain.curves, found.curves, check_exact=True)
     # Ten batches of an epoch are full, the eleventh is not. After step 1, which is measured, come 2 to 9 at once, then 10; in the second
@@ -299,7 +299,7 @@ def test_turns_end_at_measurements(small: Dealt, tests: dict[str, Dominoes]) -> 
     """A turn is at most 32 steps and never goes past a measurement, whose result decides whether there is another turn."""
     how = TrainSpec(model="mlp", epochs=5, batch=4, measurements=4, probe=60)
     steps: list[int] = []
-    work = turns(
+    work = train_by_turns(
         RunSpec(dataset=small.spec, train=how),
         Dominoes.of(small),
         tests,
@@ -366,7 +366,7 @@ def test_what_only_cuda_does_is_what_others_do(
     how = TrainSpec(model="mlp", lr=0.003, epochs=2, batch=16, measurements=6, probe=60, precision=precision)
     spec = RunSpec(dataset=small.spec, train=how)
     products, benchmark = torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.benchmark
-    found = finish(turns(spec, Dominoes.of(small), tests, hardware))
+    found = finish(train_by_turns(spec, Dominoes.of(small), tests, hardware))
     assert not torch.are_deterministic_algorithms_enabled()
     assert (products, benchmark) == (torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.benchmark)
     assert all(seconds > 0 for seconds in found.seconds.values())

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mixed_runs import DATASET, OTHER, of
 
-from dominoes.data.dealing import make
+from dominoes.data.dealing import deal_spec
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.probe_sets import probes
 from dominoes.runs import state
@@ -32,7 +32,7 @@ def together(specs: list[RunSpec], stacks: Stacks) -> list[Trained]:
             number = min(waiting)
             spec = waiting.pop(number)
             tests = probes(spec.dataset, spec.train.probe, 0)
-            active[number] = stacks.turns(spec, Dominoes.of(make(spec.dataset)), tests, Device(torch.device("cpu")))
+            active[number] = stacks.turns(spec, Dominoes.of(deal_spec(spec.dataset)), tests, Device(torch.device("cpu")))
         for number in list(active):
             try:
                 next(active[number])
@@ -44,7 +44,7 @@ def together(specs: list[RunSpec], stacks: Stacks) -> list[Trained]:
 
 def alone(spec: RunSpec) -> Trained:
     """The run by itself."""
-    return train(spec, Dominoes.of(make(spec.dataset)), probes(spec.dataset, spec.train.probe, 0))
+    return train(spec, Dominoes.of(deal_spec(spec.dataset)), probes(spec.dataset, spec.train.probe, 0))
 
 
 @pytest.mark.parametrize(

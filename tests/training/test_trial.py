@@ -8,7 +8,7 @@ from dominoes.data.dealing import Dealt
 from dominoes.data.dominoes import Dominoes
 from dominoes.errors import DominoesError
 from dominoes.spec import RunSpec, TrainSpec
-from dominoes.training.trial import check
+from dominoes.training.trial import check_run
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_what_cannot_be_trained_is_one_sentence(small: Dealt, fields: dict[str, 
     """It names the thing, what was expected and what was found; nothing of Python's own error escapes."""
     how = TrainSpec(**({"epochs": 1, "batch": 32} | fields))
     with pytest.raises(DominoesError, match=sentence):
-        check(RunSpec(dataset=small.spec, train=how), Dominoes.of(small))
+        check_run(RunSpec(dataset=small.spec, train=how), Dominoes.of(small))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_cannot_be_trained_is_one_sentence(small: Dealt, fields: dict[str, 
 )
 def test_what_can_be_trained_passes(small: Dealt, fields: dict[str, Any]) -> None:
     """Everything built in, and what is brought rightly."""
-    check(RunSpec(dataset=small.spec, train=TrainSpec(**({"epochs": 1, "batch": 32} | fields))), Dominoes.of(small))
+    check_run(RunSpec(dataset=small.spec, train=TrainSpec(**({"epochs": 1, "batch": 32} | fields))), Dominoes.of(small))
 
 
 def test_levels_of_a_kind_that_is_not_there(small: Dealt) -> None:
@@ -78,7 +78,7 @@ def test_levels_of_a_kind_that_is_not_there(small: Dealt) -> None:
     from dominoes.data import dealing
     from dominoes.spec import DominoSpec
 
-    dealt = dealing.make(DominoSpec(n=40, prevalence=(1, 0.5), top="digits", bottom="textures"))
+    dealt = dealing.deal_spec(DominoSpec(n=40, prevalence=(1, 0.5), top="digits", bottom="textures"))
     how = TrainSpec(stop_loss=0.1, level_kind="empty")
     with pytest.raises(DominoesError, match="level_kind empty: the dataset has no such dominoes; expected mix or one of top, both"):
-        check(RunSpec(dataset=dealt.spec, train=how), Dominoes.of(dealt))
+        check_run(RunSpec(dataset=dealt.spec, train=how), Dominoes.of(dealt))

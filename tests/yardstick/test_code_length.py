@@ -16,11 +16,11 @@ from dominoes.yardstick import code_length
 
 def test_blocks_double_and_end_with_all() -> None:
     """8·K labels, then twice as many each time; what is left over is a block of its own."""
-    assert code_length.blocks(10, 640) == [80, 160, 320, 640]
-    assert code_length.blocks(10, 60000)[-3:] == [20480, 40960, 60000]
-    assert code_length.blocks(2, 33) == [16, 32, 33]
+    assert code_length.block_ends(10, 640) == [80, 160, 320, 640]
+    assert code_length.block_ends(10, 60000)[-3:] == [20480, 40960, 60000]
+    assert code_length.block_ends(2, 33) == [16, 32, 33]
     with pytest.raises(SpecError, match=r"n 159: blocks of labels double from 8·K = 80; expected at least 160"):
-        code_length.blocks(10, 159)
+        code_length.block_ends(10, 159)
 
 
 def test_a_tenth_of_what_is_known_is_held_out() -> None:

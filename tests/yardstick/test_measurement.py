@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from dominoes import tables
 from dominoes.cli.commands import main
 from dominoes.data.probe_sets import probes
-from dominoes.data.sources import Source, load
+from dominoes.data.sources import Source, load_source
 from dominoes.errors import RunError, SpecError
 from dominoes.spec import DominoSpec, RunSpec, Split, TrainSpec
 from dominoes.tables import CURVES, SIMPLICITY, SIMPLICITY_QUANTITIES
@@ -30,7 +30,7 @@ HOW = TrainSpec(epochs=1, batch=32, lr=0.03, probe=200, measurements=12)
 
 def length(source: Source, n: int, seed: int = 0, side: str = "top", how: TrainSpec = HOW) -> float:
     """Nats per label of the code of n labels."""
-    ends = code_length.blocks(len(source.classes), n)
+    ends = code_length.block_ends(len(source.classes), n)
     costs = [one_side.coded(source, side, how, n, seed, block)[0] for block in range(len(ends) - 1)]
     return code_length.per_label(ends, len(source.classes), costs)
 
@@ -57,14 +57,14 @@ def test_every_monotone_dial_moves_the_code_length_monotonically(dial: str) -> N
     """Over five settings the rank correlation of setting and code length is at least .9."""
     # A network that learns ten pictures by heart is overthrown by larger steps.
     how = HOW.model_copy(update={"lr": 0.02}) if dial == "prototypes" else HOW
-    lengths = [length(load("digits", Split.TRAIN, (f"{dial}={value}",)), 320, how=how) for value in LADDERS[dial]]
+    lengths = [length(load_source("digits", Split.TRAIN, (f"{dial}={value}",)), 320, how=how) for value in LADDERS[dial]]
     assert spearmanr(range(5), lengths).statistic >= 0.9 - 1e-9, lengths
 
 
 @pytest.mark.usefixtures("_short")
 def test_labels_that_say_nothing_cost_the_uniform_code() -> None:
     """Shuffled labels cost ln K within 2 %, although the network is sure of what it has learned by heart."""
-    source = load("digits", Split.TRAIN)
+    source = load_source("digits", Split.TRAIN)
     shuffled = replace(source, labels=np.random.default_rng(0).permutation(source.labels))
     assert length(shuffled, 640) == pytest.approx(math.log(10), rel=0.02)
 
@@ -73,7 +73,7 @@ def test_labels_that_say_nothing_cost_the_uniform_code() -> None:
 @pytest.mark.usefixtures("_short")
 def test_the_same_source_costs_the_same_on_either_side() -> None:
     """Over two seeds the means of top and bottom are within a tenth of each other."""
-    source = load("digits", Split.TRAIN)
+    source = load_source("digits", Split.TRAIN)
     top, bottom = (np.array([length(source, 320, seed, side) for seed in range(2)]) for side in ("top", "bottom"))
     assert top.mean() == pytest.approx(bottom.mean(), rel=0.1)
 
@@ -85,7 +85,7 @@ def test_digits_are_simpler_than_pictures(data: Path) -> None:
     """MNIST costs less than CIFAR-10, with Student intervals of three seeds apart."""
     ends = {}
     for name in ("mnist", "cifar10"):
-        found = np.array([length(load(name, Split.TRAIN, data=data), 320, seed) for seed in range(3)])
+        found = np.array([length(load_source(name, Split.TRAIN, data=data), 320, seed) for seed in range(3)])
         reach = 4.303 * found.std(ddof=1) / math.sqrt(3)
         ends[name] = found.mean() - reach, found.mean() + reach
     assert ends["mnist"][1] < ends["cifar10"][0]
@@ -96,14 +96,14 @@ def test_digits_are_simpler_than_pictures(data: Path) -> None:
 @pytest.mark.usefixtures("_short")
 def test_one_prototype_is_simpler_than_a_hundred(data: Path) -> None:
     """A look-up of one picture a class costs less than one of a hundred."""
-    one, many = (length(load("mnist", Split.TRAIN, (f"prototypes={m}",), data=data), 320) for m in (1, 100))
+    one, many = (length(load_source("mnist", Split.TRAIN, (f"prototypes={m}",), data=data), 320) for m in (1, 100))
     assert one < 0.8 * many
 
 
 def test_a_block_is_coded_by_what_came_before_it() -> None:
     """The network of a block sees its own labels neither in training nor in calibration: other labels there, the same network."""
-    source = load("digits", Split.TRAIN)
-    rows = one_side.order(source, 320, 0)
+    source = load_source("digits", Split.TRAIN)
+    rows = one_side.sending_order(source, 320, 0)
     changed = source.labels.copy()
     changed[rows[160:]] = (changed[rows[160:]] + 1) % 10
     how = HOW.model_copy(update={"epochs": 1})
@@ -116,7 +116,7 @@ def test_a_block_is_coded_by_what_came_before_it() -> None:
 
 def test_the_probe_is_that_of_a_dominoes_run() -> None:
     """Both sides are measured on the pictures that a run's one-sided probe of the top shows."""
-    source = load("digits", Split.TEST)
+    source = load_source("digits", Split.TEST)
     wanted = probes(DominoSpec(top="digits", bottom="textures"), 200, 0)["top"].deal
     for side in ("top", "bottom"):
         found = one_side.probe(source, side, HOW).deal
@@ -129,7 +129,7 @@ def test_the_probe_is_that_of_a_dominoes_run() -> None:
 
 def test_the_linear_model_is_scikit_learns() -> None:
     """Trained on all training pictures, tested on the probe; a solver that stops early says so."""
-    source, test = (load("digits", split) for split in Split)
+    source, test = (load_source("digits", split) for split in Split)
     tests = one_side.probe(test, "top", HOW)
     accuracy, status = one_side.linear(source, tests, "top", len(source.labels), 0)
     model = LogisticRegression(C=0.1, tol=1e-3, max_iter=300).fit(source.pictures.reshape(len(source.labels), -1) / 255, source.labels)
@@ -199,7 +199,7 @@ def test_more_pictures_than_there_are_and_divergence_are_refused() -> None:
         measurement.measure([YardstickTask("digits", n=99999, train=HOW)], [0])
     wild = HOW.model_copy(update={"lr": 1e6})
     with pytest.raises(RunError, match=r"training on digits diverged at step \d+ .*use a lower --lr than 1e\+06"):
-        one_side.coded(load("digits", Split.TRAIN), "top", wild, 160, 0, 0)
+        one_side.coded(load_source("digits", Split.TRAIN), "top", wild, 160, 0, 0)
 
 
 def test_a_killed_process_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

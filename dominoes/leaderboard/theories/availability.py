@@ -11,7 +11,7 @@ import numpy as np
 from dominoes.arrays import FloatArray
 from dominoes.errors import LeaderboardError
 from dominoes.leaderboard.theories.base import CurveKey, CurvesByKey, Dials, StraightLine, classes_of, shares
-from dominoes.leaderboard.theories.races import step_size
+from dominoes.leaderboard.theories.races import optimizer_step
 from dominoes.leaderboard.theories.rules import GaussianEvidence
 from dominoes.spec import SIDES
 
@@ -57,7 +57,7 @@ class Availability(GaussianEvidence):
         """s_i at the steps (T,)."""
         rates, weights = (_numbers(spec[f"{name}_{side}"]) for name in KERNEL_COLUMNS)
         prevalence = shares(spec)[SIDES.index(side)]
-        progress = -np.expm1(-np.outer(steps * step_size(spec) * prevalence, rates))
+        progress = -np.expm1(-np.outer(steps * optimizer_step(spec) * prevalence, rates))
         return np.clip(progress @ weights, 0.0, 1.0)
 
 

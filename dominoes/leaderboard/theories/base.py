@@ -127,7 +127,7 @@ def chance(spec: Dials, count: int) -> CurvesByKey:
     return {(kind, metric): np.full(count, level[metric]) for kind, metrics in SCALED_METRICS.items() for metric in metrics}
 
 
-def number(spec: Dials, name: str, default: float) -> float:
+def dial_number(spec: Dials, name: str, default: float) -> float:
     """A dial as a number; the default if the spec has none."""
     value = spec.get(name, default)
     return float(value) if value is not None and np.isfinite(value) else default
@@ -135,8 +135,8 @@ def number(spec: Dials, name: str, default: float) -> float:
 
 def shares(spec: Dials) -> tuple[float, float, float]:
     """A, C, D; D = A C where the spec does not say."""
-    top, bottom = (number(spec, f"prevalence_{side}", 1.0) for side in SIDES)
-    return top, bottom, number(spec, "both", top * bottom)
+    top, bottom = (dial_number(spec, f"prevalence_{side}", 1.0) for side in SIDES)
+    return top, bottom, dial_number(spec, "both", top * bottom)
 
 
 def of_side(spec: Dials, side: str) -> dict[str, Any]:
@@ -174,7 +174,7 @@ class Distances:
         """The numbers among the dials around their centre, by their spread; a dial that does not vary among the known, by its size."""
         found = {}
         for name, (logs, spread) in self.columns.items():
-            value = number(dials, name, math.nan)
+            value = dial_number(dials, name, math.nan)
             if logs:
                 value = math.log(value) if value > 0 else math.nan
             centre = self._centres[name]

@@ -53,7 +53,7 @@ class NamedTheory:
     source: str
 
 
-def find(name: str) -> NamedTheory:
+def find_theory(name: str) -> NamedTheory:
     """The theory of this name: built in, of an installed package (entry points `dominoes.theories`), or `module:attr`.
 
     Raises RegistryError: nothing of that name. LeaderboardError: what is there makes no theory.

@@ -19,7 +19,7 @@ _GAMMA = 1 - math.sqrt(0.5)
 _MOST_MOVED, _RANGE = 1.5, (-30.0, 5.0)
 
 
-def solve(rate: Rate, start: FloatArray, times: FloatArray, *, stiff: bool) -> FloatArray:
+def integrate_races(rate: Rate, start: FloatArray, times: FloatArray, *, stiff: bool) -> FloatArray:
     """ln s at the times.
 
     Args:

@@ -16,7 +16,7 @@ from dominoes.leaderboard.theories.base import (
     StraightLine,
     chance,
     classes_of,
-    number,
+    dial_number,
     shift_to,
     whole,
 )
@@ -97,4 +97,4 @@ def learned(log_seen: FloatArray, log_tau: float, kappa: float) -> FloatArray:
 
 def _seen(spec: Dials, side: str, steps: FloatArray) -> FloatArray:
     """Samples that have shown the side by each step."""
-    return np.asarray(np.maximum(steps * number(spec, "batch", 64) * number(spec, f"prevalence_{side}", 1.0), 1e-9))
+    return np.asarray(np.maximum(steps * dial_number(spec, "batch", 64) * dial_number(spec, f"prevalence_{side}", 1.0), 1e-9))

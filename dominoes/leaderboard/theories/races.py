@@ -26,7 +26,7 @@ from dominoes.leaderboard.theories.base import (
     StraightLine,
     chance,
     classes_of,
-    number,
+    dial_number,
     shares,
     shift_to,
     whole,
@@ -55,19 +55,19 @@ class Setting:
     reliable: bool
 
 
-def setting(specs: Sequence[Dials], clock: float) -> Setting:
+def shared_setting(specs: Sequence[Dials], clock: float) -> Setting:
     """The setting of several specs."""
     each = np.array([shares(spec) for spec in specs], dtype=float).reshape(-1, 3)
-    reliability = np.array([[number(spec, f"reliability_{side}", 1.0) for side in SIDES] for spec in specs]).reshape(-1, 2)
-    pace = np.array([[step_size(spec)] for spec in specs]) / clock
+    reliability = np.array([[dial_number(spec, f"reliability_{side}", 1.0) for side in SIDES] for spec in specs]).reshape(-1, 2)
+    pace = np.array([[optimizer_step(spec)] for spec in specs]) / clock
     shown, both = each[:, :2], each[:, 2:]
     return Setting(shown, both, shown - both, reliability, pace, classes_of(specs[0]), bool((reliability == 1).all()))
 
 
-def step_size(spec: Dials) -> float:
+def optimizer_step(spec: Dials) -> float:
     """How far one step goes: lr / (1 − momentum) for SGD; Adam's steps do not grow with momentum."""
-    lr = number(spec, "lr", 0.01)
-    return lr / (1 - min(number(spec, "momentum", 0.9), 0.999)) if spec.get("optimizer", "sgd") == "sgd" else lr
+    lr = dial_number(spec, "lr", 0.01)
+    return lr / (1 - min(dial_number(spec, "momentum", 0.9), 0.999)) if spec.get("optimizer", "sgd") == "sgd" else lr
 
 
 class Race(CurveTheory):
@@ -110,7 +110,7 @@ class Race(CurveTheory):
         """Margins (T, B, N, 2) at the steps (T,) above 0, for parameters p (B, P) and ln k's further terms extra (B, N, 2)."""
         k = np.exp(p[:, None, :2] + extra) * where.pace
         u = np.log(np.broadcast_to(self.initial(p)[:, None, None], (len(p), len(where.shown), 2))).copy()
-        found = integration.solve(lambda u: self.rates(np.exp(u), p, where, k), u, steps, stiff=self.stiff(where))
+        found = integration.integrate_races(lambda u: self.rates(np.exp(u), p, where, k), u, steps, stiff=self.stiff(where))
         return self.margins(np.exp(found), p)
 
     def learn(self) -> None:
@@ -119,8 +119,8 @@ class Race(CurveTheory):
         if not names:
             return
         specs = [self.specs[name] for name in names]
-        self.clock = float(np.median([step_size(spec) for spec in specs]))
-        where = setting(specs, self.clock)
+        self.clock = float(np.median([optimizer_step(spec) for spec in specs]))
+        where = shared_setting(specs, self.clock)
         steps = _grid([self.curves[name]["top", "accuracy"] for name in names])
         measured = [np.array([self.curves[name][side, "accuracy"].at(steps) for name in names]).T for side in SIDES]
         wanted = _stable(np.stack(measured, axis=-1))
@@ -176,7 +176,9 @@ class Race(CurveTheory):
                 line = self.curves[name][side, "accuracy"]
                 half = (line.value.max() + line.value[0]) / 2
                 onset = float(line.step[int((line.value >= half).argmax())])
-                products.append(onset * number(self.specs[name], f"prevalence_{side}", 1.0) * step_size(self.specs[name]) / self.clock)
+                products.append(
+                    onset * dial_number(self.specs[name], f"prevalence_{side}", 1.0) * optimizer_step(self.specs[name]) / self.clock
+                )
             start[place] = self._speed(float(np.median(products)))
         return start
 
@@ -223,7 +225,7 @@ class Race(CurveTheory):
 
     def _margins(self, spec: Dials, given: dict[CurveKey, StraightLine], steps: FloatArray) -> list[FloatArray]:
         """Margins of both sides; where the first steps are given, in the time that meets them best."""
-        where = setting([spec], self.clock)
+        where = shared_setting([spec], self.clock)
         extra = np.array([[[self._offset(side, spec) for side in range(2)]]])
         wide = np.unique(np.concatenate([steps, np.geomspace(0.05, steps[-1] * 20, 60)]))
         simulated = self.simulate(self.parameters[None], where, extra, wide)[:, 0, 0, :]

@@ -44,7 +44,7 @@ class ShownBoard:
     notes: tuple[str, ...] = ()
 
 
-def find(
+def find_board(
     paths: Sequence[Path], *, board: Path | None = None, forecasts: Path | None = None, edition: str | None = None
 ) -> ShownBoard | None:
     """The board that is given, else the `board.csv` that lies in one of the folders; None if there is none.
@@ -61,7 +61,7 @@ def find(
     path = board or (beside[0] if beside else None)
     if path is None:
         return None
-    table = boards.read(path)
+    table = boards.read_board(path)
     kept = forecasts or path.with_name(FORECASTS)
     if forecasts is None and not kept.is_file():
         return ShownBoard(
@@ -71,7 +71,7 @@ def find(
     name, digest = (str(table[column].iloc[0]) for column in ("edition", "digest"))
     beside_it = path.parent / name
     try:
-        found = collecting.edition(edition or (str(beside_it) if beside_it.is_dir() else name))
+        found = collecting.find_edition(edition or (str(beside_it) if beside_it.is_dir() else name))
     except DominoesError:
         if edition is not None:
             raise
@@ -85,15 +85,15 @@ def find(
 
 def charts(board: ShownBoard) -> tuple[list[Chart], list[str]]:
     """The heat map, and a figure of forecasts for each task that has some; and notes."""
-    found = [skills(board.table)]
+    found = [skills_chart(board.table)]
     for task in TASKS if board.forecasts is not None and board.edition is not None else ():
-        chart = measured(board, task)
+        chart = measured_chart(board, task)
         if chart is not None:
             found.append(chart)
     return found, list(board.notes)
 
 
-def skills(table: pd.DataFrame) -> Chart:
+def skills_chart(table: pd.DataFrame) -> Chart:
     """Skill by theory (rows, best first) and task (columns), with its interval in the cell."""
     order = _by_skill(table)
     tasks = [task for task in TASKS if (table["task"] == task).any()]
@@ -122,7 +122,7 @@ def _by_skill(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in means.sort_values(ascending=False, na_position="last", kind="stable").index]
 
 
-def measured(board: ShownBoard, task: str) -> Chart | None:
+def measured_chart(board: ShownBoard, task: str) -> Chart | None:
     """Measured curves (dots: mean over runs, bars: lowest to highest) and the forecasts of the theories with most skill, spec by spec; None
     where none was asked."""
     assert board.forecasts is not None

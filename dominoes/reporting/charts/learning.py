@@ -95,7 +95,7 @@ def probes_text(curves: pd.DataFrame) -> str:
     return f"n = {low if low == high else f'{low} to {high}'} test dominoes a kind"
 
 
-def curves(results: Results) -> Chart:
+def curves_chart(results: Results) -> Chart:
     """Loss and accuracy over time, with every switch: the table holds all kinds, splits and groups; panels are the one-sided ones.
 
     Raises CurvesError if there is no curve at all.
@@ -138,14 +138,14 @@ def _panels(results: Results, table: pd.DataFrame) -> list[Panel]:
     return found
 
 
-def one_sided(results: Results) -> Chart:
+def one_sided_chart(results: Results) -> Chart:
     """The one-sided curves alone, as `dominoes plot` draws them. Raises CurvesError if there is none."""
     if not len(results.curves):
         raise CurvesError(f"{results.beside} holds no finished run, so there is nothing to draw; measure runs with 'dominoes train'")
     sides = results.curves["kind"].isin(["top", "bottom"])
     if not sides.any():
         raise CurvesError("there are no one-sided curves (kinds top and bottom) to draw; measure runs with 'dominoes train'")
-    return curves(results)
+    return curves_chart(results)
 
 
 def _with_onsets(results: Results, table: pd.DataFrame) -> pd.DataFrame:
@@ -174,7 +174,7 @@ def best_fits(fits: pd.DataFrame) -> pd.DataFrame:
     return fits.sort_values(by, kind="stable").drop_duplicates(["run", "split", "kind", "metric"])
 
 
-def answers(results: Results) -> Chart | None:
+def answers_chart(results: Results) -> Chart | None:
     """Which class is answered when the halves disagree: top's, bottom's, neither; None if no conflicts were measured."""
     table = results.drawn_curves
     table = table[(table["kind"] == "conflict") & (table["split"] == "test") & table["agree_top"].notna() & table["agree_bottom"].notna()]
@@ -208,7 +208,7 @@ def in_order(results: Results, table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(_place=place).sort_values(columns, kind="stable").drop(columns="_place").reset_index(drop=True)
 
 
-def confusion(results: Results) -> list[Chart]:
+def confusion_charts(results: Results) -> list[Chart]:
     """What the final networks answer to each pair of classes shown; none if no run kept it."""
     total: dict[str, np.ndarray] = {}
     runs: dict[str, int] = {}

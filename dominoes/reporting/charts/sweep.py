@@ -58,7 +58,7 @@ def judged(results: Results) -> tuple[list[Chart], list[str], pd.DataFrame | Non
     if results.simplicity is not None:
         try:
             measured = simplicity.onsets(results.with_known(results.curves), results.classes, results.simplicity, results.fields)
-            found.append(onsets(measured, n))
+            found.append(onsets_chart(measured, n))
         except CurvesError as error:
             notes.append(f"{SIMPLICITY}: {error}")
     for pair in list(combinations(data.fields, 2))[:_MOST_PAIRS]:
@@ -232,7 +232,7 @@ def _competition(data: SweepCurves, laws: pd.DataFrame, n: str) -> list[Chart]:
     return [Chart("competition", "Competition: a side against the other's prevalence", caption, table, tuple(panels))]
 
 
-def onsets(found: pd.DataFrame, n: str) -> Chart:
+def onsets_chart(found: pd.DataFrame, n: str) -> Chart:
     """Onsets of both sides against the code length of the side that is dialled: a dot a seed, and the geometric means joined.
 
     Args:

@@ -42,7 +42,7 @@ FIGURES = {
 }
 
 
-def fits(results: Results) -> Chart | None:
+def fits_chart(results: Results) -> Chart | None:
     """The one-sided test curves with the pattern that was fitted to each seed, averaged; None without fits."""
     if results.fits is None:
         return None
@@ -114,7 +114,7 @@ def _over_seeds(results: Results, table: pd.DataFrame, columns: list[str], sprea
     return in_order(results, found)
 
 
-def doubles(results: Results) -> Chart | None:
+def doubles_chart(results: Results) -> Chart | None:
     """Error on doubles, measured and as each rule predicts it from the one-sided curves; None where a kind is missing."""
     K = results.classes_count
     if K is None or not len(results.curves):
@@ -139,7 +139,7 @@ def doubles(results: Results) -> Chart | None:
     return Chart("doubles", "Doubles predicted from the one-sided curves", caption, table, panels, choice="group")
 
 
-def neither(results: Results) -> Chart | None:
+def neither_chart(results: Results) -> Chart | None:
     """Share of answers to conflicts that are neither class, measured and predicted; None where a kind is missing or K is 2."""
     K = results.classes_count
     if K is None or K < 3 or not len(results.curves):
@@ -166,7 +166,7 @@ def neither(results: Results) -> Chart | None:
     return Chart("neither", "Conflicts answered with neither class", caption, table, (panel,), choice="group")
 
 
-def ratios(results: Results) -> list[Chart]:
+def ratio_charts(results: Results) -> list[Chart]:
     """The comparator's ratio of errors on doubles, and the preference λ on conflicts, over time; none without bands."""
     if results.bands is None:
         return []

@@ -16,7 +16,7 @@ from dominoes.reporting import stills
 from dominoes.reporting.chart import COLOURS, DIGITS, Chart, Panel
 from dominoes.reporting.charts import dealt
 from dominoes.reporting.charts.board import ShownBoard
-from dominoes.reporting.findings import setting
+from dominoes.reporting.findings import made_with
 from dominoes.reporting.results import Results
 from dominoes.reporting.sections import Section, charts_of, sections
 from dominoes.reporting.tables import MOST_ROWS
@@ -25,12 +25,12 @@ from dominoes.solver.composition import Composition
 SUFFIX = ".html"
 
 
-def write(results: Results, path: Path, *, data: Path | None = None, board: ShownBoard | None = None) -> list[Section]:
+def write_page(results: Results, path: Path, *, data: Path | None = None, board: ShownBoard | None = None) -> list[Section]:
     """Write the page; returns what is on it. Arguments as of `sections`. Raises OutputError: another suffix than .html, or the file cannot
     be written."""
     known_suffix(path)
     parts = sections(results, data=data, board=board)
-    files.write(path, page(results.name, parts, facts=setting(results), notes=results.notes))
+    files.write(path, page(results.name, parts, facts=made_with(results), notes=results.notes))
     return parts
 
 
@@ -40,7 +40,7 @@ def write_flows(found: Composition, path: Path) -> None:
     if path.suffix.lower() == SUFFIX:
         files.write(path, page(chart.title, [Section("dealt", "Dealt", "What was asked and what was dealt", charts=(chart,))]))
     elif path.suffix.lower() in stills.STILL_FORMATS:
-        stills.draw(chart, path)
+        stills.draw_chart(chart, path)
     else:
         raise OutputError(
             f"{path}: a diagram is written as {SUFFIX}, {', '.join(stills.STILL_FORMATS)}, got '{path.suffix}'; pass one of these"
@@ -61,7 +61,7 @@ def write_stills(parts: Iterable[Section], folder: Path, suffix: str) -> list[Pa
         choices = chart.choices()
         for number, choice in enumerate(choices, 1):
             path = folder / f"{chart.name}{f'-{number}' if len(choices) > 1 else ''}.{suffix}"
-            stills.draw(chart, path, choice=choice)
+            stills.draw_chart(chart, path, choice=choice)
             written.append(path)
     for section in parts:
         for image in section.images:
@@ -91,11 +91,11 @@ def page(title: str, parts: Sequence[Section], *, facts: Sequence[tuple[str, str
         colours=COLOURS,
         css=kept("page.css"),
         js=kept("page.js"),
-        plotly=packed(get_plotlyjs()),
+        plotly=compressed_text(get_plotlyjs()),
     )
 
 
-def packed(text: str) -> str:
+def compressed_text(text: str) -> str:
     """Text as the page keeps it: gzip, then base64. It is a third as long, and nothing in it can end a script."""
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
@@ -108,7 +108,7 @@ def _rendered(section: Section) -> dict[str, Any]:
             "title": chart.title,
             "caption": chart.caption,
             "wide": wide,
-            "block": packed(json.dumps({"plan": chart.plan(), "csv": chart.csv()})),
+            "block": compressed_text(json.dumps({"plan": chart.plan(), "csv": chart.csv()})),
         }
         for chart, wide in zip(section.charts, _wide(section.charts), strict=True)
     ]
@@ -118,7 +118,7 @@ def _rendered(section: Section) -> dict[str, Any]:
             "title": image.title,
             "caption": image.caption,
             "png": base64.b64encode(image.png).decode(),
-            "csv": packed(image.csv),
+            "csv": compressed_text(image.csv),
         }
         for image in section.images
     ]
@@ -129,7 +129,7 @@ def _rendered(section: Section) -> dict[str, Any]:
             "caption": table.caption,
             "columns": [{"name": name, "number": number} for name, number in table.columns.items()],
             "rows": table.rows,
-            "csv": packed(table.csv),
+            "csv": compressed_text(table.csv),
             "folds": table.folds,
             "note": f"The first {MOST_ROWS} rows; the data link holds all." if len(table.rows) == MOST_ROWS else "",
         }

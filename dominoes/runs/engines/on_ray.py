@@ -126,7 +126,7 @@ def _task(specs: list[str], setting: str, collect: bool) -> Iterator[tuple[str, 
     from dominoes.runs.engines import worker
 
     where = WorkerSetting.loads(setting)
-    runs = [worker.read(spec, where) for spec in specs]
+    runs = [worker.read_job(spec, where) for spec in specs]
     with tempfile.TemporaryDirectory(prefix="dominoes-") as folder:
         for report in worker.attempt(runs, replace(where, out=Path(folder)) if collect else where):
             if report.state == "lost":

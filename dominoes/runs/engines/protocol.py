@@ -75,7 +75,7 @@ class WorkerSetting:
     Attributes:
         out: results folder; datasets that were composed before are in `out`/datasets.
         device: auto, cpu, cuda or mps.
-        data: folder with the sources, None: where `sources.load` looks.
+        data: folder with the sources, None: where `sources.load_source` looks.
         download: let torchvision download sources.
         pack: most runs that a worker has at work at once; None: on CUDA as many as find memory, up to 32, elsewhere one.
         deterministic: on CUDA, use only algorithms that repeat themselves bit for bit.
@@ -162,11 +162,11 @@ def failed(spec: Job, setting: WorkerSetting, reason: str, trace: str, seconds: 
     return RunReport(spec.id, "failed", reason, trace, seconds)
 
 
-def keep(dealt: Dealt, setting: WorkerSetting) -> None:
+def keep_dataset(dealt: Dealt, setting: WorkerSetting) -> None:
     """Put a dataset where workers find it, unless it is there already. Raises OutputError."""
     place = dataset_folder(dealt.spec, setting.out)
     if not _readable(place, setting):
-        folder.save(dealt, place, force=True)
+        folder.save_dataset(dealt, place, force=True)
 
 
 def compose(spec: DominoSpec, setting: WorkerSetting) -> None:
@@ -174,9 +174,9 @@ def compose(spec: DominoSpec, setting: WorkerSetting) -> None:
     place = dataset_folder(spec, setting.out)
     if _readable(place, setting):
         return
-    dealt = dealing.make(spec, data=setting.data, download=setting.download)
+    dealt = dealing.deal_spec(spec, data=setting.data, download=setting.download)
     try:
-        folder.save(dealt, place, force=True)
+        folder.save_dataset(dealt, place, force=True)
     except OutputError:
         # Another launch may have put it there in between.
         if not _readable(place, setting):
@@ -185,7 +185,7 @@ def compose(spec: DominoSpec, setting: WorkerSetting) -> None:
 
 def _readable(place: Path, setting: WorkerSetting) -> bool:
     try:
-        folder.read(place, data=setting.data, download=setting.download, trust=True)
+        folder.read_dataset(place, data=setting.data, download=setting.download, trust=True)
     except DatasetError:
         return False
     return True
@@ -255,7 +255,7 @@ def launch(
         while elsewhere and not again and not stopped:
             for spec in elsewhere:
                 place = out / shelf / spec.id
-                if state.of(place) is state.State.DONE:
+                if state.state_of(place) is state.State.DONE:
                     yield RunReport(spec.id, "done", BY_ANOTHER)
                 elif watch.holder(place) is None:
                     again.append(spec)

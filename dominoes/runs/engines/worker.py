@@ -39,7 +39,7 @@ from dominoes.training.stacked import Stacks
 from dominoes.training.turns import CardMemory, Pack
 
 
-def check(specs: Iterable[RunSpec], setting: WorkerSetting) -> None:
+def check_runs(specs: Iterable[RunSpec], setting: WorkerSetting) -> None:
     """Make the probes of every run, and look for the device, so that what no run could do is said before the first one starts.
 
     Raises SpecError, RegistryError, SourceError, DeviceError.
@@ -47,7 +47,7 @@ def check(specs: Iterable[RunSpec], setting: WorkerSetting) -> None:
     device_of(setting.device)
     for look, wanted, how in {(spec.dataset.look, Wanted.of(spec.dataset, spec.train), spec.train) for spec in specs}:
         tests = _probes(look, wanted, setting)
-        trial.attempt(RunSpec(dataset=look, train=how), tests["both"])
+        trial.attempt_step(RunSpec(dataset=look, train=how), tests["both"])
     for name in setting.callbacks:
         callback(name)
 
@@ -57,7 +57,7 @@ def together(setting: WorkerSetting) -> Pack[Job, RunReport]:
     cuda = setting.device in ("auto", "cuda") and torch.cuda.is_available()
     limit = setting.pack or (MOST_TOGETHER if cuda else 1)
     memory = CardMemory(torch.device("cuda")) if cuda and setting.pack is None else None
-    train = Stacks().turns if setting.pack_mode == "stacked" else loop.turns
+    train = Stacks().turns if setting.pack_mode == "stacked" else loop.train_by_turns
 
     def start(job: Job, count: Callable[[], int]) -> Generator[None, None, RunReport]:
         return _turns(job, setting, count, train) if isinstance(job, RunSpec) else _task(job, setting)
@@ -65,7 +65,7 @@ def together(setting: WorkerSetting) -> Pack[Job, RunReport]:
     return Pack(start, limit, memory)
 
 
-def read(line: str, setting: WorkerSetting) -> Job:
+def read_job(line: str, setting: WorkerSetting) -> Job:
     """The job of a line of text."""
     return Task.loads(line) if setting.work else recorded(line)
 
@@ -116,7 +116,7 @@ def _turns(spec: RunSpec, setting: WorkerSetting, packing: Callable[[], int], tr
             raise
         return failed(spec, setting, execution.failure(error), traceback.format_exc(), time.perf_counter() - began)
     try:
-        outcome = yield from execution.turns(
+        outcome = yield from execution.execute_by_turns(
             spec, dealt, tests, setting.out, hardware, packing=packing, train=train, repair=True, callbacks=callbacks
         )
     except claims.Busy as error:
@@ -193,10 +193,10 @@ def _brought(spec: RunSpec, setting: WorkerSetting) -> list[Callback]:
 @lru_cache(maxsize=MOST_TOGETHER)
 def _dealt(spec: DominoSpec, setting: WorkerSetting) -> Dealt:
     try:
-        return folder.read(dataset_folder(spec, setting.out), data=setting.data, download=setting.download, trust=True)
+        return folder.read_dataset(dataset_folder(spec, setting.out), data=setting.data, download=setting.download, trust=True)
     except DatasetError:
         # Not composed beforehand (no shared file system), or another launch is replacing it: the same spec deals the same rows.
-        return dealing.make(spec, data=setting.data, download=setting.download)
+        return dealing.deal_spec(spec, data=setting.data, download=setting.download)
 
 
 @lru_cache(maxsize=4)
@@ -220,7 +220,7 @@ def serve() -> None:
     while not lost:
         # It waits for work only where there is none.
         while not len(pack) or not lines.empty():
-            pack.add(read(lines.get(), setting))
+            pack.add(read_job(lines.get(), setting))
         for report in reports(pack, setting):
             replies.write(report.dumps() + "\n")
             replies.flush()

@@ -63,7 +63,7 @@ def parsed(texts: Sequence[bytes], form: str) -> pa.Table:
         raise Unfoldable(str(error)) from error
 
 
-def fold(texts: Sequence[bytes], form: str) -> pa.Table:
+def fold_texts(texts: Sequence[bytes], form: str) -> pa.Table:
     """One row a curve: `run`, what the curve is of, and lists of what differs from step to step, in the runs' order.
 
     Args:
@@ -111,7 +111,7 @@ def _codes(column: pa.ChunkedArray, name: str) -> tuple[NDArray[np.int64], int]:
     return found.to_numpy().astype(np.int64), max(len(known), 1)
 
 
-def unfold(curves: pa.Table, form: str) -> pa.Table:
+def unfold_curves(curves: pa.Table, form: str) -> pa.Table:
     """The long table again: a row for each step of each curve, runs in the order of the rows, each run's rows as they were written."""
     curves = curves.combine_chunks()
     if not curves.num_rows:

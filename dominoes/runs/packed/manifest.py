@@ -151,7 +151,7 @@ class Manifest:
                 yield run, part, found | {"dominoes": {"n": columns["n"][row], "classes": columns["classes"][row]}} | made[text]
 
 
-def load(out: Path) -> Manifest:
+def load_manifest(out: Path) -> Manifest:
     """The manifest of a results folder; without parts where nothing is packed. Parts never change, so each is read once."""
     home = (Path(out) / HOME).absolute()
     names = _names(home)
@@ -188,7 +188,7 @@ def _load(home: Path, names: tuple[str, ...]) -> Manifest:
     return Manifest(home.parent, tuple(parts), problems)
 
 
-def read(path: Path) -> Part:
+def read_part(path: Path) -> Part:
     """A part, checked against the digest in its name. Raises Broken."""
     try:
         content = path.read_bytes()
@@ -205,7 +205,7 @@ def read(path: Path) -> Part:
 
 
 # A part never changes, and of a million runs there are two thousand.
-_part = lru_cache(maxsize=10_000)(read)
+_part = lru_cache(maxsize=10_000)(read_part)
 
 
 def content(stem: str, rows: list[dict[str, Any]], found: Mapping[str, Mapping[str, Any]]) -> tuple[str, bytes]:

@@ -37,7 +37,7 @@ class Packed:
     damaged: Mapping[str, str]
 
 
-def pack(
+def pack_folders(
     out: Path,
     *,
     order: Iterable[str] = (),
@@ -86,7 +86,7 @@ def _pack(
     done = count = 0
     while chunk := list(islice(members, size)):
         claim.check(now=True)
-        part = shards.write(chunk, out / HOME)
+        part = shards.write_shard(chunk, out / HOME)
         for member in chunk:
             remove(out / RUNS / member.run, part)
         done, count = done + len(chunk), count + 1
@@ -131,7 +131,7 @@ def remove(folder: Path, part: manifest.Part) -> None:
 
 def _tidy(out: Path) -> None:
     """Remove what processes that died have left: half-written files, shards that no part of the manifest names, folders of packed runs."""
-    known = manifest.load(out)
+    known = manifest.load_manifest(out)
     named = {name for part in known.parts for name in part.files}
     for path in (out / HOME).iterdir():
         left = path.name.startswith(PARTIAL) or (path.suffix == ".parquet" and path.name not in named and not path.name.endswith(MANIFEST))

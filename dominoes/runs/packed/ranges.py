@@ -157,7 +157,7 @@ class _Held:
     def end(self, out: Path) -> None:
         """Pack what is finished, and give the range back. Datasets that nobody needs any more go: a million deals fill a disk."""
         with self.lease:
-            packing.pack(out, order=self.range.runs, only=self.range.runs, wait=True)
+            packing.pack_folders(out, order=self.range.runs, only=self.range.runs, wait=True)
             if not self.open:
                 for spec in self.range.datasets:
                     shutil.rmtree(protocol.dataset_folder(spec, out), ignore_errors=True)

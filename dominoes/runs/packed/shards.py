@@ -47,7 +47,7 @@ class Member:
     contents: Mapping[str, bytes]
 
 
-def write(members: Sequence[Member], home: Path) -> Part:
+def write_shard(members: Sequence[Member], home: Path) -> Part:
     """Write a shard, compare what reads back with what was given to the last byte, and enter it in the manifest.
 
     Whatever moment the process ends at, the runs are in the manifest with all their files there, or not in it.
@@ -67,10 +67,10 @@ def write(members: Sequence[Member], home: Path) -> Part:
         for each in members
     ]
     tables["runs"] = pa.Table.from_pylist(rows, _MEMBERS)
-    return keep(tables, [_row(each) for each in members], home)
+    return keep_shard(tables, [_row(each) for each in members], home)
 
 
-def keep(tables: Mapping[str, pa.Table], rows: list[dict[str, Any]], home: Path) -> Part:
+def keep_shard(tables: Mapping[str, pa.Table], rows: list[dict[str, Any]], home: Path) -> Part:
     """Write the files of a shard, read them back, and enter it in the manifest with a row for each run. Raises OutputError."""
     token = secrets.token_hex(6)
     written: dict[str, Path] = {}
@@ -96,7 +96,7 @@ def keep(tables: Mapping[str, pa.Table], rows: list[dict[str, Any]], home: Path)
     name, content = manifest.content(stem, rows, found)
     files.write(home / name, content)
     files.flush_folder(home)
-    return manifest.read(home / name)
+    return manifest.read_part(home / name)
 
 
 def _folded(members: Sequence[Member], form: str, rest: dict[str, dict[str, bytes]]) -> pa.Table:
@@ -104,14 +104,14 @@ def _folded(members: Sequence[Member], form: str, rest: dict[str, dict[str, byte
     name = f"{form}.csv"
     having = [each for each in members if name in each.contents]
     try:
-        found = columns.fold([each.contents[name] for each in having], form) if having else None
-        same = {} if found is None else columns.texts(columns.unfold(found, form), form)
+        found = columns.fold_texts([each.contents[name] for each in having], form) if having else None
+        same = {} if found is None else columns.texts(columns.unfold_curves(found, form), form)
     except columns.Unfoldable:
         having = [each for each in having if _folds(each.contents[name], form)]
         found, same = None, {each.run: each.contents[name].decode().removeprefix(columns.header(form)) for each in having}
     good = [each for each in having if same.get(each.run, "") == each.contents[name].decode().removeprefix(columns.header(form))]
     if found is None or len(good) < len(having):
-        found = columns.fold([each.contents[name] for each in good], form) if good else _empty(form)
+        found = columns.fold_texts([each.contents[name] for each in good], form) if good else _empty(form)
     for each in good:
         del rest[each.run][name]
     return found
@@ -119,14 +119,14 @@ def _folded(members: Sequence[Member], form: str, rest: dict[str, dict[str, byte
 
 def _folds(text: bytes, form: str) -> bool:
     try:
-        again = columns.texts(columns.unfold(columns.fold([text], form), form), form)
+        again = columns.texts(columns.unfold_curves(columns.fold_texts([text], form), form), form)
     except columns.Unfoldable:
         return False
     return columns.header(form) + "".join(again.values()) == text.decode()
 
 
 def _empty(form: str) -> pa.Table:
-    return columns.fold([columns.header(form).encode()], form)
+    return columns.fold_texts([columns.header(form).encode()], form)
 
 
 def _write(table: pa.Table, path: Path, what: str) -> None:
@@ -227,7 +227,7 @@ class Shard:
             chosen = [span for span in map(self._spans(form).get, dict.fromkeys(runs)) if span is not None]
             parts = [folded.slice(start, length) for start, length in sorted(chosen)]
             folded = pa.concat_tables(parts) if parts else folded.slice(0, 0)
-        return columns.unfold(folded, form)
+        return columns.unfold_curves(folded, form)
 
     def tables(self, form: str, runs: Sequence[str]) -> dict[str, pa.Table]:
         """The long table of each of some runs, but for those of `odd`."""

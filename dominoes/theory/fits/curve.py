@@ -17,7 +17,7 @@ from scipy.optimize import isotonic_regression
 from scipy.special import stdtrit, xlogy
 
 from dominoes.errors import FitError
-from dominoes.theory.fits.families import BASELINES, FAMILIES, find, is_brought
+from dominoes.theory.fits.families import BASELINES, FAMILIES, find_family, is_brought_family
 from dominoes.theory.fits.least_squares import Array
 from dominoes.theory.fits.one_seed import coordinates, evaluate, fit_each, has_risen
 from dominoes.theory.fits.records import CurveArrays, Quantity, Single
@@ -145,7 +145,7 @@ def fit_curve(
 
 def _check(steps: Array, values: Array, family: str, metric: str, chance: float | None, examples: Array | None) -> None:
     for name, given, known in (("family", family, SHAPES), ("metric", metric, METRICS)):
-        if given not in known and not (name == "family" and is_brought(given)):
+        if given not in known and not (name == "family" and is_brought_family(given)):
             raise FitError(f"{name} is {given!r}, expected one of {', '.join(known)}")
     if steps.ndim != 1 or values.ndim != 2 or values.shape[1] != len(steps) or not values.size:
         raise FitError(f"step and value have shapes {steps.shape} and {values.shape}; expected (N,) and (N,) or (seeds, N)")
@@ -174,7 +174,7 @@ def fit_all(curves: CurveArrays, family: str) -> list[CurveFit]:
     """Each curve's own fit."""
     last = float(curves.steps[-1])
     if family not in BASELINES:
-        time = find(family).time
+        time = find_family(family).time
         singles = fit_each(family, curves)
         shapes: list[Callable[[Array], Array]] = [partial(_shape, family, single.parameters, last) for single in singles]
     else:
@@ -226,7 +226,7 @@ def _natural(logarithm: Quantity) -> Quantity:
 
 
 def _shape(family: str, parameters: Array, last: float, steps: Array) -> Array:
-    (values,) = evaluate(find(family), parameters[None], coordinates(find(family), steps, last))
+    (values,) = evaluate(find_family(family), parameters[None], coordinates(find_family(family), steps, last))
     return np.asarray(values)
 
 

@@ -117,12 +117,12 @@ def half(family: Family, log_shape: float) -> tuple[float, float]:
     return z, math.log(4 * float(slope[0]))
 
 
-def is_brought(name: str) -> bool:
+def is_brought_family(name: str) -> bool:
     """Whether the name is one of the registry's that is not built in; nothing is loaded."""
     return registry.is_reference(name) or name in {entry.name for entry in registry.installed("families")}
 
 
-def find(name: str) -> Family:
+def find_family(name: str) -> Family:
     """The family of this name: built in, an installed entry point's, or `module:attr` (a `Family`).
 
     Raises RegistryError if there is none, FitError if it is no Family.

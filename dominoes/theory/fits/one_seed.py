@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 
-from dominoes.theory.fits.families import Family, find, half
+from dominoes.theory.fits.families import Family, find_family, half
 from dominoes.theory.fits.least_squares import Array, Objective, RowIndices, minimise
 from dominoes.theory.fits.records import CurveArrays, Quantity, Single
 
@@ -197,7 +197,7 @@ def _starts(family: Family, curves: CurveArrays, x: Array, low: Array, high: Arr
 
 def fit_each(family_name: str, curves: CurveArrays) -> list[Single]:
     """Fit a parametric family to each curve that has risen."""
-    family = find(family_name)
+    family = find_family(family_name)
     risen = has_risen(curves)
     free = 3 + (curves.floor is None) - (not family.rated) + (family.shape is not None)
     points = (~np.isnan(curves.values)).sum(axis=1)

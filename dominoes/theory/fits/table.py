@@ -11,7 +11,7 @@ import pandas as pd
 from dominoes import tables
 from dominoes.errors import FitError
 from dominoes.theory.fits.curve import METRICS, SHAPES, fit_all
-from dominoes.theory.fits.families import is_brought
+from dominoes.theory.fits.families import is_brought_family
 from dominoes.theory.fits.records import CurveArrays
 
 #: Columns of the table of `fit_table`; those of swept parameters follow.
@@ -42,9 +42,9 @@ def fit_table(
 
     Raises CurvesError on a table that breaks its contract, FitError on an unknown family or metric.
     """
-    table = tables.bounded(tables.check(curves))
+    table = tables.bounded(tables.check_table(curves))
     for name, given, known in (("family", families, SHAPES), ("metric", metrics, METRICS)):
-        unknown = [one for one in given if one not in known and not (name == "family" and is_brought(one))]
+        unknown = [one for one in given if one not in known and not (name == "family" and is_brought_family(one))]
         if unknown:
             raise FitError(f"{name} is {unknown[0]!r}, expected one of {', '.join(known)}")
     if chance is not None and not 0 < chance < 1:

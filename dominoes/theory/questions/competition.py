@@ -11,7 +11,7 @@ import numpy as np
 from dominoes.arrays import FloatArray
 from dominoes.spec import SIDES
 from dominoes.theory.intervals import CANNOT_TELL, HOLDS
-from dominoes.theory.questions.laws import contrast, everywhere, spread
+from dominoes.theory.questions.laws import contrast, everywhere, mean_span
 from dominoes.theory.run_arrays import log_time_weights
 from dominoes.theory.sweep_curves import Points, SweepCurves, SweptCurve
 from dominoes.theory.verdicts import Answer, Options, Verdict, gathered
@@ -69,7 +69,7 @@ def _rescaled(data: SweepCurves, options: Options, side: str) -> Answer:
                     means[replicate, point] = float(curve.at(at / x[point]) @ log_time_weights(at))
     if shared:
         seen, slope = contrast(np.log(x), means, shared)
-        change = over.contrast(seen, slope * spread(np.log(x), shared))
+        change = over.contrast(seen, slope * mean_span(np.log(x), shared))
         margin = options.margins.accuracy
         rows.append(
             options.judge(
@@ -205,7 +205,7 @@ def _levels(data: SweepCurves, options: Options, side: str, design: Design, ques
         whole = np.full((data.n_seeds, len(design.x)), 0.0)
         whole[:, points] = values @ over
         seen, slope = contrast(design.x, whole, design.groups)
-        effect = options.spread(data.n_seeds).contrast(seen, slope * spread(design.x, design.groups), level)
+        effect = options.spread(data.n_seeds).contrast(seen, slope * mean_span(design.x, design.groups), level)
         margin, mean = options.margins.learned, effect.estimate * float(level.mean())
         said = f"{100 * mean:+.1f} points of accuracy" if what == "accuracy" else f"{abs(mean):.3f} nats {'less' if mean < 0 else 'more'}"
         rows.append(
@@ -232,7 +232,7 @@ def _onsets(data: SweepCurves, options: Options, side: str, design: Design, ques
         return Answer((), (), tuple(notes))
     over = options.spread(data.n_seeds)
     seen, slope = contrast(design.x, np.log(np.where(learned, onset, 1.0)), among)
-    effect = over.contrast(seen, slope * spread(design.x, among)).exp()
+    effect = over.contrast(seen, slope * mean_span(design.x, among)).exp()
     # Points that are not learned are those with the latest onsets: what is left cannot show that nothing moves.
     verdict = effect.verdict(*options.margins.onsets())
     row = options.judge(

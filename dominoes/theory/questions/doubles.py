@@ -110,7 +110,7 @@ def _in_window(
 ) -> list[Verdict]:
     n, spread = measured.n, options.spread(measured.n_seeds)
     paired = pairing.error(part.weights)
-    name = partial(named, rules=options.rules)
+    name = partial(rule_in_words, rules=options.rules)
     rows, scores = [], {}
     for model, (error, predicted) in forms.items():
         above, below = floored(error @ part.weights, n), floored(predicted @ part.weights, n)
@@ -182,7 +182,7 @@ def _is_rival(model: str, rival: str) -> bool:
     return rival != model and not rival.endswith("per class")
 
 
-def named(model: str, rules: Mapping[str, Rule]) -> str:
+def rule_in_words(model: str, rules: Mapping[str, Rule]) -> str:
     """A rule in words, `product per class` too."""
     rule = model.removesuffix(" per class")
     return rules[rule].label + model.removeprefix(rule)

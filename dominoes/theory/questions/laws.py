@@ -35,7 +35,7 @@ def contrast(x: FloatArray, y: FloatArray, groups: Sequence[Points]) -> tuple[Fl
     return y[:, points], slopes(x, np.eye(len(x)), groups)[points]
 
 
-def spread(x: FloatArray, groups: Sequence[Points]) -> float:
+def mean_span(x: FloatArray, groups: Sequence[Points]) -> float:
     """How far x goes from one end of a group to the other, on average over groups."""
     return float(np.mean([np.ptp(x[points]) for points in groups]))
 
@@ -51,7 +51,7 @@ def _bends(x: FloatArray, y: FloatArray, groups: Sequence[Points]) -> FloatArray
         if len(np.unique(x[points])) > 2:
             square = square - basis @ np.linalg.lstsq(basis, square, rcond=None)[0]
             above, below = above + y[:, points] @ square, below + float(square @ square)
-    return np.asarray(-above / below * spread(x, groups) ** 2 / 4) if below > 0 else None
+    return np.asarray(-above / below * mean_span(x, groups) ** 2 / 4) if below > 0 else None
 
 
 def own_fields(data: SweepCurves, side: str) -> list[str]:

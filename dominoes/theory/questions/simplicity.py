@@ -30,12 +30,12 @@ YARDSTICKS = {"code_length": "code length", "solo_time": "samples to half"}
 _UNITS = {"code_length": "nats per label", "solo_time": "samples"}
 
 
-def field(yardstick: str, side: str) -> str:
+def yardstick_field(yardstick: str, side: str) -> str:
     """Name of the field that holds one of YARDSTICKS of a side."""
     return f"{yardstick}_{side}"
 
 
-def measured(data: SweepCurves, curves: pd.DataFrame, table: pd.DataFrame, yardstick: str = "code_length") -> SweepCurves:
+def with_yardstick(data: SweepCurves, curves: pd.DataFrame, table: pd.DataFrame, yardstick: str = "code_length") -> SweepCurves:
     """The sweep with a field such as `code_length_top` in place of `source_top` and `transform_top`, where these differ, and notes on it.
 
     Args:
@@ -63,13 +63,13 @@ def measured(data: SweepCurves, curves: pd.DataFrame, table: pd.DataFrame, yards
         reach = float(np.max([row["high"] / row["estimate"] - 1 for row in found if np.isfinite(row["estimate"])], initial=0.0))
         known = "of one seed, it has no intervals" if np.isnan(reach) else f"its intervals reach {100 * reach:.0f} % up at most"
         notes.append(
-            f"simplicity: {field(yardstick, side)}, {_UNITS[yardstick]}, stands for {' and '.join(dialled)}; the laws take it as exact "
-            f"({known})"
+            f"simplicity: {yardstick_field(yardstick, side)}, {_UNITS[yardstick]}, stands for {' and '.join(dialled)}; the laws take it as "
+            f"exact ({known})"
         )
         # The mean over those seeds that got there would make what is hard look easy.
         missing |= {point for point, row in enumerate(found) if str(row["status"]) == UNREACHED or not np.isfinite(row["estimate"])}
-        fields = [field(yardstick, side) if name == dialled[0] else name for name in fields if name not in dialled[1:]]
-        values[field(yardstick, side)] = tuple(float(row["estimate"]) for row in found)
+        fields = [yardstick_field(yardstick, side) if name == dialled[0] else name for name in fields if name not in dialled[1:]]
+        values[yardstick_field(yardstick, side)] = tuple(float(row["estimate"]) for row in found)
     if tuple(fields) == data.fields:
         notes.append("simplicity: no side's source or transforms differ between the runs; the yardstick is not used")
     if missing:
@@ -88,7 +88,7 @@ def measured(data: SweepCurves, curves: pd.DataFrame, table: pd.DataFrame, yards
 
 
 def _one(lengths: pd.DataFrame, quantity: str, source: str | None, transforms: str | None, side: str) -> pd.Series:
-    wanted = dials.joined(()) if transforms is None else transforms
+    wanted = dials.join_transforms(()) if transforms is None else transforms
     rows = lengths[lengths["transforms"] == wanted]
     rows = rows if source is None else rows[rows["source"] == source]
     own = rows[rows["side"] == side]
@@ -109,10 +109,10 @@ def onsets(curves: pd.DataFrame, classes: pd.DataFrame | None, table: pd.DataFra
     dialled.
     """
     before = arranged(curves, classes, by=by)
-    after = measured(before, curves, table)
+    after = with_yardstick(before, curves, table)
     rows = []
     for dialled in SIDES:
-        name = field("code_length", dialled)
+        name = yardstick_field("code_length", dialled)
         lengths = after.numbers(name) if name in after.fields else None
         if lengths is None:
             continue
@@ -152,7 +152,7 @@ def yardsticks(data: SweepCurves, options: Options, yardstick: str) -> Answer:
     """Onset against the yardstick on the side that is dialled, and what that does to the other side."""
     answers = []
     for side, other in (("top", "bottom"), ("bottom", "top")):
-        name = field(yardstick, side)
+        name = yardstick_field(yardstick, side)
         if name in data.fields:
             answers += [ordered(data, options, side, name), law(data, options, side, name, "onset")]
             answers.append(competes(data, options, other, of_field(data, other, name)))

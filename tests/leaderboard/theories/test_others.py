@@ -168,12 +168,12 @@ def test_every_theory_answers_with_nothing_to_go_on(name: str) -> None:
 def test_names_that_are_no_theories_are_refused() -> None:
     """Unknown names, modules that are not there, attributes that are no theory: one sentence each."""
     with pytest.raises(RegistryError, match="there is no theory 'gausian-evidence'; did you mean gaussian-evidence"):
-        catalogue.find("gausian-evidence")
+        catalogue.find_theory("gausian-evidence")
     with pytest.raises(RegistryError, match="there is no module nowhere"):
-        catalogue.find("nowhere:Theory")
+        catalogue.find_theory("nowhere:Theory")
     with pytest.raises(RegistryError, match="fractions has no Theory"):
-        catalogue.find("fractions:Theory")
+        catalogue.find_theory("fractions:Theory")
     with pytest.raises(LeaderboardError, match="theory fractions:Fraction has no methods fit and forecast"):
-        catalogue.find("fractions:Fraction")
-    assert len(catalogue.find("simulated_curves:Truth").source) == 64
+        catalogue.find_theory("fractions:Fraction")
+    assert len(catalogue.find_theory("simulated_curves:Truth").source) == 64
     assert {entry.name for entry in registry.entries("theories")} >= set(catalogue.THEORIES)

@@ -12,7 +12,7 @@ from scipy.integrate import solve_ivp
 from dominoes.arrays import FloatArray
 from dominoes.leaderboard.theories import evidence
 from dominoes.leaderboard.theories.base import StraightLine
-from dominoes.leaderboard.theories.races import LinearRace, MarginRace, Race, setting
+from dominoes.leaderboard.theories.races import LinearRace, MarginRace, Race, shared_setting
 
 K = 10
 STEPS = np.unique(np.round(np.geomspace(1, 400, 20)))
@@ -26,7 +26,7 @@ PARAMETERS = {
 
 
 def _simulated(race: Race, parameters: FloatArray, specs: list[dict[str, object]], steps: FloatArray) -> FloatArray:
-    where = setting(specs, race.clock)
+    where = shared_setting(specs, race.clock)
     return race.simulate(parameters[None], where, np.zeros((1, len(specs), 2)), steps)[:, 0]
 
 
@@ -157,7 +157,7 @@ def test_conditions_that_change_the_speed_are_told_apart() -> None:
     race.clock = 0.2
     specs = [simulated_curves.dials(a, 0.5, transform_top=dial) for a in (0.3, 0.6) for dial in ("none", "blur=2")]
     slow = np.array([[0.0, 0.0] if spec["transform_top"] == "none" else [-1.0, 0.0] for spec in specs])
-    margins = race.simulate(PARAMETERS["margin"][None, :-1], setting(specs, 0.2), slow[None], STEPS)[:, 0]
+    margins = race.simulate(PARAMETERS["margin"][None, :-1], shared_setting(specs, 0.2), slow[None], STEPS)[:, 0]
     accuracy = evidence.accuracy_of_margin(margins, K)
     race.specs = {str(place): dict(spec) for place, spec in enumerate(specs)}
     race.curves = {

@@ -27,19 +27,19 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scored")
     curves = pd.read_csv(STUDY / "curves.csv", dtype={"run": str})
     curves.to_csv(folder / "curves.csv", index=False)
-    made = editions.make({"prevalence-small": curves}, "frozen")
-    editions.write(made, folder / "frozen")
-    theories = [catalogue.find(name) for name in ("copy-nearest", "gaussian-evidence")]
-    found = boards.run({each.name: each.make for each in theories}, made, ("doubles", "conflicts", "neighbours"))
-    boards.write(found.table, folder / "board.csv")
+    made = editions.make_edition({"prevalence-small": curves}, "frozen")
+    editions.write_edition(made, folder / "frozen")
+    theories = [catalogue.find_theory(name) for name in ("copy-nearest", "gaussian-evidence")]
+    found = boards.score_theories({each.name: each.make for each in theories}, made, ("doubles", "conflicts", "neighbours"))
+    boards.write_board(found.table, folder / "board.csv")
     boards.write_forecasts(found, folder / "forecasts.parquet")
     return folder
 
 
 def test_skills_are_the_boards_own(scored: Path) -> None:
     """A cell for each theory and task with the board's skill and interval in words; colours end at ±1; best theory first."""
-    table = boards.read(scored / "board.csv")
-    chart = board.skills(table)
+    table = boards.read_board(scored / "board.csv")
+    chart = board.skills_chart(table)
     rows = {(row.theory, row.task): row for row in chart.table.itertuples()}
     assert len(rows) == len(table)
     for row in table.itertuples():
@@ -55,11 +55,11 @@ def test_skills_are_the_boards_own(scored: Path) -> None:
 
 def test_dots_are_the_means_of_the_runs(scored: Path) -> None:
     """Measured values are means, lowest and highest runs of the edition's curves; lines are the forecasts' means."""
-    found = board.find([scored])
+    found = board.find_board([scored])
     assert found is not None
     assert found.edition is not None
     assert found.forecasts is not None
-    chart = board.measured(found, "doubles")
+    chart = board.measured_chart(found, "doubles")
     assert chart is not None
     spec = chart.choices()[0]
     table = chart.chosen(spec)
@@ -83,33 +83,33 @@ def test_a_board_among_the_results_is_a_section(scored: Path, tmp_path: Path) ->
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert 'id="board-skill"' in text
     assert 'id="forecasts-doubles"' in text
-    parts = {part.name: part for part in sections.sections(results.gather([scored]), board=board.find([scored]))}
+    parts = {part.name: part for part in sections.sections(results.gather([scored]), board=board.find_board([scored]))}
     for chart in parts["board"].charts:
-        stills.draw(chart, tmp_path / f"{chart.name}.png")
+        stills.draw_chart(chart, tmp_path / f"{chart.name}.png")
     assert "board" not in {part.name for part in sections.sections(results.gather([scored]))}
-    assert board.find([STUDY]) is None
+    assert board.find_board([STUDY]) is None
 
 
 def test_what_is_lacking_is_said(scored: Path, tmp_path: Path) -> None:
     """A board without forecasts, without its edition, or with another edition is a heat map and a note; what is given must be there."""
     alone = tmp_path / "board.csv"
     alone.write_bytes((scored / "board.csv").read_bytes())
-    found = board.find([tmp_path])
+    found = board.find_board([tmp_path])
     assert found is not None
     assert "there is no forecasts.parquet beside the board" in found.notes[0]
     (tmp_path / "forecasts.parquet").write_bytes((scored / "forecasts.parquet").read_bytes())
-    found = board.find([tmp_path])
+    found = board.find_board([tmp_path])
     assert found is not None
     assert "there is no edition frozen here; pass --edition DIR" in found.notes[0]
-    other = editions.make({"other": pd.read_csv(STUDY / "curves.csv", dtype={"run": str}).query("seed < 2")}, "other")
-    editions.write(other, tmp_path / "other")
-    found = board.find([tmp_path], edition=str(tmp_path / "other"))
+    other = editions.make_edition({"other": pd.read_csv(STUDY / "curves.csv", dtype={"run": str}).query("seed < 2")}, "other")
+    editions.write_edition(other, tmp_path / "other")
+    found = board.find_board([tmp_path], edition=str(tmp_path / "other"))
     assert found is not None
     assert "has digest" in found.notes[0]
     charts, notes = board.charts(found)
     assert [chart.name for chart in charts] == ["board-skill"]
     assert notes == list(found.notes)
     with pytest.raises(LeaderboardError, match="is no edition"):
-        board.find([tmp_path], edition=str(tmp_path / "gone"))
+        board.find_board([tmp_path], edition=str(tmp_path / "gone"))
     with pytest.raises(LeaderboardError, match="cannot be read as a board"):
-        board.find([], board=tmp_path / "gone.csv")
+        board.find_board([], board=tmp_path / "gone.csv")

@@ -62,7 +62,7 @@ def test_the_report_has_it_and_stills_stack_it(folder: Path, tmp_path: Path) -> 
     """It is a chart of the section on learning, and its still is higher than wide."""
     chart = sections.charts_of(sections.sections(results.gather([folder])))["complexity"]
     out = tmp_path / "complexity.png"
-    stills.draw(chart, out, choice=chart.choices()[0])
+    stills.draw_chart(chart, out, choice=chart.choices()[0])
     with Image.open(out) as picture:
         assert picture.height > picture.width
 

@@ -57,16 +57,16 @@ def test_a_run_that_broke_off_does_not_bend_the_mean(found: Results) -> None:
 
 def test_captions_state_seeds_band_and_n(found: Results) -> None:
     """One line says how many seeds, what the band is, and n."""
-    caption = learning.curves(found).caption
+    caption = learning.curves_chart(found).caption
     assert "Mean and range (lowest to highest) of 3 seeds; n = 1000 test dominoes a kind." in caption
     assert "\n" not in caption
     one = dataclasses.replace(found, curves=found.curves[found.curves["seed"] == 0])
-    assert "One seed, no band" in learning.curves(one).caption
+    assert "One seed, no band" in learning.curves_chart(one).caption
 
 
 def test_panels_are_one_sided_with_chance(found: Results) -> None:
     """For each group loss and accuracy of both sides, test and train; chance at ln K and 1/K."""
-    parts = learning.one_sided(found).parts
+    parts = learning.one_sided_chart(found).parts
     assert len(parts) == 8
     assert [len(part.lines) for part in parts] == [4] * 8  # type: ignore[union-attr]
     assert (parts[0].rule, parts[1].rule) == (pytest.approx(np.log(10)), 0.1)  # type: ignore[union-attr]
@@ -76,17 +76,17 @@ def test_nothing_to_draw_is_an_error(found: Results) -> None:
     """No curves, or none of one side, cannot be drawn as one-sided curves."""
     none = dataclasses.replace(found, curves=found.curves.iloc[:0])
     with pytest.raises(CurvesError, match="holds no finished run, so there is nothing to draw"):
-        learning.one_sided(none)
+        learning.one_sided_chart(none)
     with pytest.raises(CurvesError, match="there are no curves to draw"):
-        learning.curves(none)
+        learning.curves_chart(none)
     with pytest.raises(CurvesError, match="there are no one-sided curves"):
-        learning.one_sided(dataclasses.replace(found, curves=found.curves[found.curves["kind"] == "both"]))
+        learning.one_sided_chart(dataclasses.replace(found, curves=found.curves[found.curves["kind"] == "both"]))
 
 
 def test_onsets_are_geometric_means_of_the_fits(found: Results) -> None:
     """Each curve's onset is marked at the mean of its seeds' fits, and lies where the synthetic pattern has it."""
     fits = table.fit_table(found.curves.drop(columns=["group", *found.fields]), families=("logistic-log",))
-    made = learning.curves(dataclasses.replace(found, fits=fits)).table
+    made = learning.curves_chart(dataclasses.replace(found, fits=fits)).table
     mine = made[(made["group"] == found.groups[2]) & (made["kind"] == "top") & (made["split"] == "test")]
     runs = found.curves.loc[found.curves["group"] == found.groups[2], "run"].unique()
     own = fits[fits["run"].isin(runs) & (fits["kind"] == "top") & (fits["split"] == "test") & (fits["metric"] == "accuracy")]
@@ -100,7 +100,7 @@ def test_an_onset_that_one_seed_has_not_is_not_marked(found: Results) -> None:
     assert fits is not None
     run = found.curves["run"].iloc[0]
     fits = fits.assign(onset=fits["onset"].mask((fits["run"] == run) & (fits["kind"] == "top")))
-    table = learning.curves(dataclasses.replace(found, fits=fits)).table
+    table = learning.curves_chart(dataclasses.replace(found, fits=fits)).table
     top = table[(table["kind"] == "top") & (table["split"] == "test")]
     assert top.loc[top["group"] == found.group_of(run), "accuracy_onset"].isna().all()
     assert top.loc[top["group"] != found.group_of(run), "accuracy_onset"].notna().all()
@@ -124,16 +124,16 @@ def test_long_runs_are_thinned_where_the_eye_cannot_tell() -> None:
 
 def test_answers_to_conflicts_add_up(found: Results) -> None:
     """Shares of the top's class, the bottom's and neither are those of the table and sum to one."""
-    chart = learning.answers(found)
+    chart = learning.answers_chart(found)
     assert chart is not None
     assert np.allclose(chart.table[["top", "bottom", "neither"]].sum(axis=1), 1)
     assert list(dict.fromkeys(chart.table["group"])) == list(found.groups)
-    assert learning.answers(dataclasses.replace(found, curves=found.curves[found.curves["kind"] != "conflict"])) is None
+    assert learning.answers_chart(dataclasses.replace(found, curves=found.curves[found.curves["kind"] != "conflict"])) is None
 
 
 def test_confusion_is_the_sum_over_seeds(found: Results, swept: Path) -> None:
     """Every pair of classes that was asked has a row, with the distribution of answers; blanks are a class of their own."""
-    charts = learning.confusion(found)
+    charts = learning.confusion_charts(found)
     assert [chart.name for chart in charts] == ["confusion", "answers"]
     table = charts[0].table
     mine = table[table["group"] == found.groups[1]].set_index(["top", "bottom"])
@@ -150,7 +150,7 @@ def test_confusion_is_the_sum_over_seeds(found: Results, swept: Path) -> None:
         assert row["answers_other"] == pytest.approx(1 - for_top - for_bottom)
         assert np.isnan(row["answers_top"]) == (top == 10)
     assert isinstance(charts[1].parts[0], Grid)
-    assert learning.confusion(dataclasses.replace(found, confusion={})) == []
+    assert learning.confusion_charts(dataclasses.replace(found, confusion={})) == []
 
 
 def test_one_step_and_one_kind_are_drawn(swept: Path) -> None:
@@ -158,5 +158,5 @@ def test_one_step_and_one_kind_are_drawn(swept: Path) -> None:
     table = parameters.read_runs(run_folders.finished(swept)[0])
     only = table[(table["kind"] == "top") & (table["step"] == table["step"].max())].assign(group="g")
     found = dataclasses.replace(results.gather([run_folders.finished(swept)[0]]), curves=only, groups=("g",))
-    assert len(learning.curves(found).table) == 2
-    assert learning.answers(found) is None
+    assert len(learning.curves_chart(found).table) == 2
+    assert learning.answers_chart(found) is None

@@ -32,7 +32,7 @@ def test_a_row_of_fits_is_the_fitted_curve(found: Results, family: str) -> None:
 
 def test_doubles_are_predicted_seed_by_seed(found: Results) -> None:
     """Each rule is formed from a seed's own one-sided errors, then averaged; on independent patterns the product rule is right."""
-    chart = theory.doubles(found)
+    chart = theory.doubles_chart(found)
     assert chart is not None
     row = chart.table[chart.table["group"] == found.groups[2]].iloc[9]
     test = found.curves[(found.curves["split"] == "test") & (found.curves["group"] == found.groups[2])]
@@ -47,7 +47,7 @@ def test_doubles_are_predicted_seed_by_seed(found: Results) -> None:
 
 def test_conflicts_are_predicted_too(found: Results) -> None:
     """Neither class: measured from both agreements, predicted by the two rules."""
-    chart = theory.neither(found)
+    chart = theory.neither_chart(found)
     assert chart is not None
     row = chart.table.iloc[-1]
     test = found.curves[(found.curves["split"] == "test") & (found.curves["group"] == row["group"]) & (found.curves["step"] == row["step"])]
@@ -60,7 +60,7 @@ def test_conflicts_are_predicted_too(found: Results) -> None:
 
 def test_ratios_are_the_comparators_bands(found: Results) -> None:
     """The ratio of errors and λ over time are what the comparison holds, group by group."""
-    charts = {chart.name: chart for chart in theory.ratios(found)}
+    charts = {chart.name: chart for chart in theory.ratio_charts(found)}
     assert set(charts) == {"ratio", "preference"}
     assert found.bands is not None
     bands = found.bands[(found.bands["question"] == "doubles") & (found.bands["model"] == "product")]
@@ -72,7 +72,7 @@ def test_ratios_are_the_comparators_bands(found: Results) -> None:
 
 def test_fits_are_drawn_over_what_was_measured(found: Results) -> None:
     """Fitted curves follow the measured means closely, both metrics, both sides."""
-    chart = theory.fits(found)
+    chart = theory.fits_chart(found)
     assert chart is not None
     table = chart.table[chart.table["metric"] == "accuracy"]
     assert np.sqrt(np.mean((table["measured"] - table["fit"]) ** 2)) < 0.02
@@ -86,7 +86,7 @@ def test_dots_and_lines_are_of_the_same_seeds(found: Results) -> None:
     assert found.fits is not None
     run = found.curves["run"].iloc[0]
     lost = (found.fits["run"] == run) & (found.fits["kind"] == "top") & (found.fits["metric"] == "accuracy")
-    chart = theory.fits(dataclasses.replace(found, fits=found.fits.assign(onset=found.fits["onset"].mask(lost))))
+    chart = theory.fits_chart(dataclasses.replace(found, fits=found.fits.assign(onset=found.fits["onset"].mask(lost))))
     assert chart is not None
     assert "1 of " in chart.caption
     assert "left out: no onset" in chart.caption
@@ -111,18 +111,18 @@ def test_a_law_leads_to_the_figure_of_its_field(found: Results) -> None:
 def test_without_fits_or_kinds_the_charts_are_absent(swept: Path) -> None:
     """What cannot be made is None, not a failure; fits that found nothing to fit are no curve."""
     bare = results.gather([swept])
-    assert theory.fits(bare) is None
+    assert theory.fits_chart(bare) is None
     assert theory.verdicts(bare) is None
-    assert theory.ratios(bare) == []
+    assert theory.ratio_charts(bare) == []
     less = dataclasses.replace(bare, curves=bare.curves[bare.curves["kind"].isin(["top", "empty"])])
-    assert theory.doubles(less) is None
-    assert theory.neither(less) is None
+    assert theory.doubles_chart(less) is None
+    assert theory.neither_chart(less) is None
     none = dataclasses.replace(bare, curves=bare.curves.iloc[:0])
     assert completion.with_bands(none)[1] == "no curves"
     assert completion.complete(none) is none
     unknown = dataclasses.replace(bare, classes_count=None)
     assert completion.with_bands(unknown)[1] == "the number of classes is not known"
-    assert theory.doubles(unknown) is None
+    assert theory.doubles_chart(unknown) is None
     row = {"family": "logistic", "floor": 0.1, "ceiling": 0.1, "speed": np.nan, "onset": np.nan}
     assert theory.pattern(row, pd.Series([0, 1])).isna().all()
 
@@ -131,9 +131,9 @@ def test_every_question_leads_to_a_figure(found: Results) -> None:
     """Each verdict's figure is one that the page has."""
     table = theory.verdicts(found)
     assert table is not None
-    names = {chart.name for chart in sweep.charts(found)[0]} | {chart.name for chart in theory.ratios(found)}
+    names = {chart.name for chart in sweep.charts(found)[0]} | {chart.name for chart in theory.ratio_charts(found)}
     names |= {"curves", "fits", "doubles", "neither"}
-    assert learning.curves(found).name in names
+    assert learning.curves_chart(found).name in names
     for name in set(table["figure"]):
         assert name in names or any(each.startswith(f"{name}-") for each in names), name
     assert set(table["question"]) >= {"doubles", "preference", "no competition", "law of onset"}

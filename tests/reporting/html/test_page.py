@@ -53,7 +53,7 @@ def found(swept: Path) -> Results:
 def page(found: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sweep's page."""
     path = tmp_path_factory.mktemp("page") / "sweep.html"
-    page_file.write(found, path)
+    page_file.write_page(found, path)
     return path
 
 
@@ -141,7 +141,7 @@ def test_missing_pictures_are_said(found: Results) -> None:
 def test_wrong_suffixes_are_refused(found: Results, tmp_path: Path, small: Dealt) -> None:
     """Before anything is drawn, and nothing is left behind."""
     with pytest.raises(OutputError, match=r"the report is written as .html, got '.pdf'"):
-        page_file.write(found, tmp_path / "x.pdf")
+        page_file.write_page(found, tmp_path / "x.pdf")
     with pytest.raises(OutputError, match=r"a diagram is written as .html, .png, .svg, .pdf, got '.jpg'"):
         page_file.write_flows(small.composition, tmp_path / "x.jpg")
     assert list(tmp_path.iterdir()) == []
@@ -373,7 +373,7 @@ def test_values_have_one_colour_and_their_names_beside_them(browser: Browser, pa
 def test_what_nothing_is_known_of_is_one_line(browser: Browser, swept: Path, tmp_path: Path) -> None:
     """A table of curves alone has no section of pictures, counts or confusion, and one line at the end that says so."""
     parameters.read_runs(swept)[[*tables.CURVES, "prevalence_top"]].to_csv(tmp_path / "curves.csv", index=False)
-    page_file.write(results.gather([tmp_path]), tmp_path / "r.html")
+    page_file.write_page(results.gather([tmp_path]), tmp_path / "r.html")
     with opened(browser, tmp_path / "r.html") as shown:
         assert shown.evaluate("() => [...document.querySelectorAll('main > section')].map(each => each.id)") == [
             "learning", "theory", "sweep", "runs", "missing",
@@ -394,7 +394,7 @@ def test_names_with_markup_are_shown_and_not_run(browser: Browser, swept: Path, 
     table["run"] = table["run"].map(dict(zip(runs, [f"{name} run" for name in NAMES], strict=True)))
     table.to_csv(tmp_path / "curves.csv", index=False)
     found = completion.complete(results.gather([tmp_path / "curves.csv"]))
-    page_file.write(found, tmp_path / "r.html")
+    page_file.write_page(found, tmp_path / "r.html")
     with opened(browser, tmp_path / "r.html") as shown:
         assert shown.evaluate("() => window.broken === undefined")
         assert set(shown.locator("#doubles option").all_text_contents()) == {f"what {name}" for name in NAMES}
@@ -477,7 +477,7 @@ def test_packed_text_comes_back() -> None:
     import gzip
 
     text = json.dumps({"</script>": "é" * 1000, "numbers": np.arange(5).tolist()})
-    packed = page_file.packed(text)
+    packed = page_file.compressed_text(text)
     assert gzip.decompress(base64.b64decode(packed)).decode() == text
-    assert packed == page_file.packed(text)
+    assert packed == page_file.compressed_text(text)
     assert re.fullmatch(r"[A-Za-z0-9+/=]+", packed)

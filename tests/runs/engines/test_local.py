@@ -29,7 +29,7 @@ from dominoes.spec import DominoSpec, RunSpec
 def _decoded(cache: Path) -> None:
     """The embedded pictures are decoded before any process limits the size of files or is killed."""
     probe_sets.probes(DominoSpec(n=10, top="digits", bottom="textures"), 5, 0)
-    dealing.make(DominoSpec(n=10, prevalence=(0.5, 0.5), top="digits", bottom="textures"))
+    dealing.deal_spec(DominoSpec(n=10, prevalence=(0.5, 0.5), top="digits", bottom="textures"))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_datasets_are_composed_once_and_shared(swept: tuple[Path, Path]) -> None
     _, out = swept
     found = list((out / "datasets").iterdir())
     assert len(found) == 4
-    assert all(folder.verify(place) == [] for place in found)
+    assert all(folder.verify_dataset(place) == [] for place in found)
     environments = [json.loads(path.read_text(encoding="utf-8")) for path in out.glob("runs/*/environment.json")]
     metadata = {json.loads((place / "digests.json").read_text(encoding="utf-8"))["metadata.csv"] for place in found}
     assert {environment["digests"]["deal"] for environment in environments} == metadata
@@ -266,7 +266,7 @@ def test_a_copied_folder_goes_on_elsewhere(swept: tuple[Path, Path], tmp_path: P
     _, finished = swept
     out = Path(shutil.copytree(finished, tmp_path / "elsewhere"))
     file = write(tmp_path / "sweep.yaml", dataset__prevalence__bottom=0.5, dataset__prevalence__top=[0.3, 0.6], seed=[0, 1, 2])
-    spec = sweep_file.read(file).runs[-1]
+    spec = sweep_file.read_sweep_file(file).runs[-1]
     claim = out / "runs" / spec.id / "CLAIM-copied"
     claim.parent.mkdir()
     claim.write_text(json.dumps({"host": "first", "boot": "b", "pid": 1, "start": "1", "time": 0}), encoding="utf-8")
@@ -403,7 +403,7 @@ def test_the_smoke_sweep_works(tmp_path: Path) -> None:
     """The shipped file, from start to export."""
     run(ROOT / "sweeps" / "smoke.yaml", tmp_path / "out")
     export(tmp_path / "out", tmp_path)
-    assert len(plan.load(tmp_path / "out").runs) == 4
+    assert len(plan.load_plan(tmp_path / "out").runs) == 4
 
 
 def environments(out: Path) -> list[dict[str, object]]:
@@ -416,7 +416,7 @@ def test_a_pack_that_is_killed_costs_its_unfinished_runs(tmp_path: Path) -> None
     of an undisturbed sweep."""
     file = write(tmp_path / "sweep.yaml", dataset__n=200, train__epochs=4, train__batch=4, seed=list(range(4)))
     calm, out = tmp_path / "calm", tmp_path / "out"
-    assert {report.state for report in worker.attempt(sweep_file.read(file).runs, WorkerSetting(calm, "cpu"))} == {"done"}
+    assert {report.state for report in worker.attempt(sweep_file.read_sweep_file(file).runs, WorkerSetting(calm, "cpu"))} == {"done"}
     process = start(file, out, "--workers", 1, "--pack", 3)
     while len(found := list(out.glob("runs/*/CLAIM-*"))) < 3 and process.poll() is None:
         time.sleep(0.002)
@@ -456,7 +456,7 @@ worker.serve()
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{broken}" "{ROOT}"\n', encoding="utf-8")
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
-    runs = sweep_file.read(write(tmp_path / "sweep.yaml", train__epochs=4, seed=list(range(5)))).runs
+    runs = sweep_file.read_sweep_file(write(tmp_path / "sweep.yaml", train__epochs=4, seed=list(range(5)))).runs
     setting = WorkerSetting(tmp_path / "out", "cpu", pack=3)
     reports = list(protocol.launch(runs, lambda specs: local.local(specs, setting, workers=1), setting.out, keep_going=True))
     assert sorted((report.run, report.state) for report in reports) == sorted(

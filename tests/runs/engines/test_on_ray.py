@@ -25,7 +25,7 @@ from dominoes.spec import DominoSpec
 def calm(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Path, tuple[bytes, bytes]]:
     """A sweep file, and what the local engine exports of it."""
     place = tmp_path_factory.mktemp("calm")
-    dealing.make(DominoSpec(n=10, prevalence=(0.5, 0.5), top="digits", bottom="textures"))
+    dealing.deal_spec(DominoSpec(n=10, prevalence=(0.5, 0.5), top="digits", bottom="textures"))
     file = write(place / "sweep.yaml", dataset__n=300, train__epochs=6, train__batch=4, seed=list(range(6)))
     run(file, place / "out", "--workers", 2)
     return file, export(place / "out", place)

@@ -29,7 +29,7 @@ def _decoded(cache: Path) -> None:
 def planned(tmp_path: Path) -> Plan:
     """Seven runs: five of one dataset, one each of two others."""
     file = write(tmp_path / "s.yaml", **{"seed": [0, 1, 2], "train__lr": [0.01, 0.02, 0.03]})
-    made = plan.make(sweep_file.read(file))
+    made = plan.make_plan(sweep_file.read_sweep_file(file))
     return Plan(made.name, "", made.swept, made.runs[:7], ())
 
 
@@ -44,7 +44,7 @@ def execute(out: Path, fail: tuple[str, ...] = ()) -> object:
                     claim.fail("out of cheese", "trace")
                 yield RunReport(spec.id, "failed", "out of cheese")
                 continue
-            execution.execute(spec, dealing.make(spec.dataset), probe_sets.probes(spec.dataset, spec.train.probe, 0), out)
+            execution.execute(spec, dealing.deal_spec(spec.dataset), probe_sets.probes(spec.dataset, spec.train.probe, 0), out)
             (out / "datasets" / spec.dataset.id).mkdir(parents=True, exist_ok=True)
             yield RunReport(spec.id, "done")
 
@@ -58,7 +58,7 @@ def test_ranges_are_packed_as_they_end(planned: Plan, tmp_path: Path) -> None:
     assert [len(each.runs) for each in todo] == [3, 3, 1]
     reports = list(ranges.launch(todo, execute(tmp_path), tmp_path))  # type: ignore[arg-type]
     assert [report.run for report in reports] == [spec.id for spec in specs]
-    known = manifest.load(tmp_path)
+    known = manifest.load_manifest(tmp_path)
     assert sorted(part.runs["run"].to_pylist() for part in known.parts) == sorted(list(each.runs) for each in todo)
     assert list((tmp_path / "runs").iterdir()) == []
     shared = {spec.dataset.id for spec in specs if sum(each.dataset == spec.dataset for each in specs) > 1}
@@ -74,13 +74,13 @@ def test_what_fails_stays_a_folder(planned: Plan, tmp_path: Path) -> None:
     bad = specs[1].id
     reports = list(ranges.launch(todo, execute(tmp_path, (bad,)), tmp_path))  # type: ignore[arg-type]
     assert [report.state for report in reports] == ["done", "failed"]
-    assert len(manifest.load(tmp_path)) == 1
-    status = progress.status(planned, tmp_path)
+    assert len(manifest.load_manifest(tmp_path)) == 1
+    status = progress.sweep_status(planned, tmp_path)
     assert (status.done, status.failed, status.left, status.reasons) == (1, 1, 5, {bad: "out of cheese"})
     again = ranges.ranges(planned.runs, specs[1:], size=3)
     reports = list(ranges.launch(again, execute(tmp_path, (bad,)), tmp_path, keep_going=True))  # type: ignore[arg-type]
     assert len(reports) == 6
-    assert progress.status(planned, tmp_path).done == 6
+    assert progress.sweep_status(planned, tmp_path).done == 6
 
 
 def test_a_range_in_other_hands_is_waited_for(planned: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +104,7 @@ def test_a_range_in_other_hands_is_waited_for(planned: Plan, tmp_path: Path, mon
     assert "a range of 3 runs" in said[0].reason
     assert {report.run: report.reason for report in reports if report.reason} == {todo[0].runs[0]: BY_ANOTHER}
     assert sorted(report.run for report in reports) == sorted(spec.id for spec in specs)
-    assert len(manifest.load(tmp_path)) == 7
+    assert len(manifest.load_manifest(tmp_path)) == 7
 
 
 @pytest.mark.slow

@@ -148,12 +148,12 @@ def test_onsets_are_drawn_against_the_yardstick(tmp_path: Path) -> None:
     assert dict(zip(found["setting"], found["length"], strict=True)) == LENGTHS
     top = found[found["side"] == "top"].groupby("setting")["onset"].mean()
     assert top["noise=1"] / top["none"] == pytest.approx((1.7 / 0.5) ** 2, rel=0.2)
-    chart = sweep.onsets(found, "n = 200 test dominoes a kind")
+    chart = sweep.onsets_chart(found, "n = 200 test dominoes a kind")
     assert "2 seeds a setting" in chart.caption
     assert "n = 200" in chart.caption
     means = chart.table[chart.table["side"] == "top"].dropna(subset=["mean"]).set_index("setting")["mean"]
     assert means["blur=2"] == pytest.approx(np.exp(np.log(found[found["side"].eq("top") & found["setting"].eq("blur=2")]["onset"]).mean()))
-    stills.draw(chart, tmp_path / "f.png")
+    stills.draw_chart(chart, tmp_path / "f.png")
     assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
     plain = dialled().assign(prevalence_top=lambda table: table["transform_top"].map(LENGTHS)).drop(columns=["transform_top", "source_top"])
     with pytest.raises(CurvesError, match="there are no onsets to draw against code lengths"):
@@ -195,7 +195,7 @@ def test_the_report_shows_onsets_where_the_yardstick_lies(tmp_path: Path) -> Non
     found = results.gather([tmp_path])
     made, _ = sweep.charts(found)
     chart = next(chart for chart in made if chart.name == "onsets")
-    expected = sweep.onsets(onsets(dialled(seeds=2), None, yardstick()), "")
+    expected = sweep.onsets_chart(onsets(dialled(seeds=2), None, yardstick()), "")
     pd.testing.assert_frame_equal(chart.table, expected.table)
     verdicts = theory.verdicts(completion.complete(found))
     assert verdicts is not None
