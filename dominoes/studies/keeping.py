@@ -20,7 +20,7 @@ from dominoes.theory.intervals import SeedSpread
 from dominoes.theory.sweep_comparison import compare_sweep, of_points
 from dominoes.theory.verdicts import join_comparisons
 
-JOINT_SUMMARY, FIGURE = "joint_summary.csv", "headlines.png"
+JOINT_SUMMARY, FIGURE, YARDSTICK = "joint_summary.csv", "headlines.png", "simplicity.csv"
 #: Columns of joint_summary.csv.
 JOINT_COLUMNS = ("point", "probe", "top_alone", "bottom_alone", "answer", "share", "low", "high", "n_runs")
 
@@ -39,7 +39,8 @@ def keep_study(planned: Plan, out: Path, folder: Path) -> Kept:
 
     curves.parquet has one row a curve (`folded`); runs.csv; comparison.csv as `dominoes compare --sweep` writes it, where something is
     swept; headlines.csv, with the contrasts that contrasts.yaml of the folder states, and a figure of it; joint_summary.csv, shares of the
-    probes' pictures at the last step, where every run crossed its answers.
+    probes' pictures at the last step, where every run crossed its answers. A simplicity.csv that lies in the results folder is kept too,
+    and asked about in the comparison.
 
     Args:
         planned: plan of the sweep. out: its results folder. folder: where the study is kept.
@@ -56,9 +57,14 @@ def keep_study(planned: Plan, out: Path, folder: Path) -> Kept:
     by = reproduction.fields_of(planned)
     classes = reproduction.classes_of_plan(planned, out)
     comparison = None
+    measured = tables.read_simplicity(out / YARDSTICK) if (out / YARDSTICK).is_file() else None
+    if measured is not None:
+        files.write(folder / YARDSTICK, tables.as_csv(measured))
+        written.append(folder / YARDSTICK)
     if by:
         try:
-            found = join_comparisons([compare_sweep(curves, by=by, classes_count=classes), *of_points(curves, None, by)])
+            whole = compare_sweep(curves, by=by, classes_count=classes, simplicity=measured)
+            found = join_comparisons([whole, *of_points(curves, None, by)])
             comparison = found.table
             files.write(folder / shipped.COMPARISON, tables.as_csv(comparison))
             written.append(folder / shipped.COMPARISON)

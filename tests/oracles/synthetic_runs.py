@@ -81,7 +81,7 @@ def write(specs: Iterable[RunSpec], out: Path, *, diverged: Iterable[str] = (), 
             kinds = {kind: len(dominoes.deal.of_kind(kind)) for kind in KINDS}
             return trained(spec, kinds, diverged=spec.id in broken, size=size)
 
-        with mock.patch.object(loop, "turns", instead):
+        with mock.patch.object(loop, "train_by_turns", instead):
             folders.append(execution.execute(spec, dealt[spec.dataset], tests[spec.dataset], out, repair=repair).folder)
     return folders
 
