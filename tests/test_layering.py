@@ -91,6 +91,12 @@ def test_modules_and_rooms_stay_small() -> None:
     assert max(rooms.values()) <= 20
 
 
+def test_no_file_of_tests_is_long() -> None:
+    """A file of tests has at most 400 lines, as a module has: it is about one behaviour."""
+    files = Path(__file__).parent.rglob("*.py")
+    assert [str(path) for path in files if len(path.read_text(encoding="utf-8").splitlines()) > 400] == []
+
+
 def _defined(body: list[ast.stmt]) -> Iterator[str]:
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):

@@ -1,25 +1,15 @@
 """Every source: real pictures, the cache, files in torchvision's and other people's layouts."""
 
-import gzip
-import hashlib
 import io
-import pickle
 import shutil
-import struct
 import subprocess
 import sys
-import tarfile
-import threading
-from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from numpy.typing import NDArray
+from picture_files import pictures, png, write_parquet
 from PIL import Image
 
 from dominoes.data import sources
@@ -27,14 +17,6 @@ from dominoes.data.catalogue import STOCKS
 from dominoes.data.sources import load_source
 from dominoes.errors import OutputError, SourceError
 from dominoes.spec import DominoSpec, Split
-
-Pixels = NDArray[np.uint8]
-
-
-def pictures(count: int, size: int = 32, channels: int = 3, seed: int = 0) -> Pixels:
-    """Random pictures, N×size×size(×channels)."""
-    shape = (count, size, size, channels) if channels > 1 else (count, size, size)
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
 def test_a_picture_moved_to_another_class_is_seen(tmp_path: Path) -> None:
@@ -57,21 +39,6 @@ def test_a_file_of_no_known_split_is_no_test_set(tmp_path: Path) -> None:
         with pytest.raises(SourceError, match="nothing says whether these are train or test pictures; name two files"):
             load_source(str(tmp_path / "mine.parquet"), split)
         assert load_source(str(tmp_path / "latest-train.parquet"), split).stock == (1, 1)
-
-
-def png(picture: Pixels) -> bytes:
-    """A picture as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "png")
-    return buffer.getvalue()
-
-
-def write_parquet(path: Path, images: list[Any], labels: Any, *, image: str = "image", label: str = "label") -> None:
-    """A file in Hugging Face layout."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [None if content is None else {"bytes": content, "path": None} for content in images]
-    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    pq.write_table(pa.table({image: pa.array(rows, kind), label: labels}), path)
 
 
 @pytest.mark.data
@@ -213,242 +180,6 @@ def test_image_folders_are_read(tmp_path: Path) -> None:
     assert np.array_equal(source.pictures, x[[1, 3, 2, 5, 0, 4]].transpose(0, 3, 1, 2))
 
 
-def idx(array: Pixels) -> bytes:
-    """An array in the IDX format of MNIST's files."""
-    return struct.pack(">BBBB", 0, 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
-
-
-@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "kmnist"])
-@pytest.mark.parametrize("nested", [False, True])
-def test_torchvision_idx_files_are_read(tmp_path: Path, name: str, nested: bool) -> None:
-    """torchvision's raw folder of the MNIST family, under the data folder itself or under the source's name."""
-    root = tmp_path / name if nested else tmp_path
-    raw = root / {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}[name] / "raw"
-    raw.mkdir(parents=True)
-    x, y = pictures(20, 28, 1), (np.arange(20) % 10).astype(np.uint8)
-    for part in ("train", "t10k"):
-        (raw / f"{part}-images-idx3-ubyte").write_bytes(idx(x))
-        (raw / f"{part}-labels-idx1-ubyte").write_bytes(idx(y))
-    source = load_source(name, Split.TEST, data=tmp_path)
-    assert np.array_equal(source.pictures[:, 0, 2:30, 2:30], x)
-    assert source.labels.tolist() == y.tolist()
-    with pytest.raises(SourceError, match="no train pictures of cifar10"):
-        load_source("cifar10", Split.TRAIN, data=tmp_path)
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, str]]:
-    """A folder and the address at which it is served on this machine."""
-    folder = tmp_path / "server"
-    folder.mkdir()
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def __init__(self, *args: Any) -> None:
-            super().__init__(*args, directory=str(folder))
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever)
-        thread.start()
-        yield folder, f"http://127.0.0.1:{httpd.server_port}/"
-        httpd.shutdown()
-        thread.join()
-
-
-def fake_cifar(folder: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> Pixels:
-    """A tar file in CIFAR-10's format with 20 pictures a batch, and torchvision told its address and sums."""
-    from torchvision.datasets import CIFAR10
-
-    x = pictures(120).transpose(0, 3, 1, 2).reshape(120, 3072)
-    base = folder / "cifar-10-batches-py"
-    base.mkdir()
-    names = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
-    for number, name in enumerate(names):
-        with open(base / name, "wb") as file:
-            pickle.dump({"data": x[20 * number : 20 * number + 20], "labels": [row % 10 for row in range(20)]}, file)
-    with open(base / "batches.meta", "wb") as file:
-        pickle.dump({"label_names": [str(number) for number in range(10)]}, file)
-    archive = folder / "cifar.tar.gz"
-    with tarfile.open(archive, "w:gz") as tar:
-        tar.add(base, "cifar-10-batches-py")
-    md5 = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in [*base.iterdir(), archive]}
-    monkeypatch.setattr(CIFAR10, "train_list", [[name, md5[name]] for name in names[:5]])
-    monkeypatch.setattr(CIFAR10, "test_list", [[names[5], md5[names[5]]]])
-    monkeypatch.setattr(CIFAR10, "meta", {"filename": "batches.meta", "key": "label_names", "md5": md5["batches.meta"]})
-    monkeypatch.setattr(CIFAR10, "url", address + archive.name)
-    monkeypatch.setattr(CIFAR10, "filename", "cifar-10-python.tar.gz")
-    monkeypatch.setattr(CIFAR10, "tgz_md5", md5["cifar.tar.gz"])
-    return x.reshape(120, 3, 32, 32)
-
-
-def test_torchvision_cifar_is_downloaded_and_read(tmp_path: Path, server: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """--download lets torchvision fetch, check and unpack CIFAR-10 into the data folder, from where it is read ever after."""
-    x = fake_cifar(*server, monkeypatch)
-    data = tmp_path / "data"
-    data.mkdir()
-    with pytest.raises(SourceError, match="no train pictures of cifar10.*add --download"):
-        load_source("cifar10", Split.TRAIN, data=data)
-    source = load_source("cifar10", Split.TRAIN, data=data, download=True)
-    assert np.array_equal(source.pictures, x[:100])
-    shutil.rmtree(server[0])
-    assert np.array_equal(load_source("cifar10", Split.TEST, data=data).pictures, x[100:])
-
-
-def test_a_download_with_a_wrong_sum_is_refused(tmp_path: Path, server: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What does not have the known checksum is not used."""
-    from torchvision.datasets import CIFAR10
-
-    fake_cifar(*server, monkeypatch)
-    monkeypatch.setattr(CIFAR10, "tgz_md5", "0" * 32)
-    with pytest.raises(SourceError, match="cifar10 cannot be downloaded to"):
-        load_source("cifar10", Split.TRAIN, data=tmp_path, download=True)
-
-
-def test_torchvision_mnist_is_downloaded(tmp_path: Path, server: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """MNIST's four gzip files come through torchvision's mirrors and checksums."""
-    from torchvision.datasets import MNIST
-
-    x, y = pictures(20, 28, 1), (np.arange(20) % 10).astype(np.uint8)
-    resources = []
-    for part in ("train", "t10k"):
-        for name, content in ((f"{part}-images-idx3-ubyte.gz", idx(x)), (f"{part}-labels-idx1-ubyte.gz", idx(y))):
-            (server[0] / name).write_bytes(gzip.compress(content))
-            resources.append((name, hashlib.md5((server[0] / name).read_bytes()).hexdigest()))
-    monkeypatch.setattr(MNIST, "mirrors", [server[1]])
-    monkeypatch.setattr(MNIST, "resources", resources)
-    source = load_source("mnist", Split.TRAIN, data=tmp_path, download=True)
-    assert np.array_equal(source.pictures[:, 0, 2:30, 2:30], x)
-
-
-def test_torchvision_svhn_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SVHN's .mat files, whose class 10 is the digit 0."""
-    from scipy.io import savemat
-    from torchvision.datasets import SVHN
-
-    x, y = pictures(20), np.arange(20) % 10 + 1
-    savemat(tmp_path / "train_32x32.mat", {"X": x.transpose(1, 2, 3, 0), "y": y[:, None]})
-    md5 = hashlib.md5((tmp_path / "train_32x32.mat").read_bytes()).hexdigest()
-    monkeypatch.setattr(SVHN, "split_list", {"train": ["", "train_32x32.mat", md5]})
-    source = load_source("svhn", Split.TRAIN, data=tmp_path)
-    assert np.array_equal(source.pictures, x.transpose(0, 3, 1, 2))
-    assert source.labels.tolist() == (y % 10).tolist()
-
-
-def test_torchvision_files_with_wrong_sums_are_refused(tmp_path: Path) -> None:
-    """Batches that are not CIFAR-10's are refused, with what to do."""
-    base = tmp_path / "cifar-10-batches-py"
-    base.mkdir()
-    for number in range(1, 6):
-        (base / f"data_batch_{number}").write_bytes(b"x")
-    with pytest.raises(SourceError, match="cifar10 cannot be read from .*remove its files there and use --download"):
-        load_source("cifar10", Split.TRAIN, data=tmp_path)
-
-
-def bad_parquet(path: Path, case: str) -> None:
-    """Files with one fault each."""
-    good = [png(picture) for picture in pictures(4)]
-    labels: Any = [0, 1, 0, 1]
-    if case == "truncated picture":
-        good[2] = good[2][: len(good[2]) // 2]
-    elif case == "no picture":
-        good[1] = None  # type: ignore[call-overload]
-    elif case == "not a picture":
-        good[3] = b"hello"
-    elif case == "other size":
-        good[1] = png(pictures(1, 30)[0])
-    elif case == "huge":
-        good[1] = png(pictures(1, 500)[0])
-    elif case == "alpha":
-        good[2] = png(pictures(1, 32, 4)[0])
-    elif case == "16 bit":
-        buffer = io.BytesIO()
-        Image.fromarray(np.zeros((32, 32), np.uint16)).save(buffer, "png")
-        good[0] = buffer.getvalue()
-    elif case == "negative label":
-        labels = [0, 1, -1, 1]
-    elif case == "gap in labels":
-        labels = [0, 2, 0, 2]
-    elif case == "null label":
-        labels = pa.array([0, None, 1, 1])
-    elif case == "float label":
-        labels = [0.0, 1.0, 0.0, 1.0]
-    elif case == "empty":
-        good, labels = [], pa.array([], pa.int64())
-    write_parquet(path, good, labels)
-    if case == "truncated file":
-        path.write_bytes(path.read_bytes()[:-20])
-    if case == "damaged data":
-        content = bytearray(path.read_bytes())
-        content[200:3000] = bytes(2800)
-        path.write_bytes(bytes(content))
-
-
-@pytest.mark.parametrize(
-    ("case", "message"),
-    [
-        ("truncated picture", r"train.parquet, row 2: the picture cannot be decoded .*damaged, fetch it again"),
-        ("no picture", r"train.parquet, row 1: no picture"),
-        ("not a picture", r"train.parquet, row 3: the picture cannot be decoded"),
-        ("other size", r"row 1: a picture of 30×30 pixels; expected 32×32 or 28×28"),
-        ("huge", r"row 1: a picture of 500×500 pixels; expected 32×32 or 28×28"),
-        ("alpha", r"row 2: a picture of mode RGBA; expected gray \(L\) or RGB"),
-        ("16 bit", r"row 0: a picture of mode I;16"),
-        ("negative label", r"picture 2 of the train split has label -1; expected 0 to 1"),
-        ("gap in labels", r"class 1 has no train pictures; expected at least one of each of 3 classes"),
-        ("null label", r"has no label; expected a whole number in column label"),
-        ("float label", r"expected one column struct\(bytes, path\) and one integer column label"),
-        ("empty", r"the train split holds no pictures"),
-        ("truncated file", r"train.parquet is not a readable Parquet file"),
-        ("damaged data", r"train.parquet.*(damaged from row 0|cannot be decoded|not a readable)"),
-    ],
-)
-def test_bad_parquet_is_named_with_file_and_row(tmp_path: Path, case: str, message: str) -> None:
-    """Each fault of a file gives one sentence with the file, the row, what was expected."""
-    bad_parquet(tmp_path / "train.parquet", case)
-    with pytest.raises(SourceError, match=message):
-        load_source(str(tmp_path), Split.TRAIN)
-
-
-@pytest.mark.parametrize(
-    ("arrays", "message"),
-    [
-        ({"x_test": pictures(2), "y_test": np.array([0, 1])}, "holds x_test, y_test; expected x_train and y_train"),
-        ({"x_train": pictures(2).astype(float), "y_train": np.array([0, 1])}, "x_train is float64.*expected uint8"),
-        ({"x_train": pictures(2), "y_train": np.array([0, 1, 1])}, "2 pictures in x_train and 3 labels"),
-        ({"x_train": pictures(2), "y_train": np.eye(2)}, "labels are float64 of shape"),
-        ({"x_train": pictures(2, 64), "y_train": np.array([0, 1])}, "row 0: a picture of 64×64 pixels"),
-        ({"x_train": pictures(2, 32, 4), "y_train": np.array([0, 1])}, "row 0: a picture with 4 channels"),
-        ({"x_train": pictures(2), "y_train": np.array([0, 10**11])}, "2 train pictures for 100000000001 classes"),
-        ({"x_train": pictures(2), "y_train": np.array(["a", "b"], dtype=object)}, "not a readable .npz"),
-    ],
-)
-def test_bad_npz_is_named(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
-    """Arrays that are not pictures and labels are refused with their name, type and shape."""
-    np.savez(tmp_path / "a.npz", **arrays)
-    with pytest.raises(SourceError, match=message):
-        load_source(str(tmp_path / "a.npz"), Split.TRAIN)
-
-
-def test_a_single_array_is_no_npz(tmp_path: Path) -> None:
-    """A .npy file under another name is refused."""
-    with open(tmp_path / "a.npz", "wb") as file:
-        np.save(file, pictures(2))
-    with pytest.raises(SourceError, match="not a readable .npz file"):
-        load_source(str(tmp_path / "a.npz"), Split.TRAIN)
-
-
-def test_a_truncated_npz_is_named(tmp_path: Path) -> None:
-    """Half a file is refused."""
-    path = tmp_path / "a.npz"
-    np.savez(path, x_train=pictures(2), y_train=np.array([0, 1]))
-    path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(SourceError, match=r"a.npz is not a readable .npz file"):
-        load_source(str(path), Split.TRAIN)
-
-
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -503,13 +234,3 @@ def test_what_macos_leaves_beside_pictures_is_no_picture(tmp_path: Path) -> None
     found = sources.load_source(str(tmp_path), Split.TRAIN)
     assert len(found.labels) == 4
     assert found.classes == ("cat", "dog")
-
-
-@pytest.mark.parametrize("label", [2**64 - 1, 2**63])
-def test_a_label_beyond_every_number_is_named_as_it_is(tmp_path: Path, label: int) -> None:
-    """An unsigned label that no signed number holds is not turned into a negative one on its way into the message."""
-    labels = np.array([0, 1, label, 0], dtype=np.uint64)
-    x = np.zeros((4, 32, 32), dtype=np.uint8)
-    np.savez(tmp_path / "a.npz", x_train=x, y_train=labels, x_test=x, y_test=labels)
-    with pytest.raises(SourceError, match=f"label {label} of picture 2 is beyond any number of classes"):
-        sources.load_source(str(tmp_path / "a.npz"), Split.TRAIN)
