@@ -63,6 +63,8 @@ def grown(runs: int, out: Path) -> int:
 
 def _copied(folder: Path, spec: dict[str, Any], rate: float) -> None:
     """A run folder again, as if it had been trained with another learning rate."""
+    from dominoes.runs import state
+
     canonical = json.dumps({**spec, "train": {**spec["train"], "lr": rate}}, sort_keys=True, separators=(",", ":"))
     name = hashlib.sha256(canonical.encode()).hexdigest()[:12]
     place = folder.with_name(name)
@@ -75,7 +77,7 @@ def _copied(folder: Path, spec: dict[str, Any], rate: float) -> None:
             known["sha256"] = hashlib.sha256(content).hexdigest()
         (place / file).write_bytes(content)
     (place / "spec.json").write_text(canonical, encoding="utf-8")
-    (place / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
+    (place / "environment.json").write_text(state.sealed(environment), encoding="utf-8")
     (place / "DONE").touch()
 
 

@@ -97,6 +97,8 @@ def scan(count: int, rounds: int) -> list[dict[str, float]]:
 
 def renamed(place: Path, before: str, spec: RunSpec) -> None:
     """Make the copy of a run's folder that of another run: its spec, the id in its tables, and their digests."""
+    from dominoes.runs import state
+
     (place / "spec.json").write_text(spec.canonical(), encoding="utf-8")
     environment = json.loads((place / "environment.json").read_text(encoding="utf-8"))
     for name, known in environment["files"].items():
@@ -104,7 +106,7 @@ def renamed(place: Path, before: str, spec: RunSpec) -> None:
             content = (place / name).read_bytes().replace(before.encode(), spec.id.encode())
             (place / name).write_bytes(content)
             known["sha256"] = hashlib.sha256(content).hexdigest()
-    (place / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
+    (place / "environment.json").write_text(state.sealed(environment), encoding="utf-8")
 
 
 def command(name: str, out: Path, *arguments: str | Path) -> float:

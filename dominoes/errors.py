@@ -48,7 +48,8 @@ class LeaderboardError(DominoesError):
     """An edition, a theory, an entry or a board cannot be used as it is."""
 
 
-def brief(error: BaseException) -> str:
-    """What a library says of an error, as part of a sentence: one line, not too long, no full stop."""
-    text = " ".join(str(error).split())
-    return (text if len(text) <= 200 else f"{text[:199]}…").rstrip(".") or type(error).__name__
+def brief(said: object, longest: int = 200) -> str:
+    """What a library says of an error, or a file in a cell, as part of a sentence: one line that can be printed, no longer than so many
+    characters, no full stop."""
+    text = "".join(each if each.isprintable() else "�" for each in " ".join(str(said).split()))
+    return (text if len(text) <= longest else f"{text[: longest - 1]}…").rstrip(".") or type(said).__name__

@@ -47,6 +47,7 @@ def replacing(path: Path) -> Iterator[Path]:
     file that it leads to is replaced and the link stays. Raises OutputError also where something stands there that is no regular file.
     """
     path = _target(Path(path))
+    refuse_no_folder(path.parent)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
@@ -80,12 +81,10 @@ def new_folder(path: Path, *, force: bool = False, ours: str | None = None) -> I
     path = Path(path)
     try:
         path = path.resolve() if path.is_symlink() else path
-        blocking = next((part for part in (path, *path.parents) if part.exists() and not part.is_dir()), None)
+        refuse_no_folder(path)
         occupied = path.is_dir() and any(path.iterdir())
     except OSError as error:
         raise _unwritable(path, error) from error
-    if blocking is not None:
-        raise OutputError(f"{blocking} is {_kind(blocking)}, a folder was expected; pass another --out")
     if occupied and not force:
         raise OutputError(f"{path} is not empty; pass another --out, or --force to replace it")
     if occupied and ours is not None and not (path / ours).exists():
@@ -106,6 +105,16 @@ def new_folder(path: Path, *, force: bool = False, ours: str | None = None) -> I
         raise _unwritable(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def refuse_no_folder(path: Path) -> None:
+    """Raises OutputError where no folder can be made at `path`, because something that is none stands there or on the way to it."""
+    try:
+        blocking = next((part for part in (path, *path.parents) if part.exists() and not part.is_dir()), None)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    if blocking is not None:
+        raise OutputError(f"{blocking} is {_kind(blocking)}, a folder was expected; pass another --out")
 
 
 # A process's open files, to which /dev/stdout and its like are links.

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from dominoes import arguments, registry
 from dominoes.arguments import Arguments
-from dominoes.errors import SpecError
+from dominoes.errors import SpecError, brief
 from dominoes.fields import (
     AUTO,
     MOST,
@@ -348,7 +348,7 @@ def _sentence(form: type[BaseModel], problem: dict[str, Any]) -> str:
     if path[-1] in ("prevalence", "reliability"):
         expected = "expected two numbers, TOP BOTTOM"
     got = problem["input"]
-    return f"{name}: {expected}, got {got if isinstance(got, int | float) else repr(got)}"
+    return f"{name}: {expected}, got {brief(got if isinstance(got, int | float) else repr(got), 80)}"
 
 
 class _Loader(yaml.SafeLoader):
@@ -369,10 +369,20 @@ def read_mapping(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise SpecError(f"{path} cannot be read ({error.strerror}); expected a YAML file") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise SpecError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        raise SpecError(f"{path} is not valid YAML: {_of_yaml(error)}") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise SpecError(f"{path}: expected fields with values (such as 'n: 1000'), got {type(values).__name__}")
     return values
+
+
+def _of_yaml(error: Exception) -> str:
+    """What is wrong with a YAML file and where, as people count lines; without the text that the parser quotes."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"{error.problem} in line {mark.line + 1}, column {mark.column + 1}"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no text in UTF-8"
+    return "it is nested too deeply" if isinstance(error, RecursionError) else brief(error).partition(";")[0]
 
 
 def dump(spec: _Spec) -> str:

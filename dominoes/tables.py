@@ -4,6 +4,7 @@ further measures, of the yardsticks."""
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ MEASURES = ("run", "step", "kind", "measure", "value")
 #: The further column that holds the seed of the deal that a run was trained on.
 DEAL = "deal_seed"
 
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _KEYS = {
     "curves": ["run", "split", "kind"],
     "classes": ["run", "kind", "label"],
@@ -89,7 +91,7 @@ def table_problems(table: pd.DataFrame, *, form: str = "curves") -> list[str]:
     """
     missing = [column for column in COLUMNS[form] if column not in table.columns]
     if missing:
-        return [f"the column {', '.join(missing)} is missing; expected {','.join(COLUMNS[form])}"]
+        return [f"{absent(missing)}; expected {','.join(COLUMNS[form])}"]
     found = []
     for column in COLUMNS[form]:
         found += _column_problems(table[column], column)
@@ -134,7 +136,7 @@ def _column_problems(values: pd.Series, column: str) -> list[str]:
     numbers = pd.to_numeric(values, errors="coerce")
     text = numbers.isna() & ~empty
     if text.any():
-        return [f"column {column}, {at(text)}: {values[text].iloc[0]!r} is not a number"]
+        return [f"column {column}, {at(text)}: '{brief(values[text].iloc[0], 40)}' is not a number"]
     if empty.any() and column not in _MAY_BE_EMPTY:
         return [f"column {column}, {at(empty)}: no value (NaN), expected a number"]
     low, high, meaning = 0.0, np.inf, "expected at least 0"
@@ -164,8 +166,7 @@ def _column_problems(values: pd.Series, column: str) -> list[str]:
 
 def check_table(table: pd.DataFrame, *, form: str = "curves", name: str = "the table") -> pd.DataFrame:
     """Return `table` with the contract's types, or raise CurvesError that names the first problem."""
-    found = table_problems(table, form=form)
-    if found:
+    if found := table_problems(table, form=form):
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise CurvesError(f"{name}: {found[0]}{more}")
     kinds = {column: str if column in _TEXT else int if column in _WHOLE else float for column in COLUMNS[form]}
@@ -174,9 +175,7 @@ def check_table(table: pd.DataFrame, *, form: str = "curves", name: str = "the t
 
 def bounded(table: pd.DataFrame, *, name: str = "the table") -> pd.DataFrame:
     """Return `table` if its losses can be averaged, or raise CurvesError that names the first that is beyond: its run broke off."""
-    beyond = pd.to_numeric(table["loss"], errors="coerce") > _HIGHEST_LOSS
-    if beyond.any():
-        row = int(np.flatnonzero(beyond)[0])
+    for row in map(int, np.flatnonzero(pd.to_numeric(table["loss"], errors="coerce") > _HIGHEST_LOSS)):
         raise CurvesError(
             f"{name}: column loss, row {row + 1}: {float(table['loss'].iloc[row]):g}, expected at most {_HIGHEST_LOSS:g} nats; "
             "the run broke off, leave it out"
@@ -194,14 +193,8 @@ def write_table(table: pd.DataFrame, path: Path, *, form: str = "curves") -> Non
 
     CSV holds the shortest decimals that read back to the same floats, so equal tables are equal bytes.
     """
-    path = Path(path)
     table = check_table(table, form=form, name=str(path))
-    if path.suffix == ".parquet":
-        buffer = io.BytesIO()
-        table.to_parquet(buffer, index=False)
-        files.write(path, buffer.getvalue())
-    else:
-        files.write(path, as_csv(table))
+    files.write(path, table.to_parquet(None, index=False) if Path(path).suffix == ".parquet" else as_csv(table))
 
 
 def as_csv(table: pd.DataFrame) -> str:
@@ -210,12 +203,13 @@ def as_csv(table: pd.DataFrame) -> str:
 
 
 def swept(table: pd.DataFrame) -> list[str]:
-    """The further columns of a table of curves (beyond the contract's) that take more than one value; the deal's seed is not swept where
-    it follows the run's."""
+    """The further columns of a table of curves (beyond the contract's) that take more than one value, each run one; the deal's seed is
+    not swept where it follows the run's."""
     found = [str(column) for column in table.columns if column not in CURVES and table[column].nunique(dropna=False) > 1]
     if DEAL in found and "seed" in table.columns and (table.groupby("seed")[DEAL].nunique(dropna=False) == 1).all():
         found.remove(DEAL)
-    return found
+    varying = of_rows(table, found)
+    return [column for column in found if column not in varying]
 
 
 def dealt_anew(table: pd.DataFrame) -> bool:
@@ -238,29 +232,48 @@ def telling(made: pd.DataFrame) -> list[str]:
     return fields
 
 
+def of_rows(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """Those of some columns that vary within runs, and so tell none apart; none in a table where several curves bear a run's name."""
+    keys = [column for column in ("run", "split", "kind", "step") if column in table.columns]
+    if "run" not in keys or not columns or table.duplicated(keys).any():
+        return []
+    return [each for each in columns if (table.groupby("run", observed=True)[each].nunique(dropna=False) > 1).any()]
+
+
+def absent(columns: Sequence[str]) -> str:
+    """That columns are missing, as part of a sentence."""
+    return f"the column {columns[0]} is missing" if len(columns) == 1 else f"the columns {', '.join(columns)} are missing"
+
+
 def read_unchecked(path: Path, *, form: str = "curves") -> pd.DataFrame:
     """A table of curves or classes from CSV or Parquet (by its suffix), as it is: `mended` says what is wrong with it, `read_table`
-    refuses it. A Parquet file with one row a curve and its steps in lists (`folded`) comes in long form.
-
-    Raises CurvesError if there is no such file, or no table in it.
-    """
+    refuses it. A Parquet file with one row a curve and its steps in lists (`folded`) comes in long form. Raises CurvesError if there is
+    no such file, no table in it, none of the columns, or no row."""
     path = Path(path)
+    expected = f"expected the columns {','.join(COLUMNS[form])}"
     if not path.is_file():
-        raise CurvesError(f"{path} is not there; expected a table of learning curves (.csv or .parquet)")
+        raise CurvesError(f"{path} is {'no file' if path.exists() else 'not there'}; expected a table of learning curves (.csv, .parquet)")
     try:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else _parsed(path, form)
-        return folded.unfold(table) if folded.is_folded(table) else table
+        table = folded.unfold(table) if folded.is_folded(table) else table
     except (ValueError, OSError) as error:
-        raise CurvesError(f"{path} cannot be read as a table ({brief(error)}); expected the columns {','.join(COLUMNS[form])}") from error
+        why = "it is no text in UTF-8" if isinstance(error, UnicodeDecodeError) else brief(error)
+        raise CurvesError(f"{path} cannot be read as a table ({why}); {expected}") from error
+    if not set(table.columns) & set(COLUMNS[form]):
+        other = next((name for mark, name in _SEPARATORS.items() if mark in str(table.columns[0])), None)
+        has = f"has {other} between its columns, not commas" if other else f"has the columns {brief(', '.join(map(str, table.columns)))}"
+        raise CurvesError(f"{path} {has}; {expected}")
+    if not len(table):
+        raise CurvesError(f"{path} has a header and no rows; expected some of learning curves")
+    return table
 
 
 def parse_table(content: bytes, *, form: str = "curves", name: str = "the table") -> pd.DataFrame:
     """The table that the bytes of a CSV file hold, checked. Raises CurvesError."""
     try:
-        table = _parsed(io.BytesIO(content), form)
+        return check_table(_parsed(io.BytesIO(content), form), form=form, name=name)
     except ValueError as error:
         raise CurvesError(f"{name} cannot be read as a table ({brief(error)}); expected the columns {','.join(COLUMNS[form])}") from error
-    return check_table(table, form=form, name=name)
 
 
 def _parsed(source: Path | io.BytesIO, form: str) -> pd.DataFrame:
@@ -281,8 +294,8 @@ def mended(table: pd.DataFrame, *, form: str = "curves") -> tuple[pd.DataFrame, 
     missing = [column for column in columns if column not in table.columns]
     needed = [column for column in ("step", "kind", *(("label",) if form == "classes" else ())) if column in missing]
     if needed or {"run", "seed"} <= {*missing} or {"accuracy", "loss"} <= {*missing}:
-        names = ", ".join(needed or (["run", "seed"] if {"run", "seed"} <= {*missing} else ["accuracy", "loss"]))
-        raise CurvesError(f"{form}: the column {names} is missing and nothing can be compared without it; expected {','.join(columns)}")
+        names = needed or (["run", "seed"] if {"run", "seed"} <= {*missing} else ["accuracy", "loss"])
+        raise CurvesError(f"{form}: {absent(names)}, nothing can be compared without; expected {','.join(columns)}")
     wild = "loss" not in missing and (pd.to_numeric(table["loss"], errors="coerce") > _HIGHEST_LOSS).any()
     if not missing and not wild and not table_problems(table, form=form):
         return check_table(table, form=form), ()
@@ -351,7 +364,7 @@ def read_simplicity(path: Path) -> pd.DataFrame:
         raise CurvesError(f"{path} cannot be read as a table ({brief(error)}); expected one made by 'dominoes simplicity'") from error
     missing = [column for column in SIMPLICITY if column not in table.columns]
     if missing or not len(table):
-        what = f"the column {', '.join(missing)} is missing" if missing else "there are no rows"
+        what = absent(missing) if missing else "there are no rows"
         raise CurvesError(f"{path}: {what}; expected a table made by 'dominoes simplicity', {','.join(SIMPLICITY)}")
     numbers = pd.to_numeric(table["estimate"], errors="coerce")
     if numbers[table["quantity"] == "code length"].isna().any():
@@ -379,7 +392,7 @@ def read_llc(path: Path) -> pd.DataFrame:
         raise CurvesError(f"{path} cannot be read as a table ({error}); expected one made by 'dominoes llc'") from error
     missing = [column for column in LLC if column not in table.columns]
     if missing or not len(table):
-        what = f"the column {', '.join(missing)} is missing" if missing else "there are no rows"
+        what = absent(missing) if missing else "there are no rows"
         raise CurvesError(f"{path}: {what}; expected a table made by 'dominoes llc', {','.join(LLC)}")
     table = table.assign(**{name: pd.to_numeric(table[name], errors="coerce") for name in ("step", "gamma", "estimate")})
     if table.loc[table["status"] == "converged", ["step", "gamma", "estimate"]].isna().any(axis=None):

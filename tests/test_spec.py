@@ -86,13 +86,26 @@ def test_text_from_yaml_becomes_numbers() -> None:
         ("- 1\n- 2", "expected fields with values"),
         ("n: 5\nn: 6", "the field n is given twice"),
         ("1: 2", "expected fields with values"),
+        ("n: 5\nseed: 1\n\treuse: 2", r"not valid YAML: found character '\\t' that cannot start any token in line 3, column 1$"),
+        ("n: 5\n---\nn: 6", r"not valid YAML: but found another document in line 2, column 1$"),
+        ("n: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
+        (f"n: {'[' * 2000}", "not valid YAML: it is nested too deeply$"),
+        (f"n: 1{'0' * 5000}", "not valid YAML: Exceeds the limit .4300 digits. for integer string conversion: value has 5001 digits$"),
+        ("name: caf\udce9", "not valid YAML: it is no text in UTF-8$"),
     ],
 )
 def test_broken_files_are_named(tmp_path: Path, text: str, message: str) -> None:
-    """A file that is no mapping of fields is refused with its name."""
-    (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
+    """A file that is no mapping of fields is refused with its name, and where that can be told with the line."""
+    (tmp_path / "s.yaml").write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(SpecError, match=f"s.yaml.*{message}"):
         read_mapping(tmp_path / "s.yaml")
+
+
+def test_a_long_value_is_quoted_in_short() -> None:
+    """What was got stands in the sentence, but not with hundreds of digits."""
+    with pytest.raises(SpecError) as caught:
+        parse(DominoSpec, {"reuse": "9" * 400})
+    assert len(str(caught.value)) < 200
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The tables of curves: contract, refusal, reading and writing."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ def broken(case: str) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("case", "message"),
     [
-        ("column", "the column n, loss is missing; expected run,seed,step"),
+        ("column", "the columns n, loss are missing; expected run,seed,step"),
         ("order", "curve 00e5 test top: step 1 comes after step 10; expected steps that increase"),
         ("twice", "curve 00e5 test top: step 1 appears twice"),
         ("nan", r"column loss, row 3: no value \(NaN\)"),
@@ -100,6 +101,41 @@ def test_broken_tables_are_refused_with_column_and_row(case: str, message: str, 
     broken(case).to_csv(tmp_path / "c.csv", index=False)
     with pytest.raises(CurvesError, match=f"c.csv: {message}"):
         tables.read_table(tmp_path / "c.csv")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace(",", ";"), "c.csv has semicolons between its columns, not commas; expected the columns run,seed"),
+        (lambda text: text.replace(",", "\t"), "c.csv has tabs between its columns, not commas"),
+        (lambda text: "Wall time,Step,Value\n1,2,3\n", "c.csv has the columns Wall time, Step, Value; expected the columns run,seed"),
+        (lambda text: text.partition("\n")[0] + "\n", "c.csv has a header and no rows"),
+        (lambda text: text.encode("utf-16"), "c.csv cannot be read as a table .it is no text in UTF-8"),
+        (lambda text: text.replace(",0.1,", ",\0\x1b[31m" + "x" * 999 + ",", 1), "column accuracy, row 1: '��.31mx{33}…' is not a number"),
+    ],
+)
+def test_tables_of_other_programs_are_named_for_what_they_are(change: Callable[[str], str | bytes], message: str, tmp_path: Path) -> None:
+    """What it has in place of what was expected, in a sentence that a terminal can show."""
+    changed = change(tables.as_csv(table()))
+    (tmp_path / "c.csv").write_bytes(changed if isinstance(changed, bytes) else changed.encode())
+    with pytest.raises(CurvesError, match=message):
+        tables.read_table(tmp_path / "c.csv")
+
+
+@pytest.mark.parametrize("change", [lambda text: "\ufeff" + text, lambda text: text.replace("\n", "\r\n")], ids=["BOM", "CRLF"])
+def test_tables_that_windows_wrote_are_the_same(change: Callable[[str], str], tmp_path: Path) -> None:
+    """A mark of byte order and ends of lines of two characters change nothing."""
+    (tmp_path / "c.csv").write_bytes(change(tables.as_csv(table())).encode())
+    pd.testing.assert_frame_equal(tables.read_table(tmp_path / "c.csv"), tables.check_table(table()))
+
+
+def test_a_column_that_varies_within_runs_is_not_swept() -> None:
+    """It says something of a row, and would make a group of every row; where several curves bear one name it tells these apart."""
+    found = table().assign(width=[8, 8, 8, 8, 8, 8, 9, 9, 9, 9, 9, 9], seconds=range(12))
+    assert tables.of_rows(found, ["width", "seconds"]) == ["seconds"]
+    assert tables.swept(found) == ["width"]
+    again = pd.concat([table(runs=1).assign(width=8), table(runs=1).assign(width=9)])
+    assert tables.swept(again) == ["width"]
 
 
 @pytest.mark.parametrize(

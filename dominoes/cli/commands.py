@@ -7,8 +7,10 @@ What a command needs is imported where it runs, so that help and `solve` answer 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 import click
@@ -31,13 +33,30 @@ from dominoes.runs.engines.allocator import keep_memory
 _TRAINING = ("train", "demo", "check-model")
 
 
+class _Ended(KeyboardInterrupt):
+    """A signal asks the process to end."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    raise _Ended(number)
+
+
 class _Commands(click.Group):
-    """Turns the errors that users can cause into one line and exit code 2, and Ctrl-C into 130."""
+    """Turns the errors that users can cause into one line and exit code 2, and Ctrl-C and signals into 128 and their number."""
 
     def main(self, args: Sequence[str] | None = None, *further: Any, **more: Any) -> Any:
         # Called from Python with arguments of its own, the process is somebody else's.
-        if args is None and sys.argv[1:2] and sys.argv[1] in _TRAINING:
-            keep_memory()
+        if args is None:
+            if sys.argv[1:2] and sys.argv[1] in _TRAINING:
+                keep_memory()
+            # As after Ctrl-C, nothing half-written stays; who ignores a signal, as under nohup, goes on.
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) is signal.SIG_DFL:
+                    signal.signal(number, _end)
         return super().main(args, *further, **more)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -48,6 +67,10 @@ class _Commands(click.Group):
         except DominoesError as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(2)
+        except BrokenPipeError:
+            # Who read it has what it wanted, such as `head`: an end without a word, with the code that shells give to it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             click.echo(f"Error: {where}{error.strerror or error}; check the path and its permissions", err=True)
@@ -55,9 +78,9 @@ class _Commands(click.Group):
         except MemoryError:
             click.echo("Error: this needs more memory than there is; ask for fewer dominoes", err=True)
             sys.exit(2)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             click.echo("Interrupted. What is finished is kept; the same command goes on with the rest.", err=True)
-            sys.exit(130)
+            sys.exit(128 + (error.number if isinstance(error, _Ended) else signal.SIGINT))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TextIO
 
 import click
+
+from dominoes.errors import OutputError
 
 #: Exit code of a command that did its work, but not on or with all of the runs.
 INCOMPLETE = 3
@@ -22,9 +25,16 @@ def write_output(out: Path, text: str) -> None:
     from dominoes import files
 
     if is_stream(out):
-        click.echo(text, nl=False)
+        click.echo(text, file=stream(), nl=False)
     else:
         files.write(out, text)
+
+
+def stream() -> TextIO:
+    """Standard output, for a table. Raises OutputError if it is closed."""
+    if sys.stdout is None:
+        raise OutputError("--out - is standard output, and that is closed; pass a file")
+    return sys.stdout
 
 
 def say(out: Path, sentence: str) -> None:

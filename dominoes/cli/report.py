@@ -109,5 +109,9 @@ def plot(results: Path, name: str | None, width: str | None, style: str | None, 
         if name not in charts:
             raise OutputError(f"--figure {name}: these results have no such figure; they have {', '.join(charts) or 'none'}")
         draw(charts[name], out)
+    # Values of a table that are not drawn; of a page they stand in it.
+    for note in found.notes:
+        if note.startswith(f"{Path(found.table).name}: "):
+            click.echo(f"Note: {note}", err=True)
     click.echo(str(out))
     output.incomplete(output.damaged(found.damaged), accepted=partial)

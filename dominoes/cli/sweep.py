@@ -152,11 +152,13 @@ def run(
     """Execute the runs of a sweep FILE that are missing in OUT."""
     from tqdm import tqdm
 
+    from dominoes import files
     from dominoes.runs import sweep_file, sweeping
     from dominoes.runs.engines.protocol import WorkerSetting
 
     if engine != "ray" and (address or collect):
         raise SpecError("--address and --collect belong to ray; add --engine ray, or leave them out")
+    files.refuse_no_folder(out)
     described = sweep_file.read_sweep_file(file)
     for note in described.notes:
         click.echo(f"Note: {note}", err=True)
@@ -296,7 +298,8 @@ def export(folder: Path, out: Path, classes: bool, joint: bool, measures: bool, 
     if output.is_stream(out):
         if classes or joint or measures:
             raise OutputError("standard output takes one table; leave out the --with- options, or pass --out FILE")
-        found = collected.copy(plan.load_plan(folder), folder, sys.stdout)
+        found = collected.copy(plan.load_plan(folder), folder, output.stream())
+        output.stream().flush()
     else:
         found = collected.export_table(plan.load_plan(folder), folder, out, classes=classes, joint=joint, measures=measures)
     for form, count in found.without.items():

@@ -83,7 +83,7 @@ def fit(
     read = _tables(curves, damaged, ("curves",) if classes or curves.is_dir() else ("curves", "classes"))
     table = read.curves
     chance = 1 / (classes or _count_of_classes(read))
-    found = fit_table(table, families=families or curve.SHAPES, metrics=metrics or curve.METRICS, chance=chance)
+    found = fit_table(table, families=families or curve.SHAPES, metrics=metrics or curve.METRICS, chance=chance, name=str(curves))
     output.write_output(out, as_csv(found))
     if as_json:
         output.say(out, found.to_json(orient="records", indent=1))

@@ -65,12 +65,14 @@ def train(
     (--seed, or in the file); else each seed deals anew. Each run goes to OUT/runs/ID, with curves.csv, classes.csv, joint.csv,
     measures.csv, confusion.npz, spec.json, environment.json and, if it is asked for, checkpoints/.
     """
+    from dominoes import files
     from dominoes.data import folder
     from dominoes.runs.code import used
     from dominoes.runs.engines.protocol import WorkerSetting
 
     if workers > 1 and threads > 1:
         raise SpecError(f"--threads {threads} is for runs one after the other, --workers {workers} for runs of one thread each; keep one")
+    files.refuse_no_folder(out)
     how = parse(TrainSpec, options.given_fields(given, "train_"))
     numbers = options.seeds(seeds)
     dealt: Dealt | None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import stat
 import time
 from pathlib import Path
 
@@ -24,9 +26,11 @@ def cached_sha256(path: Path, cache: Path, *, fresh: bool = False) -> str:
         cache: folder where digests are remembered, by the file's path, size, times of change and number on its disk.
         fresh: read the file, whatever is remembered.
 
-    Raises OSError if the file cannot be read.
+    Raises OSError if the file cannot be read, or is none (a pipe, a folder).
     """
     found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # to open a pipe would wait for ever
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
     settled = time.time() - max(found.st_mtime, found.st_ctime) > _SETTLED
     if found.st_size < _LARGE or not settled:
         return files.sha256(path)

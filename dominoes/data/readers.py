@@ -99,7 +99,7 @@ def _other_size(where: str, height: int, width: int) -> SourceError:
 
 
 def _open(content: bytes | Path, where: str, resample: str | None = None) -> NDArray[np.uint8]:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     largest = 4 * SIZE if resample is None else LARGEST
     try:
@@ -110,6 +110,11 @@ def _open(content: bytes | Path, where: str, resample: str | None = None) -> NDA
             form = {"1": "L", "P": "RGB", "L": "L", "RGB": "RGB"}.get(mode)
             if form and max(size) <= largest:
                 return np.asarray(image if form == mode else image.convert(form))
+    except Image.DecompressionBombError as error:
+        raise SourceError(f"{where}: a picture of over 100 million pixels; expected at most {largest} a side, resize it first") from error
+    except UnidentifiedImageError as error:
+        why = "it is empty, or of no form that is known"
+        raise SourceError(f"{where}: the picture cannot be decoded ({why}); the file is damaged, fetch it again") from error
     except Exception as error:  # a broken file can raise anything, from OSError to SyntaxError
         raise SourceError(f"{where}: the picture cannot be decoded ({brief(error)}); the file is damaged, fetch it again") from error
     if max(size) > largest:
@@ -270,7 +275,9 @@ def read_npz(path: Path, split: Split, how: Reading = PLAIN) -> Decoded:
             rows = ((f"{path}, row {row}", picture) for row, picture in enumerate(pictures))
             return stack(rows, shape[0], how.resample), found, None
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise SourceError(f"{path} is not a readable .npz file ({brief(error)}); fetch it again") from error
+        # numpy takes what it does not know for pickled, and advises to unpickle it: that would run code.
+        why = "it holds Python objects, which are not loaded, or no arrays" if "pickle" in str(error) else brief(error)
+        raise SourceError(f"{path} is not a readable .npz file ({why}); expected arrays of whole numbers, fetch it again") from error
 
 
 # Pictures of an .npz that are read at once.

@@ -220,7 +220,7 @@ def _run(
         np.savez_compressed(temporary, counts=trained.confusion)
     environment["files"] = {name: state.file_record(folder / name) for name in (*state.TABLES, *state.FURTHER, *kept)}
     environment["seconds"] |= {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
-    files.write(folder / "environment.json", json.dumps(environment, indent=1) + "\n")
+    files.write(folder / "environment.json", state.sealed(environment))
     claim.check(now=True)
     files.write(folder / DONE, "")
     return environment

@@ -37,6 +37,8 @@ JOINT_FILE = "joint.csv"
 MEASURES_FILE = "measures.csv"
 FURTHER = (CONFUSION, JOINT_FILE, MEASURES_FILE)
 CHECKPOINTS = "checkpoints"
+# Name in environment.json of its own digest.
+_SEAL = "sha256"
 
 
 class State(StrEnum):
@@ -99,6 +101,23 @@ def file_record(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
 
 
+def sealed(content: Mapping[str, Any]) -> str:
+    """Text of environment.json: `content`, and last the SHA-256 of all that stands before it, as no other file knows this one."""
+    text = json.dumps({name: value for name, value in content.items() if name != _SEAL}, indent=1).removesuffix("\n}")
+    return f'{text},\n "{_SEAL}": "{hashlib.sha256(text.encode()).hexdigest()}"\n}}\n'
+
+
+def _unsealed(text: str) -> dict[str, Any]:
+    """Content of environment.json without its seal. Raises ValueError where that is broken; runs of earlier versions have none."""
+    content: dict[str, Any] = json.loads(text)
+    # Without a seal the files come last: what became of the seal's name by damage is not taken for none.
+    if isinstance(content, dict) and content and next(reversed(content)) != "files":
+        if sealed(content) != text:
+            raise ValueError("the seal is broken")
+        del content[_SEAL]
+    return content
+
+
 class Damage(RunError):  # noqa: N818  (a finding, not a mishap)
     """A folder marked DONE is not what was written.
 
@@ -117,8 +136,8 @@ def environment(folder: Path) -> dict[str, Any]:
     """Content of a finished run's environment.json. Raises Damage."""
     try:
         shard = _shard(folder)
-        text = shard.environment(folder.name) if shard else (folder / "environment.json").read_text(encoding="utf-8")
-        content = json.loads(text)
+        text = shard.environment(folder.name) if shard else (folder / "environment.json").read_bytes().decode()
+        content = _unsealed(text)
         known = all(isinstance(content[key], dict) for key in ("digests", "files", "seconds", "dominoes")) and content["status"] in STATUSES
         if not known or not all({"bytes", "sha256"} <= content["files"][table].keys() for table in TABLES):
             raise KeyError("files")

@@ -25,7 +25,7 @@ class Stock:
     def __post_init__(self) -> None:
         if len(self.top) != len(self.bottom):
             raise SpecError(
-                f"the top source has {len(self.top)} classes and the bottom source {len(self.bottom)}; "
+                f"the top source has {len(self.top)} class{'' if len(self.top) == 1 else 'es'} and the bottom source {len(self.bottom)}; "
                 "both halves are chosen by one label, so choose sources with as many classes, or as many of their classes (mnist[0,1])"
             )
         if not self.top or min(self.top + self.bottom) < 0:

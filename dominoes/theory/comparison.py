@@ -130,7 +130,8 @@ def compare_groups(
         parts.append(Comparison(part.table, part.bands, tuple(prefix + note for note in part.notes)))
     found = verdicts.join_comparisons(parts)
     if not len(found.table):
-        raise CurvesError(f"no group of runs can be compared; {found.notes[0]}")
+        why = found.notes[0] if found.notes else "there are no curves of them"
+        raise CurvesError(f"no group of runs can be compared; {why}")
     return found
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from dominoes.arrays import FloatArray, IndexArray
 from dominoes.errors import CurvesError
 from dominoes.spec import PERMUTED, PROBES
-from dominoes.tables import JOINT, JOINT_ANSWERS, mended
+from dominoes.tables import CURVES, JOINT, JOINT_ANSWERS, mended, of_rows
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,8 @@ def arrays(
     Raises CurvesError: nothing to compare, or K contradicts the labels.
     """
     curves, found = mended(curves)
-    notes = list(found)
+    varying = of_rows(curves, [column for column in curves.columns if column not in CURVES])
+    notes = [*found, *(f"curves: column {name} varies within runs, so it tells none apart: it is not used" for name in varying)]
     whole, curves = curves, curves[curves["split"] == "test"]
     if not len(curves):
         raise CurvesError("curves: there are no rows of split test, and the theory is judged on these; measure the probes")

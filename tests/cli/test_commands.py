@@ -135,22 +135,53 @@ def test_spec_flags_train_without_a_folder(tmp_path: Path) -> None:
     assert len(curves) == 1
 
 
-def test_ctrl_c_leaves_an_unfinished_folder_that_the_next_call_runs(tmp_path: Path) -> None:
-    """SIGINT ends a run with code 130 and one line; what was finished is kept, the rest is run by the same command."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_an_unfinished_folder_that_the_next_call_runs(number: int, tmp_path: Path) -> None:
+    """Ctrl-C and what a scheduler sends end a run with 128 and their number and one line; what was finished is kept, the rest is run by the
+    same command."""
     command = [sys.executable, str(ROOT / "cli.py"), "train", "--n", "800", "--prevalence", "1", "1", *EMBEDDED, "--epochs", "4"]
     command += ["--measurements", "3", "--probe", "20", "--seeds", "0-1", "--out", str(tmp_path / "out")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.time() + 60
     while not list((tmp_path / "out" / "runs").glob("*/CLAIM*")) and time.time() < deadline:
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, number)
     _, stderr = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert stderr.strip().splitlines()[-1].startswith("Interrupted. What is finished is kept")
     assert not list((tmp_path / "out" / "runs").glob("*/DONE"))
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert again.stdout.count("test accuracy") == 2
     assert again.stderr == ""
+
+
+@pytest.mark.slow
+def test_a_signal_leaves_no_half_written_file(tmp_path: Path) -> None:
+    """SIGTERM in the middle of a command that writes a file: the old one stands, and nothing lies beside it."""
+    waits = "import time; from dominoes import files; import dominoes.cli.theory as theory\n"
+    waits += "def slowly(path, text):\n    with files.replacing(path): print('begun', flush=True); time.sleep(60)\n"
+    waits += "files.write = slowly\nfrom dominoes.cli.commands import main\nmain()"
+    (tmp_path / "t.csv").write_text("old", encoding="utf-8")
+    command = [sys.executable, "-c", waits, "toy", "--out", str(tmp_path / "t.csv")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        assert len(list(tmp_path.iterdir())) == 2
+        process.terminate()
+        process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+    assert (tmp_path / "t.csv").read_text(encoding="utf-8") == "old"
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    """`| head -1` ends a command without a word, with the code that shells give to a closed pipe."""
+    here, there = os.pipe()
+    os.close(here)
+    command = [sys.executable, str(ROOT / "cli.py"), "list", "instances"]
+    done_ = subprocess.run(command, stdout=there, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(there)
+    assert (done_.returncode, done_.stderr) == (141, "")
 
 
 def test_toy_reproduces_the_two_shapes(tmp_path: Path) -> None:

@@ -4,11 +4,14 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
+from dominoes.cli import output
 from dominoes.cli.commands import main
+from dominoes.errors import OutputError
 from dominoes.reporting import results
 from dominoes.tables import CURVES, read_simplicity
 
@@ -114,3 +117,42 @@ def test_what_pandas_says_is_one_sentence(content: str, swept: Path, tmp_path: P
     pd.read_csv(next(swept.glob("runs/*/curves.csv")), dtype={"run": str})[list(CURVES)].to_csv(tmp_path / "curves.csv", index=False)
     (tmp_path / "fits.csv").write_text(content, encoding="utf-8")
     assert all("\n" not in note for note in results.gather([tmp_path / "curves.csv"]).notes)
+
+
+def test_a_results_folder_in_the_place_of_a_file_is_refused_at_once(tmp_path: Path) -> None:
+    """By what stands there, before anything is dealt; a table that would lie in a file, as well."""
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    (tmp_path / "s.yaml").write_text("method: grid\nparameters: {dataset.prevalence: {value: [1, 1]}}\n", encoding="utf-8")
+    for arguments in (["train", "--prevalence", 1, 1], ["sweep", "run", tmp_path / "s.yaml"], ["toy"]):
+        for place in ("file", "file/further"):
+            if (arguments[0], place) == ("toy", "file"):
+                continue
+            result = call(*arguments, "--out", tmp_path / place)
+            assert result.exit_code == 2
+            assert result.stderr == f"Error: {tmp_path}/file is a file, a folder was expected; pass another --out\n"
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_plot_says_which_values_of_a_table_it_does_not_draw(swept: Path, tmp_path: Path) -> None:
+    """A table from elsewhere may have holes: the figure is drawn without them, and each is named."""
+    table = results.gather([swept]).curves[[*CURVES]]
+    table.loc[table.index[3], "accuracy"] = np.nan
+    table.to_csv(tmp_path / "mine.csv", index=False)
+    result = call("plot", tmp_path / "mine.csv", "--out", tmp_path / "p.png")
+    assert result.exit_code == 0
+    assert "Note: mine.csv: curves: column accuracy, row 4: no number there, the value is not used" in result.stderr
+
+
+def test_kinds_that_nobody_knows_are_said(swept: Path, tmp_path: Path) -> None:
+    """A table without any of the kinds that are compared is reported with what it has, and not with an error of the program's own."""
+    results.gather([swept]).curves[[*CURVES]].assign(kind="left").drop_duplicates(["run", "split", "step"]).to_csv(
+        tmp_path / "mine.csv", index=False
+    )
+    assert call("report", tmp_path / "mine.csv", "--out", tmp_path / "p.html").exit_code == 0
+
+
+def test_a_closed_standard_output_takes_no_table(swept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that would go nowhere is refused."""
+    with pytest.raises(OutputError, match="--out - is standard output, and that is closed; pass a file"):
+        monkeypatch.setattr("sys.stdout", None)
+        output.stream()

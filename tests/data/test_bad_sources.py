@@ -1,6 +1,8 @@
 """Files that are broken are named, with what is wrong and where."""
 
 import io
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +128,36 @@ def test_a_label_beyond_every_number_is_named_as_it_is(tmp_path: Path, label: in
     np.savez(tmp_path / "a.npz", x_train=x, y_train=labels, x_test=x, y_test=labels)
     with pytest.raises(SourceError, match=f"label {label} of picture 2 is beyond any number of classes"):
         sources.load_source(str(tmp_path / "a.npz"), Split.TRAIN)
+
+
+def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
+    """An empty file, a bomb, a pipe, a folder and a link to itself among the pictures of a folder; none is waited for, none is unpacked."""
+
+    def bomb(path: Path) -> None:
+        Image.new("1", (20_000, 20_000)).save(path)
+
+    cases: dict[str, tuple[Callable[[Path], object], str]] = {
+        "empty": (Path.touch, r"the picture cannot be decoded .it is empty, or of no form that is known."),
+        "bomb": (bomb, "a picture of over 100 million pixels; expected at most"),
+        "pipe": (os.mkfifo, "cannot be read .it is no regular file."),
+        "folder": (Path.mkdir, "cannot be read .it is no regular file."),
+        "loop": (lambda path: path.symlink_to(path.name), "cannot be read .Too many levels of symbolic links."),
+    }
+    for case, (make, message) in cases.items():
+        for split in ("train", "test"):
+            for name in ("a", "b"):
+                place = tmp_path / case / split / name
+                place.mkdir(parents=True)
+                Image.fromarray(pictures(1)[0]).save(place / "1.png")
+        make(tmp_path / case / "train" / "a" / "2.png")
+        with pytest.raises(SourceError, match=rf"2.png:? .*{message}"):
+            load_source(str(tmp_path / case), Split.TRAIN)
+
+
+def test_python_objects_are_never_loaded(tmp_path: Path) -> None:
+    """Of an .npz that would run code, and of a file that numpy takes for such a one; no advice to do so all the same is passed on."""
+    np.savez(tmp_path / "a.npz", x_train=pictures(2), y_train=np.array([0, None], dtype=object))
+    (tmp_path / "b.npz").write_bytes(b"nothing that is known" * 20)
+    for name in ("a.npz", "b.npz"):
+        with pytest.raises(SourceError, match="not a readable .npz file .it holds Python objects, which are not loaded, or no arrays."):
+            load_source(str(tmp_path / name), Split.TRAIN)

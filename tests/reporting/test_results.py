@@ -64,7 +64,7 @@ def test_every_state_of_a_run_is_shown(swept: Path, tmp_path: Path) -> None:
         file.write("x\n")
     (folders[2] / "DONE").unlink()
     environment = json.loads((folders[3] / "environment.json").read_text(encoding="utf-8"))
-    (folders[3] / "environment.json").write_text(json.dumps(environment | {"status": "diverged", "diverged_at": 7}), encoding="utf-8")
+    (folders[3] / "environment.json").write_text(state.sealed(environment | {"status": "diverged", "diverged_at": 7}), encoding="utf-8")
     (folders[4] / "environment.json").write_text("{", encoding="utf-8")
     (folders[5] / "spec.json").write_text("{", encoding="utf-8")
     plan.save_plan(plan.make_plan(sweep_file.expand(two_points())), tmp_path, b"")
@@ -132,7 +132,7 @@ def test_nothing_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is not there; expected a folder of results"):
         results.gather([tmp_path / "none"])
     (tmp_path / "x.csv").write_text("a,b\n1,2\n", encoding="utf-8")
-    with pytest.raises(CurvesError, match="the column step, kind is missing"):
+    with pytest.raises(CurvesError, match="the columns step, kind are missing"):
         results.gather([tmp_path / "x.csv"])
 
 
@@ -178,7 +178,7 @@ def test_runs_without_confusion_are_counted(swept: Path, tmp_path: Path) -> None
     for folder in copied(swept, tmp_path)[:2]:
         environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
         del environment["files"][state.CONFUSION]
-        (folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
+        (folder / "environment.json").write_text(state.sealed(environment), encoding="utf-8")
         (folder / state.CONFUSION).unlink()
     found = results.gather([tmp_path])
     assert len(found.confusion) == 10
@@ -218,7 +218,7 @@ def test_runs_are_parsed_together_and_damage_is_of_one(swept: Path, tmp_path: Pa
     (folder / "curves.csv").write_text(text, encoding="utf-8")
     environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
     environment["files"]["curves.csv"] = state.file_record(folder / "curves.csv")
-    (folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
+    (folder / "environment.json").write_text(state.sealed(environment), encoding="utf-8")
     found = results.gather([tmp_path])
     assert list(found.damaged) == [folder.name]
     assert set(found.curves["run"]) == set(whole["run"]) - {folder.name}

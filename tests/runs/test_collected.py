@@ -130,7 +130,7 @@ def test_runs_of_earlier_versions_have_no_crossed_answers(done: tuple[Plan, Path
         (folder / "joint.csv").unlink()
         environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
         del environment["files"]["joint.csv"]
-        (folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
+        (folder / "environment.json").write_text(state.sealed(environment), encoding="utf-8")
         assert state.damage(folder, deep=True) is None
         if number == 0:
             result = collected.export_table(found, old, tmp_path / "curves.csv", joint=True)

@@ -1,5 +1,6 @@
 """Every reader of finished runs against every kind of damage: a result that is not what was written is named and never used."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -109,6 +110,18 @@ def another_n(folder: Path, other: Path) -> None:
     (folder / "environment.json").write_text(json.dumps(content), encoding="utf-8")
 
 
+def another_time(folder: Path, other: Path) -> None:
+    """A digit of the seconds, which no other file knows."""
+    path = folder / "environment.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"wall": ', '"wall": 1'), encoding="utf-8")
+
+
+def laid_out(folder: Path, other: Path) -> None:
+    """The same values in the same order, in one line."""
+    path = folder / "environment.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8"))), encoding="utf-8")
+
+
 def status_word(folder: Path, other: Path) -> None:
     """A letter of how it ended."""
     path = folder / "environment.json"
@@ -117,7 +130,7 @@ def status_word(folder: Path, other: Path) -> None:
 
 DAMAGES = (
     digit, digit_by_class, earlier, truncated, empty, missing, no_confusion, flipped, another_spec, another_table, no_spec, empty_spec,
-    no_environment, torn_environment, another_n, status_word,
+    no_environment, torn_environment, another_n, another_time, laid_out, status_word,
 )  # fmt: skip
 SPECS = synthetic_runs.sweep([0.3, 0.8], 2, measurements=12)
 
@@ -299,7 +312,7 @@ def test_tables_that_break_their_contract_are_damage(whole: Path, tmp_path: Path
     (folder / "curves.csv").write_text(f"run,seed\n{SPECS[0].id},0\n", encoding="utf-8")
     content = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
     content["files"] |= {name: state.file_record(folder / name) for name in ("curves.csv", "confusion.npz")}
-    (folder / "environment.json").write_text(json.dumps(content), encoding="utf-8")
+    (folder / "environment.json").write_text(state.sealed(content), encoding="utf-8")
     run = run_folders.read_run(folder)
     with pytest.raises(Damage, match="its table is none"):
         run.table()
@@ -308,3 +321,31 @@ def test_tables_that_break_their_contract_are_damage(whole: Path, tmp_path: Path
     assert results.gather([folder]).damaged
     with pytest.raises(CurvesError):
         interface.compare([])
+
+
+def test_every_byte_of_environment_json_counts(whole: Path, tmp_path: Path) -> None:
+    """It ends with the SHA-256 of what stands before; any bit that is turned, any byte that is gone, anywhere in it, is found."""
+    folder = tmp_path / "mine"
+    shutil.copytree(whole / "runs" / SPECS[0].id, folder)
+    path = folder / "environment.json"
+    content = path.read_bytes()
+    head, _, seal = content.rpartition(b',\n "sha256": "')
+    assert seal == hashlib.sha256(head).hexdigest().encode() + b'"\n}\n'
+    for place in range(len(content)):
+        for damaged in (bytes([content[place] ^ 1 << place % 8]), b""):
+            path.write_bytes(content[:place] + damaged + content[place + 1 :])
+            with pytest.raises(Damage, match="its environment.json is missing or damaged"):
+                state.environment(folder)
+    path.write_bytes(content)
+    assert "sha256" not in state.environment(folder)
+
+
+def test_runs_of_earlier_versions_have_no_seal_and_are_whole(whole: Path, tmp_path: Path) -> None:
+    """Without the digest of its own, and with its files last, environment.json is read as it always was."""
+    folder = tmp_path / "mine"
+    shutil.copytree(whole / "runs" / SPECS[0].id, folder)
+    path = folder / "environment.json"
+    content = state.environment(folder)
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    assert state.damage(folder, deep=True) is None
+    assert run_folders.read_run(folder).environment == content

@@ -102,7 +102,7 @@ def test_a_run_from_before_confusion_was_kept_is_whole(small: Dealt, tests: dict
     assert "missing" in str(state.damage(folder, deep=True))
     environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
     del environment["files"]["confusion.npz"]
-    (folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
+    (folder / "environment.json").write_text(state.sealed(environment), encoding="utf-8")
     assert state.damage(folder, deep=True) is None
     assert not execution.execute(RunSpec(dataset=small.spec, train=HOW), small, tests, tmp_path).fresh
 

@@ -54,10 +54,10 @@ def test_log_time_weights_are_the_trapezoid_rule() -> None:
 @pytest.mark.parametrize(
     ("lost", "message"),
     [
-        (["step"], "the column step is missing and nothing can be compared without it"),
+        (["step"], "the column step is missing, nothing can be compared without"),
         (["kind"], "the column kind is missing"),
-        (["run", "seed"], "the column run, seed is missing"),
-        (["loss", "accuracy"], "the column accuracy, loss is missing"),
+        (["run", "seed"], "the columns run, seed are missing"),
+        (["loss", "accuracy"], "the columns accuracy, loss are missing"),
     ],
 )
 def test_columns_without_which_nothing_is_left_are_asked_for(

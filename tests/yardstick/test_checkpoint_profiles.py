@@ -22,7 +22,7 @@ from dominoes.data.dealing import Dealt
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.resident import Resident
 from dominoes.errors import RunError, SpecError
-from dominoes.runs import checkpoints, claims, execution
+from dominoes.runs import checkpoints, claims, execution, state
 from dominoes.runs.engines import protocol, worker
 from dominoes.runs.engines.protocol import BY_ANOTHER, Engine, Job, RunReport, WorkerSetting
 from dominoes.spec import RunSpec, TrainSpec
@@ -280,7 +280,7 @@ def test_a_diverged_run_and_other_pictures_are_said(results: Path, tmp_path: Pat
         for path in folder.rglob("*"):
             if path.is_file():
                 (copy / path.relative_to(folder)).write_bytes(path.read_bytes())
-        (copy / "environment.json").write_text(json.dumps(content | change), encoding="utf-8")
+        (copy / "environment.json").write_text(state.sealed(content | change), encoding="utf-8")
         assert set(sampled(tasks(copy, REQUEST, [10]))["status"]) == {f"not sampled: {said}"}
 
 

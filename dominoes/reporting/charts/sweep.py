@@ -29,6 +29,8 @@ _FORMS = {"power law": (True, True), "exponential": (False, True), "linear": (Fa
 _LEVEL = 0.95
 # Pairs of fields that get a heat map; more would bury the page.
 _MOST_PAIRS = 3
+# Values of a field beyond which a cell has no room for its number.
+_MOST_WRITTEN = 8
 # Times the highest and the lowest point, as far as an axis of logarithms follows its bars.
 _REACH = 10.0
 _BARS = "; bars: 95 % interval over seeds"
@@ -283,10 +285,17 @@ def _heat(data: SweepCurves, x: str, y: str, n: str) -> list[Chart]:
         others = [field for field in data.fields if field not in (x, y)]
         over = f", averaged over {', '.join(others)}" if others else ""
         caption = f"{_replicates(data, n)}; mean{over}; empty cells are not learned or not run; no band."
-        grid = Grid("", x, y, x, y, "value", "both", math.nan, log)
+        # Numbers are read where they fit into the cells.
+        few = all(table[name].nunique() <= _MOST_WRITTEN for name in (x, y))
+        table["written"] = [_number(value) if few else "" for value in table["value"]]
+        grid = Grid("", x, y, x, y, "value", "both", math.nan, log, text="written" if few else "")
         title = f"{_label(quantity, data)} over {x} and {y}"
         found.append(Chart(f"heat-{quantity}-{x}-{y}", title[0].upper() + title[1:], caption, table, (grid,), choice="side"))
     return found
+
+
+def _number(value: float) -> str:
+    return "" if not np.isfinite(value) else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _sorted(data: SweepCurves, name: str) -> list[str]:

@@ -436,8 +436,8 @@
       const hue = name => grid.text ? mix(COLOURS[name], dark() ? "#14171b" : "#ffffff", 0.45) : COLOURS[name];
       const scale = grid.below ? [[0, hue(grid.below)], [0.5, style("--cell")], [1, hue(grid.colour)]] : [[0, style("--cell")], [1, hue(grid.colour)]];
       const ticks = [least, (least + most) / 2, most];
-      layout[`xaxis${end}`] = axisStyle({ domain: at.x, anchor: `y${end}`, showgrid: false, tickmode: "array", ticks: "", tickangle: grid.text && width < NARROW ? -60 : 0, tickvals: xs.map((_, x) => x), ticktext: xs.map(name => name === "blank" && width < NARROW ? "–" : safe(name)), title: { text: safe(grid.x_label), standoff: 6, font: { size: 12.5 } } });
-      layout[`yaxis${end}`] = axisStyle({ domain: at.y, anchor: `x${end}`, showgrid: false, autorange: "reversed", tickmode: "array", ticks: "", tickvals: ys.map((_, y) => y), ticktext: ys.map(safe), title: { text: grid.text ? "" : safe(grid.y_label), standoff: 6, font: { size: 12.5 } } });
+      layout[`xaxis${end}`] = axisStyle({ domain: at.x, anchor: `y${end}`, showgrid: false, tickmode: "array", ticks: "", tickangle: grid.below && width < NARROW ? -60 : 0, tickvals: xs.map((_, x) => x), ticktext: xs.map(name => name === "blank" && width < NARROW ? "–" : safe(name)), title: { text: safe(grid.x_label), standoff: 6, font: { size: 12.5 } } });
+      layout[`yaxis${end}`] = axisStyle({ domain: at.y, anchor: `x${end}`, showgrid: false, autorange: "reversed", tickmode: "array", ticks: "", tickvals: ys.map((_, y) => y), ticktext: ys.map(safe), title: { text: grid.below ? "" : safe(grid.y_label), standoff: 6, font: { size: 12.5 } } });
       title(layout, grid.title, at);
       traces.push({
         type: "heatmap", z, text, hovertemplate: "%{text}<extra></extra>", colorscale: scale, zmin: least, zmax: most > least ? most : least + 1, hoverongaps: false,
@@ -505,8 +505,8 @@
       // On a phone names of the last column stand before their nodes, for there is no room behind.
       const before = narrow && node.column === 2;
       // The name of a thin node stands above its ribbons, which would strike it out.
-      const thin = (high - low) * layout.height < 16 && node.column === 1 && !narrow;
-      layout.annotations.push({ text: narrow ? text.replace(": ", "<br>") : text, x: before ? x : x + thick, y: thin ? high : (high + low) / 2, yanchor: thin ? "bottom" : "middle", xref: "x", yref: "y", xanchor: before ? "right" : "left", xshift: before ? -4 : 4, showarrow: false, align: before ? "right" : "left", font: { size: narrow ? 10.5 : 12.5 } });
+      const thin = (high - low) * layout.height < 16 && node.column === 1;
+      layout.annotations.push({ text: narrow && !thin ? text.replace(": ", "<br>") : text, x: before ? x : x + thick, y: thin ? high : (high + low) / 2, yanchor: thin ? "bottom" : "middle", xref: "x", yref: "y", xanchor: before ? "right" : "left", xshift: before ? -4 : 4, showarrow: false, align: before ? "right" : "left", font: { size: narrow ? 10.5 : 12.5 } });
     }
     chart.legend.replaceChildren();
     return { traces, layout };

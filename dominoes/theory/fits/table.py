@@ -27,6 +27,7 @@ def fit_table(
     families: Sequence[str] = SHAPES,
     metrics: Sequence[str] = METRICS,
     chance: float | None = 0.1,
+    name: str = "the table",
 ) -> pd.DataFrame:
     """Fit every (run, split, kind, metric) of a table of learning curves with every family.
 
@@ -35,6 +36,7 @@ def fit_table(
         families: of SHAPES, or names of the registry.
         metrics: of METRICS. Accuracies are fitted by binomial deviance with the table's n, losses by least squares.
         chance: 1/K (see `fit_curve`).
+        name: of the table, in errors.
 
     Returns the columns FITS, then the swept ones; one row a curve and family, in the order of the runs in the table. NaN where nothing
     could be estimated; `status` says why. The names of further columns that vary within a run, and so belong to no fit, are in
@@ -42,7 +44,7 @@ def fit_table(
 
     Raises CurvesError on a table that breaks its contract, FitError on an unknown family or metric.
     """
-    table = tables.bounded(tables.check_table(curves))
+    table = tables.bounded(tables.check_table(curves, name=name), name=name)
     for name, given, known in (("family", families, SHAPES), ("metric", metrics, METRICS)):
         unknown = [one for one in given if one not in known and not (name == "family" and is_brought_family(one))]
         if unknown:
@@ -50,7 +52,7 @@ def fit_table(
     if chance is not None and not 0 < chance < 1:
         raise FitError(f"chance is {chance}, expected a share between 0 and 1, or None to fit the level before learning")
     further = [column for column in table.columns if column not in tables.CURVES]
-    varying = [column for column in further if (table.groupby("run")[column].nunique(dropna=False) > 1).any()]
+    varying = tables.of_rows(table, further)
     swept = [column for column in further if column not in varying]
     groups = [table.iloc[rows] for rows in table.groupby(["run", "split", "kind"], sort=False).indices.values()]
     # CurveArrays on one grid are fitted side by side: the same numbers, several times faster.

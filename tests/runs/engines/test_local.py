@@ -170,7 +170,7 @@ def test_other_pictures_and_another_package_are_noticed(swept: tuple[Path, Path]
         path = folder / "environment.json"
         content = json.loads(path.read_text(encoding="utf-8"))
         content |= {key: content[key] | value if isinstance(value, dict) else value for key, value in change.items()}
-        path.write_text(json.dumps(content), encoding="utf-8")
+        path.write_text(state.sealed(content), encoding="utf-8")
     printed = run(file, out, code=2)
     assert f"1 finished runs were made by dominoes 0.0.1 (this is {__version__})" in printed
     assert "1 finished runs were made from other pictures of the top half; " in printed

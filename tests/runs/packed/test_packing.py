@@ -142,7 +142,7 @@ def test_tables_that_others_wrote_are_kept_as_they_are(out: Path, made: tuple[Pl
         path.write_bytes(path.read_bytes().replace(*(part.encode() for part in change)))
         environment = json.loads((out / "runs" / name / "environment.json").read_text(encoding="utf-8"))
         environment["files"]["curves.csv"] = state.file_record(path)
-        (out / "runs" / name / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
+        (out / "runs" / name / "environment.json").write_text(state.sealed(environment), encoding="utf-8")
     before = {run.id: run.contents for run in map(run_folders.read_run, run_folders.finished(out))}
     packing.pack_folders(out)
     assert {run.id: run.contents for run in map(run_folders.read_run, run_folders.finished(out))} == before
