@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dominoes.errors import SpecError
-from dominoes.solver import ideal_counts, solution
+from dominoes.solver import ideal_counts, parts, rounding, solution
 from dominoes.solver.ideal_counts import RIGHT, WRONG, margins, targets
 from dominoes.solver.shares import Shares, exact, resolve
 from dominoes.solver.stock import Stock, label_shares
@@ -45,9 +45,9 @@ def plain(spec: DominoSpec, stock: Stock, n: int, shares: Shares) -> tuple[list[
 
 
 def test_targets_are_those_of_each_count_alone() -> None:
-    """150 random requests, of equal stock and of any, up to where the stock binds, with sides that share it."""
+    """60 random requests, of equal stock and of any, up to where the stock binds, with sides that share it."""
     rng, done, bound = random.Random(1), 0, 0
-    while done < 150:
+    while done < 60:
         classes = rng.choice([2, 3, 5, 10, 17])
         top = (rng.randint(20, 400),) * classes if rng.random() < 0.4 else tuple(rng.randint(1, 60) for _ in range(classes))
         shared = rng.random() < 0.2
@@ -80,7 +80,7 @@ def test_targets_are_those_of_each_count_alone() -> None:
         else:
             bound += 1
         done += 1
-    assert bound > 20
+    assert bound > 8
 
 
 def _weights_of(spec: DominoSpec, stock: Stock, n: int, shares: Shares) -> list[Fraction]:
@@ -94,7 +94,58 @@ def _weights_of(spec: DominoSpec, stock: Stock, n: int, shares: Shares) -> list[
     return found
 
 
-@pytest.mark.slow
+def test_parts_answer_what_the_whole_program_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """50 random requests, half at the limit of a small stock: both find counts that keep every rule, or none; most need no whole."""
+    rng, done, unfilled = random.Random(2), 0, 0
+    while done < 50:
+        classes = rng.choice([2, 3, 5, 10, 17])
+        top = (rng.randint(20, 400),) * classes if rng.random() < 0.5 else tuple(rng.randint(1, 60) for _ in range(classes))
+        stock = Stock(top, tuple(rng.randint(1, 90) for _ in range(classes)))
+        share = [rng.random() for _ in range(4)]
+        prevalence, reliability = (share[0], share[1]), (share[2], share[3])
+        spec = DominoSpec(n=rng.choice(["max", rng.randint(1, 30 * classes)]), prevalence=prevalence, reliability=reliability)
+        shares = resolve(spec)
+        n = solution._wanted(spec, stock, shares)
+        if n is None:
+            continue
+        goal = targets(spec, stock, n, shares)
+        monkeypatch.setattr(rounding, "WHOLE", 10**9)
+        whole = rounding.search(goal, spec, stock, n)
+        monkeypatch.setattr(rounding, "WHOLE", 1)
+        some = rounding.search(goal, spec, stock, n)
+        assert (whole is None) == (some is None)
+        if some is not None:
+            assert solution.problems(solution.solve(spec.model_copy(update={"n": n}), stock)) == []
+        try:
+            parts.by_parts(goal, spec, stock, n)
+        except parts.Unfilled:
+            unfilled += 1
+        done += 1
+    assert unfilled < 25, unfilled
+
+
+def test_tables_are_filled_where_they_can_be() -> None:
+    """Sums of a random table of zeros and ones without a diagonal have such a table again; others are refused."""
+    rng, missed = np.random.default_rng(0), 0
+    for _ in range(200):
+        size = int(rng.integers(2, 12))
+        room = 1 - np.eye(size, dtype=np.int64)
+        table = (rng.random((size, size)) < rng.random()) * room
+        try:
+            found = parts.fill(table.sum(1), table.sum(0), room)
+        except parts.Unfilled:
+            missed += 1
+            continue
+        assert (found.sum(1) == table.sum(1)).all()
+        assert (found.sum(0) == table.sum(0)).all()
+        assert (found <= room).all()
+    assert missed < 10, missed
+    with pytest.raises(parts.Unfilled):
+        parts.fill(np.array([1, 0]), np.array([1, 0]), 1 - np.eye(2, dtype=np.int64))
+    with pytest.raises(parts.Unfilled):
+        parts.fill(np.array([1, 1]), np.array([1, 1]), 2 - 2 * np.eye(2, dtype=np.int64))
+
+
 def test_four_hundred_classes_are_solved() -> None:
     """Verified like any other composition."""
     stock = Stock((500,) * 400, (500,) * 400)
