@@ -334,7 +334,7 @@ def pack(folder: Path) -> None:
     networks = f"; {found.networks} that keep networks stay folders" if found.networks else ""
     from dominoes.runs.packed import mirror
 
-    click.echo(f"{mirror.shown(folder)}: {found.runs} runs packed into {found.shards} shard{'s' * (found.shards != 1)}{networks}")
+    click.echo(f"{mirror.known_as(folder)}: {found.runs} runs packed into {found.shards} shard{'s' * (found.shards != 1)}{networks}")
     output.incomplete(output.damaged(found.damaged), accepted=False)
 
 

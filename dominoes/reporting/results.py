@@ -208,7 +208,7 @@ def gather(paths: Sequence[Path]) -> Results:
     return Results(
         name=", ".join(dict.fromkeys(path.resolve().name for path in paths)),
         out=str(_out(paths[0])),
-        table=mirror.shown(paths[0] if paths[0].is_file() or (paths[0] / RUNS).is_dir() else _exported(paths[0])),
+        table=mirror.known_as(paths[0] if paths[0].is_file() or (paths[0] / RUNS).is_dir() else _exported(paths[0])),
         beside=str(paths[0] if paths[0].is_dir() else paths[0].parent),
         runs=tuple(sorted(runs.values(), key=lambda run: (place.get(run.id, len(groups)), run.seed or 0))),
         curves=curves,

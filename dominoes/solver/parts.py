@@ -45,8 +45,8 @@ def by_parts(goal: Targets, spec: DominoSpec, stock: Stock, n: int) -> Counts | 
     for number, (name, index) in enumerate(margins(classes)):
         bounds = int(goal.margin_low[number]), int(goal.margin_high[number])
         if SHOWING in name:
-            side, _, label = name.partition(SHOWING)
-            index = np.append(cells[int(label), RIGHT[side]], shown[side][int(label)])
+            side, _, which = name.partition(SHOWING)
+            index = np.append(cells[int(which), RIGHT[side]], shown[side][int(which)])
         add(index, *bounds)
     for side in SIDES:
         wrong = cells[:, WRONG[side]]

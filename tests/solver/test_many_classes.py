@@ -115,7 +115,7 @@ def test_parts_answer_what_the_whole_program_answers(monkeypatch: pytest.MonkeyP
         some = rounding.search(goal, spec, stock, n)
         assert (whole is None) == (some is None)
         if some is not None:
-            assert solution.problems(solution.solve(spec.model_copy(update={"n": n}), stock)) == []
+            assert solution.broken_rules(solution.solve(spec.model_copy(update={"n": n}), stock)) == []
         try:
             parts.by_parts(goal, spec, stock, n)
         except parts.Unfilled:

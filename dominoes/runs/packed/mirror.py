@@ -194,7 +194,7 @@ def of(out: Path) -> Mirror | None:
     return _mirror(Path(out), url)
 
 
-def shown(path: Path) -> str:
+def known_as(path: Path) -> str:
     """A path as the reader knows it: below an address if it is in a folder that stands for one."""
     for out in (path, *path.parents):
         if (out / _ORIGIN).is_file() and (found := of(out)) is not None:
