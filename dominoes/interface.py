@@ -21,6 +21,7 @@ from dominoes.reporting.charts import board as boards
 from dominoes.reporting.html import page
 from dominoes.runs import parameters, progress, run_folders, sweep_file, sweeping
 from dominoes.runs.engines.protocol import RunReport, WorkerSetting
+from dominoes.runs.packed import mirror
 from dominoes.runs.packed.packing import Packed
 from dominoes.runs.progress import Status
 from dominoes.runs.sweep_file import Sweep
@@ -217,7 +218,7 @@ def report(
         board: of a leaderboard; None: `board.csv` in one of the folders, if it is there.
     """
     page.known_suffix(Path(path))
-    scores = boards.find_board([Path(each) for each in _several(found) if isinstance(each, str | Path)], board=_path(board))
+    scores = boards.find_board([mirror.results(each) for each in _several(found) if isinstance(each, str | Path)], board=_path(board))
     with tempfile.TemporaryDirectory() as place:
         kept = _kept(found, Path(place))
         page.write_page(completion.complete(kept) if fit else kept, Path(path), data=_path(data), board=scores)
@@ -250,7 +251,7 @@ def run_sweep(
 
     Args:
         sweep: of `read_sweep`, or the path of its file.
-        out: results folder; finished runs in it are kept and not run again.
+        out: results folder, or with `packed` the address of an object store (s3://bucket/x); what is finished there is kept.
         workers: processes at once; None: one for each core, or GPU.
         device, data, download: as in `train`.
         limit: execute so many runs at most.
@@ -264,7 +265,7 @@ def run_sweep(
     """
     described = sweep if isinstance(sweep, Sweep) else read_sweep(sweep)
     where = None if data is None else Path(data).resolve()
-    setting = WorkerSetting(Path(out).resolve(), device, where, download, callbacks=tuple(callbacks))
+    setting = WorkerSetting(mirror.results(out, new=True).resolve(), device, where, download, callbacks=tuple(callbacks))
     options = {"skip_infeasible": skip_infeasible, "accept_changed": accept_changed, "trust": trust}
     ready = sweeping.prepare_sweep(described, setting, where=described.name, packed=packed, **options)
     for each in ready.launch(sweeping.on_this_machine(ready.setting, workers), limit=limit, keep_going=keep_going):
@@ -273,10 +274,11 @@ def run_sweep(
 
 
 def status(out: PathLike) -> Status:
-    """How far the sweep in a results folder is. Raises RunError if there is none."""
+    """How far the sweep in a results folder, or at the address of an object store, is. Raises RunError if there is none."""
     from dominoes.runs import plan
 
-    return progress.sweep_status(plan.outline(Path(out)), Path(out))
+    place = mirror.results(out)
+    return progress.sweep_status(plan.outline(place), place)
 
 
 def pack(out: PathLike) -> Packed:
@@ -284,7 +286,7 @@ def pack(out: PathLike) -> Packed:
 
     Raises RunError: there is no such folder, or another process packs it; OutputError: it cannot be written.
     """
-    return sweeping.pack_results(Path(out))
+    return sweeping.pack_results(mirror.results(out))
 
 
 def _path(path: PathLike | None) -> Path | None:
@@ -324,12 +326,12 @@ def _joined(curves: CurvesLike | Sequence[CurvesLike]) -> tuple[pd.DataFrame, pd
             by_class.append(each.classes)
         elif isinstance(each, pd.DataFrame):
             parts.append(each)
-        elif Path(each).is_dir():
-            read = parameters.read_tables(Path(each), ("curves", "classes"))
+        elif (place := mirror.results(each)).is_dir():
+            read = parameters.read_tables(place, ("curves", "classes"))
             parts.append(read.table("curves"))
             by_class.append(read.table("classes"))
         else:
-            parts.append(tables.read_unchecked(Path(each)))
+            parts.append(tables.read_unchecked(place))
     return pd.concat(parts, ignore_index=True), pd.concat(by_class, ignore_index=True) if by_class else None
 
 
@@ -340,11 +342,8 @@ def _crossed(curves: CurvesLike | Sequence[CurvesLike]) -> pd.DataFrame | None:
         if isinstance(each, Run):
             part = each.joint if len(each.joint) else None
         else:
-            part = (
-                parameters.read_joint(run_folders.finished(Path(each)))
-                if not isinstance(each, pd.DataFrame) and Path(each).is_dir()
-                else None
-            )
+            place = None if isinstance(each, pd.DataFrame) else mirror.results(each)
+            part = parameters.read_joint(run_folders.finished(place)) if place is not None and place.is_dir() else None
         if part is None:
             return None
         found.append(part)
@@ -354,7 +353,7 @@ def _crossed(curves: CurvesLike | Sequence[CurvesLike]) -> pd.DataFrame | None:
 def _kept(found: CurvesLike | Sequence[CurvesLike], place: Path) -> Results:
     """Results for a page: those on disk as they are; runs and tables in memory by way of a table."""
     several = _several(found)
-    paths = [Path(each) for each in several if isinstance(each, str | Path)]
+    paths = [mirror.results(each) for each in several if isinstance(each, str | Path)]
     memory = [each for each in several if not isinstance(each, str | Path)]
     if memory:
         joined, by_class = _joined(memory)

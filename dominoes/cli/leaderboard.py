@@ -98,7 +98,7 @@ def show(path: Path, plot: Path | None, curves: Path | None, forecasts: Path | N
 
 
 @leaderboard.command()
-@click.argument("results", nargs=-1, required=True, type=options.PATH)
+@click.argument("results", nargs=-1, required=True, type=options.RESULTS)
 @click.option("--name", help="Name of the edition.  [default: that of its folder]")
 @click.option("--held-out", multiple=True, metavar="STUDY", help="A study that nothing is fitted to (task transfer); repeatable.")
 @click.option("--classes", default=10, show_default=True, type=click.IntRange(min=2), help="K.")

@@ -17,23 +17,38 @@ Command = Callable[..., None]
 
 
 class _Path(click.Path):
-    """A path; nothing is none, and `-` is standard output where a table is written (`TABLE`) and else a slip."""
+    """A path; nothing is none, and `-` is standard output where a table is written (`TABLE`) and else a slip.
 
-    def __init__(self, *, stream: bool = False):
+    The address of an object store is one of results (`RESULTS`), or where results are begun (`NEW_RESULTS`), and else a slip.
+    """
+
+    def __init__(self, *, stream: bool = False, results: bool = False, new: bool = False):
         super().__init__(path_type=Path, allow_dash=stream)
         self._stream = stream
+        self._results = results
+        self._new = new
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not str(value):
             self.fail("expected a path, got nothing", param, ctx)
         if str(value) == "-" and not self._stream:
             self.fail("'-' is standard output, which only a table is written to; './-' is a file of that name", param, ctx)
+        if isinstance(value, str) and "://" in value:
+            if not self._results:
+                self.fail(
+                    f"{value} is an address, expected a path on this machine; results of sweeps can be in an object store", param, ctx
+                )
+            from dominoes.runs.packed import mirror
+
+            return mirror.results(value, new=self._new)
         # './-' is the same to pathlib; the full path is not.
         return super().convert(Path.cwd() / "-" if str(value) != "-" and Path(value) == Path("-") else value, param, ctx)
 
 
 PATH = _Path()
 TABLE = _Path(stream=True)
+RESULTS = _Path(results=True)
+NEW_RESULTS = _Path(results=True, new=True)
 
 data = click.option("--data", type=PATH, help="Folder with the sources.  [default: $DOMINOES_DATA, else the cache folder]")
 download = click.option("--download", is_flag=True, help="Let torchvision download a named source that is not there.")

@@ -11,7 +11,7 @@ from dominoes.errors import OutputError
 
 
 @click.command()
-@click.argument("paths", metavar="RESULTS...", nargs=-1, required=True, type=options.PATH)
+@click.argument("paths", metavar="RESULTS...", nargs=-1, required=True, type=options.RESULTS)
 @click.option("--out", type=options.PATH, help="Page to write (.html).")
 @click.option("--fit", is_flag=True, help="Fit and compare here, where the results hold no fits.csv or comparison.csv.")
 @click.option("--figures", "folder", type=options.PATH, metavar="DIR", help="Folder for every figure as a still, from the same numbers.")
@@ -66,7 +66,7 @@ def _size(path: Path) -> str:
 
 
 @click.command()
-@click.argument("results", type=options.PATH)
+@click.argument("results", type=options.RESULTS)
 @click.option(
     "--figure",
     "name",

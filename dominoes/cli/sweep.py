@@ -88,7 +88,12 @@ def _cost(planned: Plan, workers: int | None, device: str, data: Path | None, do
 
 @sweep.command("run")
 @click.argument("file", type=options.PATH)
-@click.option("--out", required=True, type=options.PATH, help="Results folder; finished runs in it are kept and not run again.")
+@click.option(
+    "--out",
+    required=True,
+    type=options.NEW_RESULTS,
+    help="Results folder, or with --packed an object store (s3://, gs://, ...); finished runs in it are kept and not run again.",
+)
 @click.option("--engine", default="local", show_default=True, metavar="NAME", help="local: this machine; ray: a cluster; or another.")
 @click.option("--workers", type=click.IntRange(min=1), help="Runs at once.  [default: one for each core, or GPU]")
 @click.option(
@@ -255,7 +260,7 @@ def _time(seconds: float) -> str:
 
 
 @sweep.command()
-@click.argument("folder", type=options.PATH)
+@click.argument("folder", type=options.RESULTS)
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 @click.option("--deep", is_flag=True, help="Compare every byte with what was written, also of files that have their size and time still.")
 def status(folder: Path, as_json: bool, deep: bool) -> None:
@@ -283,7 +288,7 @@ def status(folder: Path, as_json: bool, deep: bool) -> None:
 
 
 @sweep.command("export")
-@click.argument("folder", type=options.PATH)
+@click.argument("folder", type=options.RESULTS)
 @options.out("Table of curves to write (.csv or .parquet); runs.csv comes beside it.", table=True)
 @click.option("--with-classes", "classes", is_flag=True, help="Write the curves by class too, beside the others.")
 @click.option(
@@ -311,7 +316,7 @@ def export(folder: Path, out: Path, classes: bool, joint: bool, measures: bool, 
 
 
 @sweep.command()
-@click.argument("folder", type=options.PATH)
+@click.argument("folder", type=options.RESULTS)
 def pack(folder: Path) -> None:
     """Put the finished runs of results FOLDER into shards.
 
@@ -330,12 +335,14 @@ def pack(folder: Path) -> None:
 
         found = sweeping.pack_results(folder, progress=show)
     networks = f"; {found.networks} that keep networks stay folders" if found.networks else ""
-    click.echo(f"{folder}: {found.runs} runs packed into {found.shards} shard{'s' * (found.shards != 1)}{networks}")
+    from dominoes.runs.packed import mirror
+
+    click.echo(f"{mirror.known_as(folder)}: {found.runs} runs packed into {found.shards} shard{'s' * (found.shards != 1)}{networks}")
     output.incomplete(output.damaged(found.damaged), accepted=False)
 
 
 @sweep.command()
-@click.argument("folder", type=options.PATH)
+@click.argument("folder", type=options.RESULTS)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clean(folder: Path, yes: bool) -> None:
     """Remove unfinished runs of results FOLDER, that nobody is at; finished and failed ones stay."""

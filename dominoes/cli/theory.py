@@ -60,7 +60,7 @@ def _setting(text: str) -> tuple[str, float | str]:
 
 
 @click.command()
-@click.argument("curves", type=options.PATH)
+@click.argument("curves", type=options.RESULTS)
 @click.option("--family", "families", multiple=True, metavar="NAME", help="Only this family of curves; repeatable.  [default: all]")
 @click.option("--metric", "metrics", multiple=True, type=click.Choice(["loss", "accuracy"]), help="Only this metric.  [default: both]")
 @click.option(
@@ -96,7 +96,7 @@ def fit(
 
 
 @click.command()
-@click.argument("curves", type=options.PATH)
+@click.argument("curves", type=options.RESULTS)
 @click.option(
     "--class-table", "by_class", type=options.PATH, help="Table by class (classes.csv).  [default: the runs' own, or the one beside CURVES]"
 )

@@ -17,6 +17,7 @@ from dominoes.errors import CurvesError, DominoesError, RunError, brief
 from dominoes.reporting import reading
 from dominoes.reporting.reading import CODED, DAMAGED, ReportedRun
 from dominoes.runs import parameters, plan, run_folders, state
+from dominoes.runs.packed import mirror
 from dominoes.runs.state import RUNS
 from dominoes.spec import DominoSpec
 
@@ -158,7 +159,7 @@ def gather(paths: Sequence[Path]) -> Results:
     Raises RunError: a path is not there, or is a folder without results. CurvesError: a file is no table of curves. Anything less is a
     note, or a run's status.
     """
-    paths = [Path(path) for path in paths]
+    paths = [mirror.results(path) for path in paths]
     for path in paths:
         if not path.exists():
             raise RunError(f"{path} is not there; expected a folder of results, as 'dominoes train --out' leaves it, or a table of curves")
@@ -207,7 +208,7 @@ def gather(paths: Sequence[Path]) -> Results:
     return Results(
         name=", ".join(dict.fromkeys(path.resolve().name for path in paths)),
         out=str(_out(paths[0])),
-        table=str(paths[0] if paths[0].is_file() or (paths[0] / RUNS).is_dir() else _exported(paths[0])),
+        table=mirror.known_as(paths[0] if paths[0].is_file() or (paths[0] / RUNS).is_dir() else _exported(paths[0])),
         beside=str(paths[0] if paths[0].is_dir() else paths[0].parent),
         runs=tuple(sorted(runs.values(), key=lambda run: (place.get(run.id, len(groups)), run.seed or 0))),
         curves=curves,

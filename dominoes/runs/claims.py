@@ -110,7 +110,7 @@ def claimed(folder: Path) -> Iterator[Claim]:
 
 
 def _announce(path: Path) -> None:
-    content = {"host": socket.gethostname(), "boot": _boot(), "pid": os.getpid(), "start": _start(os.getpid()), "time": time.time()}
+    content = myself() | {"time": time.time()}
     with open(path, "x", encoding="utf-8") as file:
         file.write(json.dumps(content).ljust(_CLAIM_BYTES - 1) + "\n")
 
@@ -148,17 +148,32 @@ def _living(claim: Path, now: float) -> str | None:
     except (OSError, ValueError, KeyError, TypeError):
         # A claim that is being written at this moment, or was when the power went.
         return "an unknown process" if age < STALE_SECONDS else None
-    if host != socket.gethostname() or content.get("boot", _boot()) != _boot():
+    if not of_here(content):
         return f"process {pid} of {host}" if age < STALE_SECONDS else None
+    return None if has_ended(content) else f"process {pid} of this machine"
+
+
+def myself() -> dict[str, Any]:
+    """What a claim says of this process."""
+    return {"host": socket.gethostname(), "boot": _boot(), "pid": os.getpid(), "start": _start(os.getpid())}
+
+
+def of_here(content: Mapping[str, Any]) -> bool:
+    """Whether a claim is of a process of this machine, since it was started and in this container."""
+    return content.get("host") == socket.gethostname() and content.get("boot", _boot()) == _boot()
+
+
+def has_ended(content: Mapping[str, Any]) -> bool:
+    """Whether the process of a claim, one `of_here`, is no more."""
+    pid = int(content["pid"])
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return None
+        return True
     except PermissionError:
         pass
     # Process numbers are used again; the time at which a process started tells whether it is the same one.
-    same = content.get("start") in (None, _start(pid))
-    return f"process {pid} of this machine" if same else None
+    return content.get("start") not in (None, _start(pid))
 
 
 def _boot() -> str:
@@ -209,4 +224,4 @@ def _is_here(claim: Path) -> bool:
         content: Mapping[str, Any] = json.loads(claim.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return content.get("host") == socket.gethostname() and content.get("boot", _boot()) == _boot()
+    return of_here(content)

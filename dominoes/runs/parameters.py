@@ -17,6 +17,7 @@ from dominoes import tables
 from dominoes.dials import join_transforms
 from dominoes.errors import RunError
 from dominoes.runs import run_folders
+from dominoes.runs.packed import mirror
 from dominoes.runs.run_folders import Rows
 from dominoes.runs.state import Damage
 from dominoes.solver.shares import resolve
@@ -31,7 +32,7 @@ _COLUMNS = {"loss": "loss_function"}
 _ALL_DAMAGED = "{} holds no finished run that is whole ({} are damaged); train them again"
 
 
-def read_runs(out: Path, *, form: str = "curves", damaged: Callable[[Damage], None] | None = None) -> pd.DataFrame:
+def read_runs(out: Path | str, *, form: str = "curves", damaged: Callable[[Damage], None] | None = None) -> pd.DataFrame:
     """One table of all finished runs under `out` (`read_tables`)."""
     return read_tables(out, (form,), damaged=damaged).table(form)
 
@@ -56,17 +57,17 @@ class Joined:
         return found
 
 
-def read_tables(out: Path, forms: Sequence[str] = ("curves",), *, damaged: Callable[[Damage], None] | None = None) -> Joined:
+def read_tables(out: Path | str, forms: Sequence[str] = ("curves",), *, damaged: Callable[[Damage], None] | None = None) -> Joined:
     """The tables of all finished runs under `out`. Every file is read once, and the rows are checked once, when all are together.
 
     Args:
-        out: a results folder, or a single run folder.
+        out: a results folder, a single run folder, or the address of packed results in an object store.
         forms: `curves`, `classes`, `joint`, `measures`.
         damaged: called with what is wrong with each run that is left out because its files are not what was written.
 
     Raises RunError if no finished run is left; without `damaged`, Damage at the first damaged one.
     """
-    found = run_folders.finished(out)
+    found = run_folders.finished(mirror.results(out))
     runs: list[Rows] = []
     for each in run_folders.run_rows(found, forms):
         if isinstance(each, Rows):

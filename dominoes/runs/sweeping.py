@@ -14,11 +14,11 @@ from dominoes.runs import plan, progress
 from dominoes.runs.code import used
 from dominoes.runs.engines import local, protocol
 from dominoes.runs.engines.protocol import Engine, RunReport, WorkerSetting
-from dominoes.runs.packed import packing, ranges
+from dominoes.runs.packed import mirror, packing, ranges
 from dominoes.runs.packed.packing import Packed
 from dominoes.runs.packed.place import HOME
 from dominoes.runs.plan import Plan
-from dominoes.runs.state import State
+from dominoes.runs.state import RUNS, State
 from dominoes.runs.sweep_file import Sweep
 from dominoes.spec import RunSpec
 
@@ -87,12 +87,17 @@ def prepare_sweep(
     Raises:
         SpecError: a run has no dataset.
         RegistryError: code that is not trusted, or not there.
-        RunError: finished runs were made otherwise.
+        RunError: finished runs were made otherwise; or runs that stay folders are asked for in an object store.
         DeviceError, SourceError: a new sweep cannot start.
     """
     if not trust:
         refuse_untrusted_sweep(sweep, where)
     planned = plan.make_plan(sweep, data=setting.data)
+    if packed is None:
+        packed = len(planned.runs) > FOLDERS or (setting.out / HOME).is_dir()
+    kept = mirror.of(setting.out)
+    if kept is not None:
+        _refuse_folders(planned, kept.store.url, packed)
     code = sorted({(each.ref, each.sha256) for run in planned.runs for each in used(run.spec)})
     setting = replace(setting, modules=Path.cwd(), code=tuple(code))
     if planned.infeasible and not skip_infeasible:
@@ -106,8 +111,6 @@ def prepare_sweep(
 
         worker.check_runs([each.spec for each in planned.runs], setting)
     notes = [changed_plan] if changed_plan else []
-    if packed is None:
-        packed = len(planned.runs) > FOLDERS or (setting.out / HOME).is_dir()
     # What has its size and time still was compared before; `sweep status --deep` and every reader compare the bytes.
     found = progress.survey(planned, setting.out, deep=False)
     changed = progress.changes(planned, found, data=setting.data, download=setting.download)
@@ -115,6 +118,11 @@ def prepare_sweep(
         raise RunError(f"{'; '.join(changed)}; pass --accept-changed to keep them and go on, or another --out")
     notes += [f"{sentence}; kept" for sentence in changed]
     plan.save_plan(planned, setting.out, sweep.text.encode(), table=packed)
+    if kept is not None:
+        kept.send_plan()
+        if (setting.out / RUNS).is_dir():
+            # What a launch that was killed has finished here.
+            packing.pack_folders(setting.out, order=[run.id for run in planned.runs], wait=True)
     notes += [f"run {name} is marked DONE but damaged, it runs again: {problem}" for name, problem in found.damaged.items()]
     missing = tuple(each.spec for each in planned.runs if found.states[each.id] is not State.DONE)
     return Prepared(planned, setting, missing, tuple(notes), packed)
@@ -126,7 +134,20 @@ def pack_results(out: Path, *, progress: Callable[[int, int], None] = lambda don
     packed = packing.pack_folders(out, order=[run.id for run in planned.runs] if planned else (), progress=progress)
     if planned:
         plan.save_plan(planned, Path(out), None, table=True)
+        if (kept := mirror.of(out)) is not None:
+            kept.send_plan()
     return packed
+
+
+def _refuse_folders(planned: Plan, url: str, packed: bool) -> None:
+    if not packed:
+        raise RunError(f"{url} is an object store, which holds shards and no folders of runs; pass --packed, or an --out on this machine")
+    keeping = sum(run.spec.train.checkpoints != "none" for run in planned.runs)
+    if keeping:
+        raise RunError(
+            f"{keeping} of {len(planned.runs)} runs keep networks (checkpoints) and stay folders, which {url} does not hold; leave "
+            "checkpoints out, or pass an --out on this machine"
+        )
 
 
 def refuse_untrusted_sweep(sweep: Sweep, where: str) -> None:

@@ -77,8 +77,6 @@ def targets(spec: DominoSpec, stock: Stock, n: int, shares: Shares | None = None
     shares, classes = shares or resolve(spec), stock.classes
     labels = label_shares(spec, stock, shares)
     states = _state_shares(shares, *map(exact, spec.reliability))
-    values = [n * share * state for share in labels for state in states]
-    slack = [Fraction(0)] * len(values)
     wrong = {side: [n * share * sum(states[state] for state in WRONG[side]) for share in labels] for side in SIDES}
     right = {side: [n * share * sum(states[state] for state in RIGHT[side]) for share in labels] for side in SIDES}
     spread: dict[str, tuple[list[Fraction], Fraction]] = {}
@@ -90,22 +88,70 @@ def targets(spec: DominoSpec, stock: Stock, n: int, shares: Shares | None = None
         spread |= dict.fromkeys(sides, (weights, error))
         if len(sides) == 1:
             full |= {f"{sides[0]}{SHOWING}{j}": spec.reuse * count for j, count in enumerate(counts) if weights[j] < 1}
-    for side in SIDES:
-        weights, error = spread[side]
-        for label in range(classes):
-            others = sum(weights) - weights[label]
-            for shown in range(classes):
-                possible = shown != label and wrong[side][label] > 0
-                values.append(wrong[side][label] * weights[shown] / others if possible else Fraction(0))
-                slack.append(error if possible else Fraction(0))
-    low, high = _round(values, slack)
-    sums = [sum((values[place] for place in index), Fraction(0)) for _, index in margins(classes)]
-    margin_slack = [max((slack[place] for place in index), default=Fraction(0)) for _, index in margins(classes)]
+    # Classes of equal stock have equal targets, so that of a million counts few differ: each is reckoned once, exactly.
+    known = _Values()
+    codes = [np.array([known.code(n * share * state, Fraction(0)) for share in labels for state in states], dtype=np.int64)]
+    codes += [known.wrong_halves(wrong[side], *spread[side]).ravel() for side in SIDES]
+    code = np.concatenate(codes)
+    low, high = (each[code] for each in _round(known.values, known.slack))
+    of_margins = [known.total(code[index]) for _, index in margins(classes)]
+    sums, margin_slack = [total for total, _ in of_margins], [error for _, error in of_margins]
     # A class that runs out is used up: this target is known without error.
     for number, (name, _) in enumerate(margins(classes)):
         if name in full:
             sums[number], margin_slack[number] = Fraction(full[name]), Fraction(0)
     return Targets(low, high, *_round(sums, margin_slack))
+
+
+class _Values:
+    """Different real-valued targets, each with what covers its error, numbered as they come."""
+
+    def __init__(self) -> None:
+        self.values: list[Fraction] = []
+        self.slack: list[Fraction] = []
+        self._codes: dict[tuple[Fraction, Fraction], int] = {}
+        self._totals: dict[bytes, tuple[Fraction, Fraction]] = {}
+
+    def code(self, value: Fraction, slack: Fraction) -> int:
+        """The number of a target."""
+        if (value, slack) not in self._codes:
+            self._codes[value, slack] = len(self.values)
+            self.values.append(value)
+            self.slack.append(slack)
+        return self._codes[value, slack]
+
+    def wrong_halves(self, wrong: list[Fraction], weights: list[Fraction], error: Fraction) -> NDArray[np.int64]:
+        """Numbers of the targets of one side's wrong halves, K×K, label by class shown.
+
+        Args:
+            wrong: wrong halves of each label.
+            weights, error: how they spread over the classes they show (`_weights`).
+        """
+        nothing, total = self.code(Fraction(0), Fraction(0)), sum(weights)
+        rows: dict[tuple[Fraction, Fraction], NDArray[np.int64]] = {}
+        shown = {weight: number for number, weight in enumerate(dict.fromkeys(weights))}
+        kind_of = np.array([shown[weight] for weight in weights], dtype=np.int64)
+        found = np.full((len(wrong), len(weights)), nothing, dtype=np.int64)
+        for label, (count, own) in enumerate(zip(wrong, weights, strict=True)):
+            if count <= 0:
+                continue
+            if (count, own) not in rows:
+                others = total - own
+                rows[count, own] = np.array([self.code(count * weight / others, error) for weight in shown], dtype=np.int64)
+            found[label] = rows[count, own][kind_of]
+            found[label, label] = nothing
+        return found
+
+    def total(self, code: NDArray[np.int64]) -> tuple[Fraction, Fraction]:
+        """The sum of some targets, and the largest of their errors."""
+        code = np.sort(code)
+        key = code.tobytes()
+        if key not in self._totals:
+            numbers, counts = np.unique(code, return_counts=True)
+            pairs = zip(numbers.tolist(), counts.tolist(), strict=True)
+            total = sum((count * self.values[number] for number, count in pairs), Fraction(0))
+            self._totals[key] = total, max((self.slack[number] for number in numbers.tolist()), default=Fraction(0))
+        return self._totals[key]
 
 
 def _state_shares(shares: Shares, top: Fraction, bottom: Fraction) -> list[Fraction]:

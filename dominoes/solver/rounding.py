@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 from numpy.typing import NDArray
 
+from dominoes.solver import parts
 from dominoes.solver.composition import Composition
 from dominoes.solver.ideal_counts import RIGHT, SHOWING, WRONG, Counts, Targets, margins, places, showing_places, targets
 from dominoes.solver.shares import Shares
@@ -31,6 +34,10 @@ def rounded(spec: DominoSpec, stock: Stock, n: int, shares: Shares) -> Compositi
 GIVE = ("nothing", "classes shown by one", "spread of wrong halves")
 
 
+#: Up to so many classes all counts are searched for at once; beyond, who shows which wrong half is filled in afterwards (`parts`).
+WHOLE = 100
+
+
 def search(goal: Targets, spec: DominoSpec, stock: Stock, n: int, give: str = "nothing") -> Counts | None:
     """Counts that keep every margin, as a feasibility problem in what each count takes above its rounded-down target.
 
@@ -40,6 +47,9 @@ def search(goal: Targets, spec: DominoSpec, stock: Stock, n: int, give: str = "n
     from scipy.sparse import csr_array
 
     classes, counts = stock.classes, len(goal.low)
+    if give == GIVE[0] and classes > WHOLE:
+        with suppress(parts.Unfilled):
+            return parts.by_parts(goal, spec, stock, n)
     cells, flows = places(classes)
     rows: list[NDArray[np.intp]] = [cells.ravel()]
     signs: list[NDArray[np.float64]] = [np.ones(cells.size)]

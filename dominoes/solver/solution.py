@@ -12,7 +12,7 @@ import numpy as np
 
 from dominoes.errors import SpecError
 from dominoes.solver.composition import Composition, CompositionError
-from dominoes.solver.ideal_counts import RIGHT, SHOWING, STATES, WRONG, margins, places, targets
+from dominoes.solver.ideal_counts import RIGHT, SHOWING, STATES, WRONG, margins, targets
 from dominoes.solver.infeasible import explain, indivisible
 from dominoes.solver.rounding import GIVE, rounded, search
 from dominoes.solver.shares import Shares, resolve
@@ -98,18 +98,15 @@ def broken_rules(composition: Composition, shares: Shares | None = None) -> list
     wrong = {side: composition.shown[side] - np.diag(np.diag(composition.shown[side])) for side in SIDES}
     vector = np.concatenate([composition.states.ravel(), *(wrong[side].ravel() for side in SIDES)])
     goal = targets(composition.spec, composition.stock, composition.n, shares)
-    cells, flows = places(classes)
-    names = {int(cells[label, state]): f"label {label}, {name}" for label in range(classes) for state, name in enumerate(STATES)}
     for side in SIDES:
         for label in range(classes):
             right, off = composition.states[label, RIGHT[side]].sum(), composition.states[label, WRONG[side]].sum()
             if composition.shown[side][label, label] != right or wrong[side][label].sum() != off:
                 found.append(f"label {label}: the {side} halves by class shown do not add up to {right} right and {off} wrong")
-            names |= {int(flows[side][label, shown]): f"label {label}, {side} showing {shown}" for shown in range(classes)}
-    # What may give way if nothing stricter has an answer, by what has to be without one.
+        # What may give way if nothing stricter has an answer, by what has to be without one.
     given_way: dict[int, list[str]] = {1: [], 2: []}
     for place in np.flatnonzero((vector < goal.low) | (vector > goal.high)):
-        problem = f"{names[int(place)]}: {vector[place]}, expected {_range(goal.low[place], goal.high[place])}"
+        problem = f"{_place_name(int(place), classes)}: {vector[place]}, expected {_range(goal.low[place], goal.high[place])}"
         (found if place < classes * 9 or goal.high[place] == 0 else given_way[2]).append(problem)
     for number, (name, index) in enumerate(margins(classes)):
         low, high, count = goal.margin_low[number], goal.margin_high[number], vector[index].sum()
@@ -123,6 +120,14 @@ def broken_rules(composition: Composition, shares: Shares | None = None) -> list
         missing = [(showing, -left) for showing, left in enumerate(composition.left(side)) if left < 0]
         found += [f"{side} class {showing}: {count} pictures more than the stock has" for showing, count in missing]
     return found
+
+
+def _place_name(place: int, classes: int) -> str:
+    """What is counted at a place of the vector of `Targets`."""
+    if place < 9 * classes:
+        return f"label {place // 9}, {STATES[place % 9]}"
+    side, rest = divmod(place - 9 * classes, classes**2)
+    return f"label {rest // classes}, {SIDES[side]} showing {rest % classes}"
 
 
 def check_composition(composition: Composition, shares: Shares | None = None) -> Composition:

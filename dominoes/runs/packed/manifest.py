@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from dominoes import files
+from dominoes.runs.packed import mirror
 from dominoes.runs.packed.place import HOME, MANIFEST
 
 FORMAT = 1
@@ -62,9 +63,18 @@ class Part:
         """One of its files: `curves`, ..., `runs`."""
         return self.path.with_name(f"{self.stem}.{what}.parquet")
 
+    def content(self, what: str) -> bytes:
+        """The bytes of one of its files, wherever it is kept; whoever reads them compares them with the digest. Raises OSError."""
+        path = self.file(what)
+        kept = mirror.of(path.parent.parent)
+        return path.read_bytes() if kept is None else kept.read(path.name, self.files[path.name]["sha256"])
+
     def damage(self, *, deep: bool) -> str | None:
         """What is wrong with its files, as part of a sentence; None if nothing is. `deep` reads every byte, where else size and time of
         change must do."""
+        kept = mirror.of(self.path.parent.parent)
+        if kept is not None:
+            return kept.damage(self.files, deep=deep)
         try:
             marked = self.path.stat().st_mtime_ns
             for name, known in self.files.items():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dominoes.errors import OutputError, RunError
 from dominoes.runs import claims, state
-from dominoes.runs.packed import manifest, shards
+from dominoes.runs.packed import manifest, mirror, shards
 from dominoes.runs.packed.place import HOME, MANIFEST, PARTIAL
 from dominoes.runs.packed.shards import RUNS_A_SHARD, Member
 from dominoes.runs.state import DONE, RUNS, Damage
@@ -75,6 +75,9 @@ def pack_folders(
 def _pack(
     out: Path, order: list[str], only: Collection[str] | None, size: int, progress: Callable[[int, int], None], claim: claims.Claim
 ) -> Packed:
+    kept = mirror.of(out)
+    if kept is not None:
+        shutil.rmtree(out / mirror.OUTGOING, ignore_errors=True)
     if only is None:
         _tidy(out)
     place = {run: number for number, run in enumerate(order)}
@@ -86,12 +89,20 @@ def _pack(
     done = count = 0
     while chunk := list(islice(members, size)):
         claim.check(now=True)
-        part = shards.write_shard(chunk, out / HOME)
+        part = _entered(chunk, out, kept)
         for member in chunk:
             remove(out / RUNS / member.run, part)
         done, count = done + len(chunk), count + 1
         progress(done, len(folders))
     return Packed(done, count, len(keeping), damaged)
+
+
+def _entered(chunk: list[Member], out: Path, kept: mirror.Mirror | None) -> manifest.Part:
+    """Runs in a shard that the manifest has, in the object store if the folder stands for one."""
+    if kept is None:
+        return shards.write_shard(chunk, out / HOME)
+    part = shards.write_shard(chunk, out / mirror.OUTGOING)
+    return manifest.read_part(kept.send(part.path, part.files))
 
 
 def _finished(out: Path, only: Collection[str] | None) -> list[str]:
@@ -161,6 +172,8 @@ def _supersede(out: Path, known: manifest.Manifest) -> None:
             continue
         elsewhere = (known.places[run][0] is not part or (out / RUNS / run / DONE).exists() for run in part.runs["run"].to_pylist())
         if all(elsewhere):
+            if (kept := mirror.of(out)) is not None:
+                kept.remove([part.path.name, *part.files])
             part.path.unlink()
             for name in part.files:
                 part.path.with_name(name).unlink(missing_ok=True)

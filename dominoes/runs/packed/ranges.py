@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import shutil
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 from dominoes.runs import claims, state
 from dominoes.runs.engines import protocol
 from dominoes.runs.engines.protocol import BY_ANOTHER, POLL_SECONDS, Engine, RunReport
-from dominoes.runs.packed import packing
+from dominoes.runs.packed import mirror, packing
 from dominoes.runs.packed.place import HOME
 from dominoes.runs.packed.shards import RUNS_A_SHARD
 from dominoes.runs.plan import Planned
@@ -22,6 +23,9 @@ from dominoes.runs.state import RUNS
 from dominoes.spec import DominoSpec, RunSpec
 
 _LEASES = "leases"
+STORE_POLL_SECONDS = 5.0
+#: So long what is finished waits on this machine before an object store gets it, at most; a machine may be taken away for good.
+SEND_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,13 @@ def ranges(runs: Sequence[Planned], missing: Sequence[RunSpec], *, size: int = R
 @contextmanager
 def lease(out: Path, which: Range) -> Iterator[None]:
     """Hold a range, so that no other launch begins with it. Raises claims.Busy, OutputError."""
+    kept = mirror.of(out)
+    if kept is not None:
+        with kept.leases.held(which.name):
+            # What others have packed of it since this launch looked.
+            kept.renew()
+            yield
+        return
     place = out / HOME / _LEASES / which.name
     with claims.claimed(place):
         yield
@@ -95,7 +106,8 @@ def launch(
         busy, failed = yield from _round(left, engine, out, keep_going, waits, said)
         left = [] if failed and not keep_going else busy
         if left:
-            time.sleep(POLL_SECONDS)
+            # To ask a store costs money.
+            time.sleep(POLL_SECONDS if mirror.of(out) is None else STORE_POLL_SECONDS)
 
 
 def _round(
@@ -137,6 +149,8 @@ def _round(
             mine.open.discard(report.run)
             if not mine.open:
                 held.pop(mine.range.name).end(out)
+            else:
+                mine.send(out)
             yield report
         yield from before
     finally:
@@ -153,6 +167,14 @@ class _Held:
     range: Range
     lease: ExitStack
     open: set[str]
+    sent: float = dataclasses.field(default_factory=time.monotonic)
+
+    def send(self, out: Path) -> None:
+        """Give an object store what is finished, in a shard of its own, if the last time is some while ago."""
+        if time.monotonic() - self.sent < SEND_SECONDS or mirror.of(out) is None:
+            return
+        packing.pack_folders(out, order=self.range.runs, only=self.range.runs, wait=True)
+        self.sent = time.monotonic()
 
     def end(self, out: Path) -> None:
         """Pack what is finished, and give the range back. Datasets that nobody needs any more go: a million deals fill a disk."""

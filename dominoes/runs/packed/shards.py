@@ -164,7 +164,7 @@ class Shard:
         if what not in self._tables:
             path = self.part.file(what)
             try:
-                content = path.read_bytes()
+                content = self.part.content(what)
             except OSError as error:
                 raise Broken(f"{HOME}/{path.name} is missing or cannot be read ({error.strerror})") from error
             if hashlib.sha256(content).hexdigest() != self.part.files[path.name]["sha256"]:
