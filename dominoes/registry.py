@@ -292,6 +292,8 @@ def _imported(target: str, said: str) -> Any:
         thing: Any = import_module(module)
     except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split())
+        if module.endswith(".py") and isinstance(error, ModuleNotFoundError):
+            raise RegistryError(f"{said}: a module is named without .py; write {module[:-3]}:{attribute}") from error
         raise RegistryError(
             f"{said}: {module} cannot be imported ({type(error).__name__}: {reason}); mend it, or install what it needs"
         ) from error

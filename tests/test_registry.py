@@ -122,6 +122,13 @@ def test_a_failed_import_is_one_sentence(here: Path) -> None:
         find("models", "my_nets:Wid").load()
 
 
+def test_a_file_in_place_of_its_module_is_told(here: Path) -> None:
+    """`my_nets.py:Wide` says how the module is named."""
+    (here / "my_nets.py").write_text(NETS, encoding="utf-8")
+    with pytest.raises(RegistryError, match=r"my_nets\.py:Wide: a module is named without \.py; write my_nets:Wide"):
+        find("models", "my_nets.py:Wide").load()
+
+
 def test_a_clash_is_refused_when_the_name_is_used(plugin: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A distribution that takes a built-in name, or another's, is named; other names go on working."""
     rival = tmp_path / "dominoes_rival-1.0.dist-info"

@@ -20,6 +20,8 @@ from dominoes.leaderboard.protocol import ASKED, QUANTILES, Theory
 from dominoes.leaderboard.tasks import TASKS, Fold, TaskQuestion
 
 FORECASTS = ("task", "fold", "study", "spec", *ASKED, "mean", *QUANTILES)
+# Seconds for a fold in a process of its own; the slowest built-in theory needs a few.
+_PATIENCE = 600.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,13 @@ def ask(
     seconds = {task: np.zeros(2) for task in chosen}
     folds = prepare_folds(edition, chosen) if prepared is None else prepared
     places = sorted({int(edition.digest, 16) % len(folds), len(folds) - 1}) if len(folds) > 1 else []
-    alone = {place: _alone(make, edition, *folds[place], chosen) for place in places}
+    alone: dict[int, dict[str, list[FloatArray]]] = {}
+    for place in places:
+        answers = _alone(make, edition, *folds[place], chosen)
+        if isinstance(answers, str):
+            # What ends or stops a process of its own would end or stop this one, and the rest of the board with it.
+            return Answers(_table([]), dict.fromkeys(chosen, answers), dict.fromkeys(chosen, (0.0, 0.0)))
+        alone[place] = answers
     for fold, questions in folds:
         _ask_fold(make, edition, fold, questions, pieces, failures, seconds)
     changed = (_otherwise(folds[place][0], found, pieces, failures) for place, found in alone.items())
@@ -111,7 +119,7 @@ def _ask_fold(
     try:
         theory = make()
         theory.fit(curves, specs)
-    except Exception as error:  # a theory may be anyone's: whatever it raises is its own failure
+    except (Exception, SystemExit) as error:  # a theory may be anyone's: whatever it raises is its own failure
         failures |= {task: f"{_said(error)} in fit" for task in asked if task not in failures}
         return
     spent = time.process_time() - begun
@@ -144,17 +152,17 @@ def _table(pieces: Sequence[tuple[str, Asked, FloatArray]]) -> pd.DataFrame:
 def _answer(theory: Theory, each: Asked, classes: int) -> FloatArray | str:
     try:
         forecast = copy.deepcopy(theory).forecast(dict(each.dials), each.given.copy(), each.asked.copy())
-    except Exception as error:  # as in fit
+    except (Exception, SystemExit) as error:  # as in fit
         return f"{_said(error)} in forecast"
     return identities.of_forecast(forecast, each.asked, classes)
 
 
 def _alone(
     make: Callable[[], Theory], edition: Edition, fold: Fold, questions: Sequence[Asked], chosen: Sequence[str]
-) -> dict[str, list[FloatArray]] | None:
+) -> dict[str, list[FloatArray]] | str:
     """The answers to one fold, by task, of a theory that has been asked nothing before: in a process of its own, forked from this one.
 
-    A task in which it fails has none; None where the process ends without an answer.
+    A task in which it fails has none. A sentence where the process ends without an answer, or has none after `_PATIENCE` seconds.
     """
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe(duplex=False)
@@ -171,19 +179,20 @@ def _alone(
         process.start()
     there.close()
     try:
+        if not here.poll(_PATIENCE):
+            process.kill()
+            return f"asked in a process of its own, it gives no answer to one fold within {_PATIENCE:g} seconds"
         found: dict[str, list[FloatArray]] = here.recv()
         return found
     except EOFError:
-        return None
+        return "asked in a process of its own, it ends that process"
     finally:
         process.join()
         here.close()
 
 
-def _otherwise(fold: Fold, alone: dict[str, list[FloatArray]] | None, pieces: Pieces, failures: dict[str, str]) -> str:
+def _otherwise(fold: Fold, alone: dict[str, list[FloatArray]], pieces: Pieces, failures: dict[str, str]) -> str:
     """What is said of a theory that answers otherwise after other questions than in a process of its own, or empty."""
-    if alone is None:
-        return "asked in a process of its own, it ends that process"
     for task, found in pieces.items():
         after = [values for name, _, values in found if name == fold.name]
         if task in failures or not after:
@@ -198,7 +207,7 @@ def _otherwise(fold: Fold, alone: dict[str, list[FloatArray]] | None, pieces: Pi
     return ""
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, DominoesError):
         return text

@@ -59,6 +59,8 @@ def of_forecast(forecast: object, asked: pd.DataFrame, classes: int) -> FloatArr
     found = _aligned(forecast[columns], asked)
     if isinstance(found, str):
         return found
+    if any(np.iscomplexobj(found[name]) for name in columns[len(ASKED) :]):
+        return "the forecast holds something else than numbers (complex ones); expected a number in every row of mean, q05 and q95"
     try:
         numbers = found[columns[len(ASKED) :]].apply(pd.to_numeric, errors="coerce").astype(float)
     except (TypeError, ValueError) as error:

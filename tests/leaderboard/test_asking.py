@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 import pickle
+import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -238,6 +241,39 @@ def test_a_theory_that_ends_its_process_is_refused(edition: Edition) -> None:
     assert found["status"] == "asked in a process of its own, it ends that process"
 
 
+def test_a_theory_that_leaves_is_refused(edition: Edition) -> None:
+    """`sys.exit` in a forecast, and a process that is ended in every fold, are sentences in the theory's own rows."""
+
+    class Leaves(CopyNearest):
+        def forecast(self, spec: Mapping[str, Any], given: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
+            sys.exit("that is all")
+
+    class AlwaysEnds(CopyNearest):
+        def fit(self, curves: pd.DataFrame, specs: pd.DataFrame) -> None:
+            os._exit(1)
+
+    theories: dict[str, Callable[[], Theory]] = {"leaves": Leaves, "ends": AlwaysEnds, "truth": Truth}
+    found = board.run(theories, edition, ("neighbours",)).table.set_index("theory")
+    assert found.loc["leaves", "status"] == "SystemExit: that is all in forecast"
+    assert found.loc["ends", "status"] == "asked in a process of its own, it ends that process"
+    assert found.loc["truth", "status"] == ""
+
+
+def test_a_theory_that_sleeps_is_refused(edition: Edition, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has no answer in time, in a process of its own, is not asked further, and leaves no process behind."""
+
+    class Sleeps(CopyNearest):
+        def fit(self, curves: pd.DataFrame, specs: pd.DataFrame) -> None:
+            time.sleep(3600)
+
+    monkeypatch.setattr(asking, "_PATIENCE", 0.5)
+    found = asking.ask(Sleeps, edition, ("doubles", "neighbours"))
+    assert set(found.failures) == {"doubles", "neighbours"}
+    assert set(found.failures.values()) == {"asked in a process of its own, it gives no answer to one fold within 0.5 seconds"}
+    assert len(found.table) == 0
+    assert multiprocessing.active_children() == []
+
+
 class Broken(Truth):
     """The truth, spoilt in one way."""
 
@@ -246,9 +282,7 @@ class Broken(Truth):
         self.spoil = spoil
 
     def forecast(self, spec: Mapping[str, Any], given: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
-        found = self.spoil(super().forecast(spec, given, asked))
-        assert found is not None
-        return found  # type: ignore[no-any-return]
+        return self.spoil(super().forecast(spec, given, asked))  # type: ignore[no-any-return]
 
 
 def _half(table: pd.DataFrame) -> pd.DataFrame:
@@ -260,6 +294,9 @@ def _raise(table: pd.DataFrame) -> pd.DataFrame:
 
 
 BAD: dict[str, tuple[Callable[[pd.DataFrame], Any], str]] = {
+    "nothing": (lambda table: None, "is a NoneType, expected a table"),
+    "infinite": (lambda table: table.assign(mean=np.inf), "no finite mean for"),
+    "complex": (lambda table: table.assign(mean=table["mean"] + 1j), "something else than numbers"),
     "wrong shape": (lambda table: table["mean"].to_numpy(), "is a ndarray, expected a table"),
     "no mean": (lambda table: table.drop(columns="mean"), "no column mean"),
     "one band": (lambda table: table.assign(q05=0.0), "one of q05 and q95"),

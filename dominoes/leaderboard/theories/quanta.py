@@ -31,7 +31,7 @@ class Quanta(CurveTheory):
     data and single-epoch steps. A side shown with prevalence π has seen π t of its samples, so that its curves of all prevalences
     collapse against π t (onset exponent −1), whatever the other side does. Departures: 1 − p = (1 + π t / τ)^(−α/(1 + α)), since the
     law holds for late t only; what is fitted is accuracy, with guessing where no quantum answers. Doubles and conflicts as two
-    patterns that fire independently, used equally. Parameters: τ and α of each side.
+    patterns that fire independently, used equally. Parameters: τ and κ = α/(1 + α), at most 1, of each side.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,8 @@ class Quanta(CurveTheory):
                 return np.arcsin(np.sqrt(learned(seen, theta[0], theta[1]))) - wanted
 
             begin = [float(np.median(seen)), 0.5]
-            fit = least_squares(misfit, begin, bounds=([0.0, 0.01], [40.0, 20.0]))
+            # No α makes an exponent α/(1 + α) of 1 or more.
+            fit = least_squares(misfit, begin, bounds=([0.0, 0.01], [40.0, 1.0]))
             self.parameters[side] = (float(fit.x[0]), float(fit.x[1]))
 
     def predict(self, spec: Dials, given: dict[CurveKey, StraightLine], steps: FloatArray) -> CurvesByKey:
