@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -22,7 +22,7 @@ from dominoes.studies.protocols import Protocol, PublishedNumber
 from dominoes.theory.intervals import Interval, SeedSpread
 
 #: Columns of values.csv, one row a run and quantity, and of published.csv, one row a number.
-VALUES = ("run", "seed", "quantity", "value")
+VALUES = ("run", "seed", "quantity", "value", "pictures")
 PUBLISHED = (
     "protocol", "scale", "number", "published_low", "published_high", "spread", "estimate", "low", "high", "n_seeds", "difference",
     "difference_low", "difference_high", "at_least", "at_most", "verdict",
@@ -31,50 +31,90 @@ NO_VERDICT, NOT_MEASURED = "no verdict", "not measured"
 _LEVEL = 0.95
 
 
+class Reading(NamedTuple):
+    """A number that is read off a run, and the standard error that it has because so many test pictures were shown and no more.
+
+    The pictures are the same for all seeds, so that no number of seeds shrinks it. 0 where it is not known (losses, margins).
+    """
+
+    value: float
+    pictures: float
+
+
+def share_error(share: float, n: int) -> float:
+    """Standard error of a share of n pictures, √(p(1 − p)/n) with p = (share · n + 1)/(n + 2), which is not 0 where all or none were."""
+    p = (share * n + 1) / (n + 2)
+    return math.sqrt(p * (1 - p) / n)
+
+
+def auc_error(area: float, n: int) -> float:
+    """Standard error of the area under a ROC curve of n pictures, half of each class (Hanley & McNeil 1982, eq. 1)."""
+    a, each = max(area, 1 - area), n / 2
+    variance = a * (1 - a) + (each - 1) * (a / (2 - a) - a * a) + (each - 1) * (2 * a * a / (1 + a) - a * a)
+    return math.sqrt(max(variance, 0.0)) / each
+
+
+_NOTHING = Reading(math.nan, math.nan)
+
+
 def _last(table: pd.DataFrame) -> pd.DataFrame:
     last: pd.DataFrame = table[table["step"] == table["step"].max()]
     return last
 
 
-def _curve(kind: str, column: str, split: str = "test") -> Callable[[FinishedRun], float]:
-    def find(run: FinishedRun) -> float:
+def _curve(kind: str, column: str, split: str = "test") -> Callable[[FinishedRun], Reading]:
+    def find(run: FinishedRun) -> Reading:
         table = _last(run.table())
         rows = table[(table["split"] == split) & (table["kind"] == kind)]
-        return float(rows[column].iloc[0]) if len(rows) else math.nan
+        if not len(rows):
+            return _NOTHING
+        value = float(rows[column].iloc[0])
+        return Reading(value, 0.0 if column == "loss" else share_error(value, int(rows["n"].iloc[0])))
 
     return find
 
 
-def _measure(kind: str, measure: str) -> Callable[[FinishedRun], float]:
-    def find(run: FinishedRun) -> float:
-        table = _last(run.table("measures"))
+def _measure(kind: str, measure: str) -> Callable[[FinishedRun], Reading]:
+    def find(run: FinishedRun) -> Reading:
+        table, curves = _last(run.table("measures")), run.table()
         rows = table[(table["kind"] == kind) & (table["measure"] == measure)]
-        return float(rows["value"].iloc[0]) if len(rows) else math.nan
+        shown = curves.loc[(curves["split"] == "test") & (curves["kind"] == kind), "n"]
+        if not len(rows) or not len(shown):
+            return _NOTHING
+        error = auc_error if measure == "auc" else share_error if "accuracy" in measure else None
+        value = float(rows["value"].iloc[0])
+        return Reading(value, 0.0 if error is None else error(value, int(shown.iloc[0])))
 
     return find
 
 
-def _worst_class(kind: str) -> Callable[[FinishedRun], float]:
-    def find(run: FinishedRun) -> float:
+def _lowest(accuracy: pd.Series, n: pd.Series) -> Reading:
+    worst = int(accuracy.argmin())
+    return Reading(float(accuracy.iloc[worst]), share_error(float(accuracy.iloc[worst]), int(n.iloc[worst])))
+
+
+def _worst_class(kind: str) -> Callable[[FinishedRun], Reading]:
+    def find(run: FinishedRun) -> Reading:
         table = _last(run.table("classes"))
-        return float(table.loc[table["kind"] == kind, "accuracy"].min())
+        rows = table[table["kind"] == kind]
+        return _lowest(rows["accuracy"], rows["n"])
 
     return find
 
 
-def worst_group(run: FinishedRun) -> float:
+def worst_group(run: FinishedRun) -> Reading:
     """Of two classes, the lowest accuracy against the bottom's class over the four groups of (class of the bottom, class of the top).
 
     Groups with equal classes are the doubles by label, the others the conflicts by label: a conflict's label is the top's class, so with
     two classes what is not answered with it is answered with the bottom's.
     """
     table = _last(run.table("classes"))
-    equal, other = (table.loc[table["kind"] == kind, "accuracy"] for kind in ("both", "conflict"))
-    return float(min(equal.min(), (1 - other).min()))
+    equal, other = (table[table["kind"] == kind] for kind in ("both", "conflict"))
+    return _lowest(pd.concat([equal["accuracy"], 1 - other["accuracy"]]), pd.concat([equal["n"], other["n"]]))
 
 
 #: By name, what is read off a run at its last measurement, from the test probes.
-PUBLISHED_QUANTITIES: dict[str, Callable[[FinishedRun], float]] = {
+PUBLISHED_QUANTITIES: dict[str, Callable[[FinishedRun], Reading]] = {
     "auc, standard": _measure("both", "auc"),
     "auc, top randomised": _measure("top permuted", "auc"),
     "auc, bottom randomised": _measure("bottom permuted", "auc"),
@@ -91,7 +131,7 @@ _OF_CURVES = re.compile(r"(train|test) (loss|accuracy|agree_top|agree_bottom) of
 _OF_MEASURES = re.compile("measure (.+) of (.+)")
 
 
-def published_quantity(name: str) -> Callable[[FinishedRun], float]:
+def published_quantity(name: str) -> Callable[[FinishedRun], Reading]:
     """What is read off a run at its last measurement: a key of PUBLISHED_QUANTITIES; `test accuracy of both`, that is a split, a column
     of curves.csv and a kind; or `measure auc of top permuted`, a measure of measures.csv and a kind. Raises SpecError."""
     if name in PUBLISHED_QUANTITIES:
@@ -111,15 +151,15 @@ def values(protocol: Protocol, planned: Plan, out: Path) -> pd.DataFrame:
     """What the finished runs of a protocol come to, in the plan's order: columns VALUES. Raises SpecError: a quantity is not known."""
     wanted = _quantities(protocol)
     rows = [
-        (done.id, done.spec.seed, name, value)
+        (done.id, done.spec.seed, name, *reading)
         for done, _ in reproduction.finished_runs(planned, out)
         for name, find in wanted.items()
-        if not math.isnan(value := find(done))
+        if not math.isnan((reading := find(done)).value)
     ]
     return pd.DataFrame(rows, columns=list(VALUES))
 
 
-def _quantities(protocol: Protocol) -> dict[str, Callable[[FinishedRun], float]]:
+def _quantities(protocol: Protocol) -> dict[str, Callable[[FinishedRun], Reading]]:
     try:
         return {number.quantity: published_quantity(number.quantity) for number in protocol.about.numbers}
     except SpecError as error:
@@ -129,10 +169,10 @@ def _quantities(protocol: Protocol) -> dict[str, Callable[[FinishedRun], float]]
 def compared(protocol: Protocol, scale: str, found: pd.DataFrame) -> pd.DataFrame:
     """Every number of a protocol with ours beside it, from `values`: columns PUBLISHED.
 
-    Ours is the mean over seeds with Student's 95 % interval; seeds of which a run is missing are left out. `holds` where the interval
-    lies within the range that counts as agreement, which is stated only where a spread was published or a direction is asked for; `fails`
-    where it lies outside, else `cannot tell`. Without such a range the difference from the published number is told, and there is `no
-    verdict`; without runs it was `not measured`.
+    Ours is the mean over seeds with its 95 % interval (`estimate_number`); seeds of which a run is missing are left out. `holds` where
+    the interval lies within the range that counts as agreement, which is stated only where a spread was published or a direction is asked
+    for; `fails` where it lies outside, else `cannot tell`. Without such a range the difference from the published number is told, and
+    there is `no verdict`; without runs it was `not measured`.
     """
     runs = protocol.sweeps[scale].runs
     return pd.DataFrame([_row(protocol.name, scale, number, found, runs) for number in protocol.about.numbers], columns=list(PUBLISHED))
@@ -156,22 +196,27 @@ def _row(protocol: str, scale: str, number: PublishedNumber, found: pd.DataFrame
 
 
 def estimate_number(number: PublishedNumber, found: pd.DataFrame, runs: Sequence[RunSpec]) -> tuple[Interval, int]:
-    """Our number with its interval over seeds, and how many seeds have all of its terms.
+    """Our number with its 95 % interval, over seeds and pictures, and how many seeds have all of its terms.
+
+    Runs are shown the same pictures, so that these errors are taken as equal within a sum, and as independent between what is added and
+    what is taken away, which is too much where both find the same pictures hard.
 
     Args:
         number: that is asked for. found: of `values`. runs: of the sweep, finished or not.
     """
-    rows = found[found["quantity"] == number.quantity].set_index("run")["value"]
-    parts = []
+    rows = found[found["quantity"] == number.quantity].set_index("run")
+    parts, added, taken = [], 0.0, 0.0
     for term in number.terms:
         chosen = [spec for spec in runs if protocols.picks(term, spec)]
-        mine = pd.DataFrame({"seed": [spec.seed for spec in chosen], "value": [rows.get(spec.id, math.nan) for spec in chosen]})
+        mine = pd.DataFrame({"seed": [spec.seed for spec in chosen], "value": [rows["value"].get(spec.id, math.nan) for spec in chosen]})
         # The mean over a seed's runs needs all of them: a part of the pairs would be another number.
         parts.append(term.times * mine.groupby("seed")["value"].agg(lambda each: each.mean(skipna=False)))
+        error = float(rows["pictures"].reindex([spec.id for spec in chosen]).mean())
+        added, taken = added + max(term.times, 0) * error, taken + max(-term.times, 0) * error
     by_seed = pd.concat(parts, axis=1).dropna().sum(axis=1).to_numpy(float)
     if not len(by_seed):
         return Interval(math.nan, math.nan, math.nan), 0
-    return SeedSpread(len(by_seed), _LEVEL).mean(by_seed), len(by_seed)
+    return SeedSpread(len(by_seed), _LEVEL).interval(lambda weights: weights @ by_seed, math.hypot(added, taken)), len(by_seed)
 
 
 def reproduce_protocol(name: str, out: Path, *, scale: str, **options: Any) -> tuple[pd.DataFrame, pd.DataFrame]:

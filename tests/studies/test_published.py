@@ -55,10 +55,10 @@ def protocol(folder: Path, **changes: Any) -> Protocol:
     return protocols.read_protocol(path)
 
 
-def found(made: Protocol, ones: list[float], others: list[float]) -> pd.DataFrame:
-    """Accuracy of the doubles of each run: `ones` where the top is always right, by seed, `others` where not."""
+def found(made: Protocol, ones: list[float], others: list[float], pictures: float = 0.0) -> pd.DataFrame:
+    """Accuracy of the doubles of each run: `ones` where the top is always right, by seed, `others` where not; with its pictures' error."""
     rows = [
-        (spec.id, spec.seed, "accuracy, both", (ones if spec.dataset.reliability[0] == 1 else others)[spec.seed])
+        (spec.id, spec.seed, "accuracy, both", (ones if spec.dataset.reliability[0] == 1 else others)[spec.seed], pictures)
         for spec in made.sweeps["small"].runs
     ]
     return pd.DataFrame(rows, columns=list(published.VALUES)).dropna()
@@ -123,6 +123,30 @@ def test_numbers_are_means_over_seeds_with_students_interval(tmp_path: Path) -> 
     assert published.compared(made, "small", found(made, others, ones)).set_index("number").loc["direction", "verdict"] == "fails"
 
 
+def test_pictures_that_all_seeds_share_are_in_the_interval(tmp_path: Path) -> None:
+    """Seeds that agree to the digit, because one half alone decides what they answer, have an interval all the same."""
+    made = protocol(tmp_path)
+    same = published.compared(made, "small", found(made, [0.532] * 3, [0.532] * 3, 0.02)).set_index("number")
+    assert same.loc["ranged", "high"] - same.loc["ranged", "low"] == pytest.approx(2 * stats.norm.ppf(0.975) * 0.02)
+    assert same.loc["direction", "high"] == pytest.approx(stats.norm.ppf(0.975) * 0.02 * math.sqrt(2))
+    ones = [0.5, 0.54, 0.58]
+    both = published.compared(made, "small", found(made, ones, ones, 0.02)).set_index("number").loc["ranged"]
+    seeds = stats.t.ppf(0.975, 2) * stats.sem(ones)
+    assert both["high"] - both["estimate"] == pytest.approx(math.hypot(seeds, stats.norm.ppf(0.975) * 0.02))
+
+
+def test_the_error_of_pictures_is_that_of_repeated_draws() -> None:
+    """Shares and areas under the curve of simulated answers scatter as their standard errors say; a share of 0 or 1 has one too."""
+    draws = np.random.default_rng(0)
+    for share in (0.5, 0.9):
+        assert published.share_error(share, 500) == pytest.approx(draws.binomial(500, share, 20_000).std() / 500, rel=0.03)
+    assert 0 < published.share_error(0, 300) < 0.01
+    for shift in (0.0, 1.0):
+        areas = [stats.mannwhitneyu(draws.normal(shift, 1, 250), draws.normal(0, 1, 250)).statistic / 250**2 for _ in range(1500)]
+        assert published.auc_error(float(np.mean(areas)), 500) == pytest.approx(np.std(areas), rel=0.1)
+    assert published.auc_error(1.0, 500) == 0
+
+
 def test_a_range_may_be_of_one_scale(tmp_path: Path) -> None:
     """A spread that was published for another network than that of the small scale gives a verdict at the full scale alone."""
     numbers = content()["numbers"]
@@ -148,13 +172,12 @@ def test_a_seed_that_misses_a_run_is_left_out(tmp_path: Path) -> None:
 def test_the_worst_group() -> None:
     """Equal classes by doubles, different ones by what conflicts are not answered with; the lowest of four, at the last step."""
     rows = [(0, "both", 0, 0.0), (9, "both", 0, 0.99), (9, "both", 1, 0.97), (9, "conflict", 0, 0.9), (9, "conflict", 1, 0.8)]
-    table = pd.DataFrame(rows, columns=["step", "kind", "label", "accuracy"])
+    table = pd.DataFrame(rows, columns=["step", "kind", "label", "accuracy"]).assign(n=50)
     run: Any = SimpleNamespace(table=lambda form: table)
-    assert published.worst_group(run) == pytest.approx(0.1)
-    assert (
-        published.PUBLISHED_QUANTITIES["worst group, bottom alone"](SimpleNamespace(table=lambda form: table.replace("both", "bottom")))
-        == 0.97
-    )  # type: ignore[arg-type]
+    assert published.worst_group(run).value == pytest.approx(0.1)
+    assert published.worst_group(run).pictures == published.share_error(0.1, 50)
+    run = SimpleNamespace(table=lambda form: table.replace("both", "bottom"))
+    assert published.PUBLISHED_QUANTITIES["worst group, bottom alone"](run).value == 0.97
 
 
 def test_a_protocol_is_run_and_read_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
