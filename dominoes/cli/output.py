@@ -25,12 +25,12 @@ def write_output(out: Path, text: str) -> None:
     from dominoes import files
 
     if is_stream(out):
-        click.echo(text, file=stream(), nl=False)
+        click.echo(text, file=standard_output(), nl=False)
     else:
         files.write(out, text)
 
 
-def stream() -> TextIO:
+def standard_output() -> TextIO:
     """Standard output, for a table. Raises OutputError if it is closed."""
     if sys.stdout is None:
         raise OutputError("--out - is standard output, and that is closed; pass a file")

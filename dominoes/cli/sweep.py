@@ -303,8 +303,8 @@ def export(folder: Path, out: Path, classes: bool, joint: bool, measures: bool, 
     if output.is_stream(out):
         if classes or joint or measures:
             raise OutputError("standard output takes one table; leave out the --with- options, or pass --out FILE")
-        found = collected.copy(plan.load_plan(folder), folder, output.stream())
-        output.stream().flush()
+        found = collected.copy(plan.load_plan(folder), folder, output.standard_output())
+        output.standard_output().flush()
     else:
         found = collected.export_table(plan.load_plan(folder), folder, out, classes=classes, joint=joint, measures=measures)
     for form, count in found.without.items():

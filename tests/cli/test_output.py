@@ -155,4 +155,4 @@ def test_a_closed_standard_output_takes_no_table(swept: Path, monkeypatch: pytes
     """A table that would go nowhere is refused."""
     with pytest.raises(OutputError, match="--out - is standard output, and that is closed; pass a file"):
         monkeypatch.setattr("sys.stdout", None)
-        output.stream()
+        output.standard_output()
