@@ -132,7 +132,7 @@ def test_nothing_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is not there; expected a folder of results"):
         results.gather([tmp_path / "none"])
     (tmp_path / "x.csv").write_text("a,b\n1,2\n", encoding="utf-8")
-    with pytest.raises(CurvesError, match="the columns step, kind are missing"):
+    with pytest.raises(CurvesError, match="has the columns a, b; expected the columns run,seed"):
         results.gather([tmp_path / "x.csv"])
 
 
