@@ -168,7 +168,7 @@ def test_starvation_is_the_sign_of_the_margin_race() -> None:
 def test_no_theory_sees_the_order_of_specs(name: str) -> None:
     """Rows in another order, and specs whose names sort the other way: the same forecasts."""
     specs = [simulated_curves.dials(a, c) for a, c in ((0.2, 0.5), (0.4, 0.3), (0.8, 0.5))]
-    known = editions.make({"s": simulated_curves.table([*specs, simulated_curves.dials(0.55, 0.4)], 2)}, "e")
+    known = editions.make_edition({"s": simulated_curves.table([*specs, simulated_curves.dials(0.55, 0.4)], 2)}, "e")
     fold = tasks.folds(known, ["neighbours"])[0]
     curves, dials = tasks.fit_tables(known, fold)
     renamed = {spec: f"{len(dials) - place:02d}" for place, spec in enumerate(sorted(dials["spec"]))}
