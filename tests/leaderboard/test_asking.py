@@ -253,7 +253,7 @@ def test_a_theory_that_leaves_is_refused(edition: Edition) -> None:
             os._exit(1)
 
     theories: dict[str, Callable[[], Theory]] = {"leaves": Leaves, "ends": AlwaysEnds, "truth": Truth}
-    found = board.run(theories, edition, ("neighbours",)).table.set_index("theory")
+    found = board.score_theories(theories, edition, ("neighbours",)).table.set_index("theory")
     assert found.loc["leaves", "status"] == "SystemExit: that is all in forecast"
     assert found.loc["ends", "status"] == "asked in a process of its own, it ends that process"
     assert found.loc["truth", "status"] == ""

@@ -16,7 +16,7 @@ from dominoes.leaderboard.theories import catalogue, evidence
 from dominoes.leaderboard.theories.base import StraightLine
 from dominoes.leaderboard.theories.naive import SmoothRegression
 from dominoes.leaderboard.theories.quanta import Quanta, learned
-from dominoes.leaderboard.theories.races import LinearRace, MarginRace, Race, setting
+from dominoes.leaderboard.theories.races import LinearRace, MarginRace, Race, shared_setting
 
 K = 10
 # Eight runs with probes of 500.
@@ -54,7 +54,7 @@ def test_a_race_finds_its_parameters_in_noisy_curves(name: str) -> None:
     """Speeds and readouts within .05 in logs, c within .02, q within .1; the margin race's s_0, which q makes up for, within .4 in logs."""
     race, wanted = RACES[name]
     race.clock = 0.2
-    margins = race.simulate(np.array(wanted)[None], setting(SPECS, race.clock), np.zeros((1, len(SPECS), 2)), STEPS)[:, 0]
+    margins = race.simulate(np.array(wanted)[None], shared_setting(SPECS, race.clock), np.zeros((1, len(SPECS), 2)), STEPS)[:, 0]
     accuracy = _noisy(evidence.accuracy_of_margin(margins, K))
     race.specs = {str(place): dict(spec) for place, spec in enumerate(SPECS)}
     race.curves = {
@@ -146,7 +146,7 @@ def test_the_linear_race_is_a_gated_linear_network(rho: tuple[float, float]) -> 
     race = LinearRace()
     race.clock = 0.2
     parameters = np.array([*(math.log(2 * rate / K) for rate in rates), math.log(s0), 0.0, 0.0])
-    where = setting([simulated_curves.dials(a, c, d, reliability_top=rho[0], reliability_bottom=rho[1])], race.clock)
+    where = shared_setting([simulated_curves.dials(a, c, d, reliability_top=rho[0], reliability_bottom=rho[1])], race.clock)
     steps = np.array([10.0, 30.0, 60.0, 100.0, 200.0, 399.0])
     expected = race.simulate(parameters[None], where, np.zeros((1, 1, 2)), steps)[:, 0, 0]
     np.testing.assert_allclose(found[steps.astype(int)], expected, atol=0.02)
@@ -158,7 +158,7 @@ def test_starvation_is_the_sign_of_the_margin_race() -> None:
     race = MarginRace()
     race.clock = 0.2
     for c, both, starved in ((0.6, 0.25, True), (0.0, 0.25, False), (0.6, 0.0, False)):
-        where = setting([simulated_curves.dials(0.5, 0.5, both)], race.clock)
+        where = shared_setting([simulated_curves.dials(0.5, 0.5, both)], race.clock)
         slow, fast = (np.array([*MARGIN, c]) + np.array([more, 0, 0, 0, 0, 0, 0]) for more in (0.0, 0.1))
         bottom = race.simulate(np.stack([slow, fast]), where, np.zeros((2, 1, 2)), STEPS)[:, :, 0, 1]
         assert ((bottom[3:, 1] < bottom[3:, 0]) == starved).all()
@@ -168,7 +168,7 @@ def test_starvation_is_the_sign_of_the_margin_race() -> None:
 def test_no_theory_sees_the_order_of_specs(name: str) -> None:
     """Rows in another order, and specs whose names sort the other way: the same forecasts."""
     specs = [simulated_curves.dials(a, c) for a, c in ((0.2, 0.5), (0.4, 0.3), (0.8, 0.5))]
-    known = editions.make({"s": simulated_curves.table([*specs, simulated_curves.dials(0.55, 0.4)], 2)}, "e")
+    known = editions.make_edition({"s": simulated_curves.table([*specs, simulated_curves.dials(0.55, 0.4)], 2)}, "e")
     fold = tasks.folds(known, ["neighbours"])[0]
     curves, dials = tasks.fit_tables(known, fold)
     renamed = {spec: f"{len(dials) - place:02d}" for place, spec in enumerate(sorted(dials["spec"]))}
