@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -300,10 +300,14 @@ def _spec(request: Request) -> DominoSpec:
         found = parse(DominoSpec, instances.expanded(read_mapping(Path(request)), where=str(request)), where=str(request))
         registry.refuse_untrusted(found.named(), str(request), remedy="pass its fields")
         return found
+    if not isinstance(request, Mapping):
+        raise SpecError(f"expected a DominoSpec, the path of a YAML file, or a mapping of fields, got {type(request).__name__}")
     return parse(DominoSpec, instances.expanded(request))
 
 
 def _several(curves: CurvesLike | Sequence[CurvesLike]) -> list[CurvesLike]:
+    if not isinstance(curves, Run | pd.DataFrame | str | Path | Iterable):
+        raise CurvesError(f"expected runs, tables of curves, or paths of results, got {type(curves).__name__}")
     found = [curves] if isinstance(curves, Run | pd.DataFrame | str | Path) else list(curves)
     if not found:
         raise CurvesError("there are no curves; expected runs, tables of curves, or paths of results")

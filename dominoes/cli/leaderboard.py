@@ -25,6 +25,9 @@ _edition = click.option(
 _seed = click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the bootstrap.")
 
 
+_json = click.option("--json", "as_json", is_flag=True, help="Print the board as JSON.")
+
+
 @click.group()
 def leaderboard() -> None:
     """Which theory predicts what a network learns: tasks on frozen curves, forecasts, scores.
@@ -42,7 +45,10 @@ def leaderboard() -> None:
 @_seed
 @click.option("--forecasts", type=options.PATH, help="Keep the forecasts of all theories there (.parquet), for 'show --curves'.")
 @options.out("Board to write (.csv, .parquet or .json).")
-def run(names: tuple[str, ...], chosen: tuple[str, ...], name: str | None, seed: int, forecasts: Path | None, out: Path) -> None:
+@_json
+def run(
+    names: tuple[str, ...], chosen: tuple[str, ...], name: str | None, seed: int, forecasts: Path | None, out: Path, as_json: bool
+) -> None:
     """Ask theories about an edition and score them."""
     from tqdm import tqdm
 
@@ -64,7 +70,7 @@ def run(names: tuple[str, ...], chosen: tuple[str, ...], name: str | None, seed:
     board.write_board(found.table, out)
     if forecasts is not None:
         board.write_forecasts(found, forecasts)
-    click.echo(board.shown(found.table))
+    click.echo(board.as_json(found.table) if as_json else board.shown(found.table))
 
 
 @leaderboard.command()
@@ -73,19 +79,20 @@ def run(names: tuple[str, ...], chosen: tuple[str, ...], name: str | None, seed:
 @click.option("--curves", type=options.PATH, help="Folder for a figure of measured against forecast curves for each task.")
 @click.option("--forecasts", type=options.PATH, help="With --curves: the forecasts that 'run --forecasts' kept.")
 @_edition
-def show(path: Path, plot: Path | None, curves: Path | None, forecasts: Path | None, name: str | None) -> None:
+@_json
+def show(path: Path, plot: Path | None, curves: Path | None, forecasts: Path | None, name: str | None, as_json: bool) -> None:
     """Print a board as a table, and draw it."""
     from dominoes.leaderboard import board, collecting
 
     table = board.read_board(path)
     if (curves is None) != (forecasts is None):
         raise LeaderboardError("--curves draws what --forecasts holds; pass both, or neither")
-    click.echo(board.shown(table))
+    click.echo(board.as_json(table) if as_json else board.shown(table))
     if plot is not None:
         from dominoes.leaderboard import figure
 
         figure.heat_map(table, plot)
-        click.echo(str(plot))
+        click.echo(str(plot), err=as_json)
     if curves is not None and forecasts is not None:
         from dominoes.leaderboard import figure
 
@@ -94,7 +101,7 @@ def show(path: Path, plot: Path | None, curves: Path | None, forecasts: Path | N
         for task in _TASKS:
             if any((each["task"] == task).any() for each in answers.values()):
                 figure.forecasts(edition, answers, task, curves / f"{task}.png")
-                click.echo(str(curves / f"{task}.png"))
+                click.echo(str(curves / f"{task}.png"), err=as_json)
 
 
 @leaderboard.command()
@@ -126,7 +133,7 @@ def edition(results: tuple[Path, ...], name: str | None, held_out: tuple[str, ..
 @leaderboard.command()
 @click.argument("name", metavar="EDITION")
 @click.option("--n", default=64, show_default=True, type=click.IntRange(min=2), help="Pictures of each side and split.")
-@click.option("--seeds", default=2, show_default=True, type=click.IntRange(min=1), help="Initial networks.")
+@click.option("--networks", "seeds", default=2, show_default=True, type=click.IntRange(min=1), help="Initial networks.")
 @options.data
 @options.download
 @options.out("Folder of the new edition.")
@@ -168,13 +175,14 @@ def freeze(theory: str, chosen: tuple[str, ...], name: str | None, out: Path, fo
 @_edition
 @_seed
 @options.out("Board to write (.csv, .parquet or .json).")
-def score(entries: tuple[Path, ...], name: str | None, seed: int, out: Path) -> None:
+@_json
+def score(entries: tuple[Path, ...], name: str | None, seed: int, out: Path, as_json: bool) -> None:
     """Score frozen ENTRIES by the forecasts in them; their code is not run."""
     from dominoes.leaderboard import board, collecting, entry
 
     found = entry.score(_entries(entries), collecting.find_edition(name), seed=seed)
     board.write_board(found.table, out)
-    click.echo(board.shown(found.table))
+    click.echo(board.as_json(found.table) if as_json else board.shown(found.table))
 
 
 def _entries(paths: tuple[Path, ...]) -> dict[str, Entry]:
@@ -191,7 +199,9 @@ def _entries(paths: tuple[Path, ...]) -> dict[str, Entry]:
 @click.argument("entries", nargs=-1, required=True, type=options.PATH)
 @click.option("--seed", required=True, type=click.IntRange(min=0), help="Seed of the specs; the same seed deals the same.")
 @click.option("--specs", default=16, show_default=True, type=click.IntRange(min=1), help="Specs to draw.")
-@click.option("--seeds", default=6, show_default=True, type=click.IntRange(min=1), help="Runs of each spec, dealt anew for each.")
+@click.option(
+    "--runs-each", "seeds", default=6, show_default=True, type=click.IntRange(min=1), help="Runs of each spec, dealt anew for each."
+)
 @click.option("--n", default=6000, show_default=True, type=click.IntRange(min=1), help="Dominoes.")
 @click.option("--epochs", default=4, show_default=True, type=click.IntRange(min=1), help="Passes over the dataset.")
 @click.option("--probe", default=500, show_default=True, type=click.IntRange(min=1), help="Test dominoes of each kind.")
@@ -203,6 +213,7 @@ def _entries(paths: tuple[Path, ...]) -> dict[str, Entry]:
 @options.data
 @options.download
 @options.out("Folder for the runs (runs/) and the board (board.csv); finished runs in it are kept.")
+@_json
 def fresh(
     entries: tuple[Path, ...],
     seed: int,
@@ -219,6 +230,7 @@ def fresh(
     data: Path | None,
     download: bool,
     out: Path,
+    as_json: bool,
 ) -> None:
     """Deal and run held-out specs that nobody has seen, and score frozen ENTRIES on them.
 
@@ -247,4 +259,4 @@ def fresh(
         sys.exit(1)
     found = fresh_specs.score(read, known, out, drawn.name)
     board.write_board(found.table, out / "board.csv")
-    click.echo(board.shown(found.table))
+    click.echo(board.as_json(found.table) if as_json else board.shown(found.table))

@@ -19,8 +19,7 @@ from dominoes.spec import SIDES, DominoSpec, TrainSpec, parse
 @click.option("--transform", "transforms", multiple=True, metavar="NAME=VALUE", help="What is done to its pictures; repeatable, in order.")
 @click.option("--side", type=click.Choice(SIDES), help="Half on which it is shown; the other is blank.  [default: top]")
 @click.option(
-    "--sweep",
-    "sweep_file",
+    "--sweep-file",
     type=options.PATH,
     help="Instead: every look of a side that differs between this sweep's runs, and its training.",
 )
@@ -64,7 +63,7 @@ def simplicity(
     from dominoes.yardstick import measurement as yardstick
 
     if (source is None) == (sweep_file is None) or (sweep_file is not None and (transforms or side)):
-        raise SpecError("expected --source SPEC (with --transform and --side), or --sweep FILE alone; pass one of them")
+        raise SpecError("expected --source SPEC (with --transform and --side), or --sweep-file FILE alone; pass one of them")
     if out.is_dir():
         raise OutputError(f"--out {out} is a folder; expected the name of a table to write (.csv)")
     chosen = options.given_fields(given, "train_")

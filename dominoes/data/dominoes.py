@@ -89,7 +89,9 @@ class Dominoes(torch.utils.data.Dataset[Any]):
         if isinstance(index, slice):
             return [self[number] for number in range(*index.indices(len(self)))]
         if isinstance(index, list | tuple | np.ndarray | Tensor) and np.ndim(index) == 1:
-            return [self[int(number)] for number in index]
+            numbers = np.asarray(index)
+            # A mask: its truths are no numbers 1 and 0.
+            return [self[number] for number in (np.flatnonzero(self._mask(numbers)) if numbers.dtype == bool else numbers)]
         index = operator.index(index)
         if not -len(self) <= index < len(self):
             raise IndexError(f"there is no domino {index}; expected a number from 0 to {len(self) - 1} (or from the end, from -1 on)")
@@ -100,6 +102,11 @@ class Dominoes(torch.utils.data.Dataset[Any]):
             return self._picture(index), target
         shown = {side: int(self.deal.shown[side][index]) for side in SIDES}
         return self._picture(index), target, {"kind": KINDS[int(self.deal.kind[index])], **shown}
+
+    def _mask(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        if len(chosen) != len(self):
+            raise IndexError(f"a mask of {len(self)} dominoes has {len(self)} truths, got {len(chosen)}")
+        return chosen
 
     def _picture(self, index: int) -> Any:
         picture = self.compose(torch.tensor([index]))[0]

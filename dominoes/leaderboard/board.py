@@ -220,10 +220,15 @@ def write_board(table: pd.DataFrame, path: Path) -> None:
         table.to_parquet(buffer, index=False)
         files.write(path, buffer.getvalue())
     elif path.suffix == ".json":
-        rows = [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
-        files.write(path, json.dumps(rows, indent=1, allow_nan=False) + "\n")
+        files.write(path, as_json(table) + "\n")
     else:
         raise LeaderboardError(f"{path}: a board is written as .csv, .parquet or .json; pass such an --out")
+
+
+def as_json(table: pd.DataFrame) -> str:
+    """A board as a JSON list of its rows; null where there is no number."""
+    rows = [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
+    return json.dumps(rows, indent=1, allow_nan=False)
 
 
 def _plain(value: object) -> object:

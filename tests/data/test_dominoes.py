@@ -61,8 +61,13 @@ def test_it_is_a_torch_dataset_in_torchvisions_style(small: Dealt) -> None:
     assert dominoes[-1][1] == int(dominoes.targets[299])
     with pytest.raises(IndexError, match="there is no domino 300; expected a number from 0 to 299"):
         dominoes[300]
-    with pytest.raises(TypeError):
-        dominoes["first"]
+    assert [label for _, label in dominoes[dominoes.targets == 3]] == [3] * int((dominoes.targets == 3).sum())
+    assert [label for _, label in dominoes[[5, -1]]] == [dominoes[5][1], dominoes[299][1]]
+    with pytest.raises(IndexError, match="a mask of 300 dominoes has 300 truths, got 2"):
+        dominoes[[True, False]]
+    for wrong in ("first", 1.5, [0.5]):
+        with pytest.raises(TypeError):
+            dominoes[wrong]
     batches = list(torch.utils.data.DataLoader(Dominoes.of(small, pil_to_tensor), batch_size=64))
     assert torch.equal(torch.cat([x for x, _ in batches]), dominoes.data)
     assert torch.equal(torch.cat([y for _, y in batches]), dominoes.targets)

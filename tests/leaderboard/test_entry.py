@@ -123,6 +123,8 @@ def test_the_commands_walk_from_results_to_a_board(tmp_path: Path) -> None:
     assert (code, "24 steps" not in text) == (0, True), text
     code, text = _call("score", tmp_path / "entry", "--edition", tmp_path / "e", "--out", tmp_path / "scored.json")
     assert code == 0, text
+    code, text = _call("show", tmp_path / "scored.json", "--json")
+    assert (code, json.loads(text)) == (0, json.loads((tmp_path / "scored.json").read_text(encoding="utf-8"))), text
     shown = ("show", tmp_path / "board.csv", "--plot", tmp_path / "map.png", "--edition", tmp_path / "e")
     code, text = _call(*shown, "--curves", tmp_path / "figures", "--forecasts", tmp_path / "forecasts.parquet")
     assert code == 0, text

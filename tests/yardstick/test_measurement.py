@@ -277,8 +277,8 @@ def test_a_time_that_a_seed_did_not_come_to_is_not_said() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "expected --source SPEC (with --transform and --side), or --sweep FILE alone"),
-        (["--sweep", "sweeps/studies/4-simplicity.yaml", "--side", "bottom"], "or --sweep FILE alone; pass one of them"),
+        ([], "expected --source SPEC (with --transform and --side), or --sweep-file FILE alone"),
+        (["--sweep-file", "sweeps/studies/4-simplicity.yaml", "--side", "bottom"], "or --sweep-file FILE alone; pass one of them"),
         (["--source", "digits", "--transform", "blurr=1"], "there is no transform blurr (did you mean blur?)"),
         (["--source", "digits", "--n", "100"], "n 100: blocks of labels double from 8·K = 80"),
         (["--source", "digit"], "did you mean digits?"),
