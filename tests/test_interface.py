@@ -138,7 +138,7 @@ def test_a_sweep_runs_and_is_not_run_again(tmp_path: Path) -> None:
         (lambda: dominoes.make(7), "expected a DominoSpec, the path of a YAML file, or a mapping of fields, got int"),
         (lambda: dominoes.train(3), "got int"),
         (lambda: dominoes.compare("nowhere.csv"), "nowhere.csv is not there"),
-        (lambda: dominoes.compare(pd.DataFrame({"a": [1]})), "is missing"),
+        (lambda: dominoes.compare(pd.DataFrame({"a": [1]})), "are missing"),
         (lambda: dominoes.report("nowhere", "page.html"), "nowhere is not there"),
         (lambda: dominoes.report("nowhere", "page.pdf"), "page.pdf: the report is written as .html"),
         (lambda: dominoes.read_sweep("nowhere.yaml"), "nowhere.yaml cannot be read"),

@@ -101,14 +101,17 @@ def plot(results: Path, name: str | None, width: str | None, style: str | None, 
     draw = with_these(stills.draw_chart, width=width, style=style or "")
     found = gather([results])
     if name is None:
-        draw(learning.one_sided_chart(found), out)
+        tall = draw(learning.one_sided_chart(found), out)
     elif brought.is_brought_figure(name):
-        draw(brought.chart(name, found), out)
+        tall = draw(brought.chart(name, found), out)
     else:
         charts = sections.charts_of(sections.sections(completion.complete(found), data=data, board=boards.find_board([results])))
         if name not in charts:
             raise OutputError(f"--figure {name}: these results have no such figure; they have {', '.join(charts) or 'none'}")
-        draw(charts[name], out)
+        tall = draw(charts[name], out)
+    if width is not None and tall > styles.PAGE:
+        more = "draw fewer specs, or a figure of the whole sweep (--figure), or take a greater --width"
+        click.echo(f"Note: the figure is {tall:.0f} cm tall, and a page has about {styles.PAGE:.0f}; {more}", err=True)
     # Values of a table that are not drawn; of a page they stand in it.
     for note in found.notes:
         if note.startswith(f"{Path(found.table).name}: "):

@@ -27,8 +27,8 @@ _STYLES = {"solid": "-", "dot": ":", "dash": "--"}
 _METADATA = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
 
 
-def draw_chart(chart: Chart, path: Path, *, choice: Any = None, width: str | float | None = None, style: str = "") -> None:
-    """Draw a chart into a file whose suffix is one of STILL_FORMATS.
+def draw_chart(chart: Chart, path: Path, *, choice: Any = None, width: str | float | None = None, style: str = "") -> float:
+    """Draw a chart into a file whose suffix is one of STILL_FORMATS; its height in centimetres.
 
     Args:
         chart: what is drawn.
@@ -58,6 +58,7 @@ def draw_chart(chart: Chart, path: Path, *, choice: Any = None, width: str | flo
         if how.titled:
             figure.suptitle(literal(title), fontsize="large", x=0.01, ha="left")
         _save(figure, path)
+        return float(figure.get_figheight()) * CENTIMETRES
 
 
 def _save(figure: Figure, path: Path) -> None:

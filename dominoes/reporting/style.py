@@ -13,6 +13,8 @@ FONTS: dict[Any, Any] = {"pdf.fonttype": 42, "ps.fonttype": 42, "svg.hashsalt": 
 # Widths of a column and of a page as journals and conferences have them, in centimetres.
 WIDTHS = {"single": 8.5, "double": 17.4}
 NARROWEST, WIDEST = 4.0, 60.0
+# Height of the type area of an A4 page, in centimetres.
+PAGE = 24.0
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ NO_VERDICT, NOT_MEASURED = "no verdict", "not measured"
 _LEVEL = 0.95
 
 
-class Reading(NamedTuple):
+class RunReading(NamedTuple):
     """A number that is read off a run, and the standard error that it has because so many test pictures were shown and no more.
 
     The pictures are the same for all seeds, so that no number of seeds shrinks it. 0 where it is not known (losses, margins).
@@ -54,7 +54,7 @@ def auc_error(area: float, n: int) -> float:
     return math.sqrt(max(variance, 0.0)) / each
 
 
-_NOTHING = Reading(math.nan, math.nan)
+_NOTHING = RunReading(math.nan, math.nan)
 
 
 def _last(table: pd.DataFrame) -> pd.DataFrame:
@@ -62,20 +62,20 @@ def _last(table: pd.DataFrame) -> pd.DataFrame:
     return last
 
 
-def _curve(kind: str, column: str, split: str = "test") -> Callable[[FinishedRun], Reading]:
-    def find(run: FinishedRun) -> Reading:
+def _curve(kind: str, column: str, split: str = "test") -> Callable[[FinishedRun], RunReading]:
+    def find(run: FinishedRun) -> RunReading:
         table = _last(run.table())
         rows = table[(table["split"] == split) & (table["kind"] == kind)]
         if not len(rows):
             return _NOTHING
         value = float(rows[column].iloc[0])
-        return Reading(value, 0.0 if column == "loss" else share_error(value, int(rows["n"].iloc[0])))
+        return RunReading(value, 0.0 if column == "loss" else share_error(value, int(rows["n"].iloc[0])))
 
     return find
 
 
-def _measure(kind: str, measure: str) -> Callable[[FinishedRun], Reading]:
-    def find(run: FinishedRun) -> Reading:
+def _measure(kind: str, measure: str) -> Callable[[FinishedRun], RunReading]:
+    def find(run: FinishedRun) -> RunReading:
         table, curves = _last(run.table("measures")), run.table()
         rows = table[(table["kind"] == kind) & (table["measure"] == measure)]
         shown = curves.loc[(curves["split"] == "test") & (curves["kind"] == kind), "n"]
@@ -83,18 +83,18 @@ def _measure(kind: str, measure: str) -> Callable[[FinishedRun], Reading]:
             return _NOTHING
         error = auc_error if measure == "auc" else share_error if "accuracy" in measure else None
         value = float(rows["value"].iloc[0])
-        return Reading(value, 0.0 if error is None else error(value, int(shown.iloc[0])))
+        return RunReading(value, 0.0 if error is None else error(value, int(shown.iloc[0])))
 
     return find
 
 
-def _lowest(accuracy: pd.Series, n: pd.Series) -> Reading:
+def _lowest(accuracy: pd.Series, n: pd.Series) -> RunReading:
     worst = int(accuracy.argmin())
-    return Reading(float(accuracy.iloc[worst]), share_error(float(accuracy.iloc[worst]), int(n.iloc[worst])))
+    return RunReading(float(accuracy.iloc[worst]), share_error(float(accuracy.iloc[worst]), int(n.iloc[worst])))
 
 
-def _worst_class(kind: str) -> Callable[[FinishedRun], Reading]:
-    def find(run: FinishedRun) -> Reading:
+def _worst_class(kind: str) -> Callable[[FinishedRun], RunReading]:
+    def find(run: FinishedRun) -> RunReading:
         table = _last(run.table("classes"))
         rows = table[table["kind"] == kind]
         return _lowest(rows["accuracy"], rows["n"])
@@ -102,7 +102,7 @@ def _worst_class(kind: str) -> Callable[[FinishedRun], Reading]:
     return find
 
 
-def worst_group(run: FinishedRun) -> Reading:
+def worst_group(run: FinishedRun) -> RunReading:
     """Of two classes, the lowest accuracy against the bottom's class over the four groups of (class of the bottom, class of the top).
 
     Groups with equal classes are the doubles by label, the others the conflicts by label: a conflict's label is the top's class, so with
@@ -114,7 +114,7 @@ def worst_group(run: FinishedRun) -> Reading:
 
 
 #: By name, what is read off a run at its last measurement, from the test probes.
-PUBLISHED_QUANTITIES: dict[str, Callable[[FinishedRun], Reading]] = {
+PUBLISHED_QUANTITIES: dict[str, Callable[[FinishedRun], RunReading]] = {
     "auc, standard": _measure("both", "auc"),
     "auc, top randomised": _measure("top permuted", "auc"),
     "auc, bottom randomised": _measure("bottom permuted", "auc"),
@@ -131,7 +131,7 @@ _OF_CURVES = re.compile(r"(train|test) (loss|accuracy|agree_top|agree_bottom) of
 _OF_MEASURES = re.compile("measure (.+) of (.+)")
 
 
-def published_quantity(name: str) -> Callable[[FinishedRun], Reading]:
+def published_quantity(name: str) -> Callable[[FinishedRun], RunReading]:
     """What is read off a run at its last measurement: a key of PUBLISHED_QUANTITIES; `test accuracy of both`, that is a split, a column
     of curves.csv and a kind; or `measure auc of top permuted`, a measure of measures.csv and a kind. Raises SpecError."""
     if name in PUBLISHED_QUANTITIES:
@@ -159,7 +159,7 @@ def values(protocol: Protocol, planned: Plan, out: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(VALUES))
 
 
-def _quantities(protocol: Protocol) -> dict[str, Callable[[FinishedRun], Reading]]:
+def _quantities(protocol: Protocol) -> dict[str, Callable[[FinishedRun], RunReading]]:
     try:
         return {number.quantity: published_quantity(number.quantity) for number in protocol.about.numbers}
     except SpecError as error:

@@ -1,6 +1,7 @@
 """Where commands write: files, standard output, and what is neither."""
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,14 @@ def test_a_plot_says_which_values_of_a_table_it_does_not_draw(swept: Path, tmp_p
     result = call("plot", tmp_path / "mine.csv", "--out", tmp_path / "p.png")
     assert result.exit_code == 0
     assert "Note: mine.csv: curves: column accuracy, row 4: no number there, the value is not used" in result.stderr
+
+
+def test_a_figure_that_fits_no_page_is_said(swept: Path, tmp_path: Path) -> None:
+    """Panels below each other in a narrow column may be longer than the paper; on the screen, without a width, that is no matter."""
+    narrow = call("plot", swept, "--width", "4", "--style", "talk", "--out", tmp_path / "p.png")
+    assert narrow.exit_code == 0
+    assert re.search(r"Note: the figure is \d+ cm tall, and a page has about 24; draw fewer specs, or", narrow.stderr)
+    assert "Note: the figure is" not in call("plot", swept, "--out", tmp_path / "p.png").stderr
 
 
 def test_kinds_that_nobody_knows_are_said(swept: Path, tmp_path: Path) -> None:

@@ -151,10 +151,10 @@ def media_box(path: Path) -> tuple[float, float]:
 def test_a_still_for_a_paper_has_its_width_and_embedded_fonts(
     charts: dict[str, Chart], tmp_path: Path, width: str | float, centimetres: float
 ) -> None:
-    """The page is as wide as was asked, to a tenth of a millimetre; fonts are of Type 42 (TrueType), none of Type 3."""
+    """The page is as wide as was asked and as tall as is told, to a tenth of a millimetre; fonts are of Type 42, none of Type 3."""
     for name in ("curves", "doubles", "confusion", "sankey"):
-        stills.draw_chart(charts[name], tmp_path / f"{name}.pdf", width=width)
-        assert media_box(tmp_path / f"{name}.pdf")[0] == pytest.approx(centimetres, abs=0.01)
+        tall = stills.draw_chart(charts[name], tmp_path / f"{name}.pdf", width=width)
+        assert media_box(tmp_path / f"{name}.pdf") == pytest.approx((centimetres, tall), abs=0.01)
         content = (tmp_path / f"{name}.pdf").read_bytes()
         assert b"/Type3" not in content
         assert b"/FontFile2" in content
