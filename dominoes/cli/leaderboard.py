@@ -199,9 +199,7 @@ def _entries(paths: tuple[Path, ...]) -> dict[str, Entry]:
 @click.argument("entries", nargs=-1, required=True, type=options.PATH)
 @click.option("--seed", required=True, type=click.IntRange(min=0), help="Seed of the specs; the same seed deals the same.")
 @click.option("--specs", default=16, show_default=True, type=click.IntRange(min=1), help="Specs to draw.")
-@click.option(
-    "--runs-each", "seeds", default=6, show_default=True, type=click.IntRange(min=1), help="Runs of each spec, dealt anew for each."
-)
+@click.option("--seeds", default=6, show_default=True, type=click.IntRange(min=1), help="Runs of each spec, dealt anew for each.")
 @click.option("--n", default=6000, show_default=True, type=click.IntRange(min=1), help="Dominoes.")
 @click.option("--epochs", default=4, show_default=True, type=click.IntRange(min=1), help="Passes over the dataset.")
 @click.option("--probe", default=500, show_default=True, type=click.IntRange(min=1), help="Test dominoes of each kind.")
