@@ -107,5 +107,5 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CurvesError, match=r"no\.csv cannot be read as a table"):
         tables.read_simplicity(tmp_path / "no.csv")
     pd.DataFrame({"source": ["mnist"]}).to_csv(tmp_path / "s.csv", index=False)
-    with pytest.raises(CurvesError, match="the column transforms, side, model"):
+    with pytest.raises(CurvesError, match="the columns transforms, side, model"):
         tables.read_simplicity(tmp_path / "s.csv")
