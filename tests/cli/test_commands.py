@@ -141,10 +141,7 @@ def test_a_signal_leaves_an_unfinished_folder_that_the_next_call_runs(number: in
     same command."""
     command = [sys.executable, str(ROOT / "cli.py"), "train", "--n", "800", "--prevalence", "1", "1", *EMBEDDED, "--epochs", "4"]
     command += ["--measurements", "3", "--probe", "20", "--seeds", "0-1", "--out", str(tmp_path / "out")]
-    # Where the tests themselves run in the background, Ctrl-C is ignored, and a child would ignore it too.
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.time() + 60
     while not list((tmp_path / "out" / "runs").glob("*/CLAIM*")) and time.time() < deadline:
         time.sleep(0.01)
