@@ -270,7 +270,8 @@ def ray_node() -> Tally:
         return Tally("Ray: a worker and a node killed", note="ray is not installed: not tried")
     tally = Tally("Ray: a worker and a node killed", tried=2, runs=6, note="each run DONE once, the export that of one machine")
     if done.returncode:
-        tally.lost, tally.note = 1, "the test fails"
+        said = next((line[1:].strip() for line in done.stdout.splitlines() if line.startswith("E  ")), "see its output")
+        tally.lost, tally.note = 1, f"the test fails, whatever it lost: {said}"
     return tally
 
 
