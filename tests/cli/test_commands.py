@@ -322,6 +322,7 @@ def test_verify_exits_with_one_when_something_differs(tmp_path: Path) -> None:
     assert "differences" in result.stdout
 
 
+@pytest.mark.slow
 def test_results_become_a_page_and_figures(swept: Path, tmp_path: Path) -> None:
     """report writes the page, the stills, or both; plot draws one figure of it; solve a diagram."""
     run = min((swept / "runs").iterdir())
@@ -346,6 +347,7 @@ def test_diverged_runs_say_so(tmp_path: Path) -> None:
     assert "DIVERGED at step" in done(*arguments, "--seeds", "0-1", "--out", tmp_path, "--partial")
 
 
+@pytest.mark.slow
 def test_the_demo_prints_where_and_what(demo: tuple[Path, str]) -> None:
     """Lines with existing files and what they show, then the comparator's verdicts, last the report."""
     out, text = demo

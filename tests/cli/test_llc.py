@@ -18,6 +18,7 @@ from dominoes.cli.commands import main
 DOMINOES = ["--top", "digits", "--bottom", "textures", "--n", "200", "--prevalence", "0.7", "0.6", "--probe", "40"]
 
 
+@pytest.mark.slow
 def test_from_training_to_the_table(tmp_path: Path) -> None:
     """`train --checkpoints last`, then `llc --plan`, then `llc`; mistakes cost a sentence and write nothing."""
     runner, results, out = CliRunner(), tmp_path / "results", tmp_path / "llc.csv"

@@ -115,6 +115,7 @@ def test_a_bad_name_is_one_sentence_and_leaves_nothing() -> None:
         assert not Path("out").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_file_needs_trust_or_a_pin() -> None:
     """Plan and run refuse a plain reference and name the pin; with it, or with --trust, workers find the module and runs keep networks."""
     Path("s.yaml").write_text(SWEEP.replace("MODEL", "door_nets:Flat"), encoding="utf-8")

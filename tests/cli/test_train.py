@@ -34,6 +34,7 @@ def tables(out: Path) -> dict[str, bytes]:
     return {folder.name: (folder / "curves.csv").read_bytes() for folder in run_folders.finished(out)}
 
 
+@pytest.mark.slow
 def test_two_launches_share_the_seeds(tmp_path: Path) -> None:
     """Two commands on one folder, started together: both end well, every seed is trained once, and both tell of all of them."""
     out = tmp_path / "out"
@@ -74,6 +75,7 @@ def test_a_seed_in_other_hands_comes_last_and_is_waited_for(tmp_path: Path, monk
     assert tables(out) == tables(alone)
 
 
+@pytest.mark.slow
 def test_workers_train_what_one_process_trains(tmp_path: Path) -> None:
     """Two workers leave the bytes that one process does, from a dataset folder too; a second call says that all was done before."""
     build = ["build", *SMALL[:9], "--out", tmp_path / "set"]

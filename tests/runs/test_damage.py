@@ -323,6 +323,7 @@ def test_tables_that_break_their_contract_are_damage(whole: Path, tmp_path: Path
         interface.compare([])
 
 
+@pytest.mark.slow
 def test_every_byte_of_environment_json_counts(whole: Path, tmp_path: Path) -> None:
     """It ends with the SHA-256 of what stands before; any bit that is turned, any byte that is gone, anywhere in it, is found."""
     folder = tmp_path / "mine"

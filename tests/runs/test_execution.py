@@ -125,6 +125,7 @@ def test_an_interrupted_run_is_unfinished_and_run_again(small: Dealt, tests: dic
     assert (folder / "curves.csv").read_bytes() == (clean / "curves.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_killed_process_costs_only_its_unfinished_run(tmp_path: Path) -> None:
     """After SIGKILL the same command runs what is missing; the dead process's claim does not stand in the way."""
     command = [sys.executable, str(ROOT / "cli.py"), "train", "--n", "600", "--prevalence", "1", "1", "--top", "digits"]

@@ -80,6 +80,7 @@ requests = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(requests, st.integers(2, 10).flatmap(lambda k: st.tuples(*[st.lists(st.integers(1, 3000), min_size=k, max_size=k)] * 2)), percents)
 @settings(max_examples=200, deadline=None)
 def test_every_answer_obeys_every_rule(fields: dict[str, Any], stocks: tuple[list[int], list[int]], mix: float) -> None:
@@ -107,6 +108,7 @@ def test_every_answer_obeys_every_rule(fields: dict[str, Any], stocks: tuple[lis
         assert rules.flows(cells, flows, off=1)
 
 
+@pytest.mark.slow
 @given(st.tuples(percents, percents), st.tuples(percents, percents), st.integers(2, 10), st.integers(1, 40), st.data())
 @settings(max_examples=150, deadline=None)
 def test_max_fills_the_stock_whatever_binds(

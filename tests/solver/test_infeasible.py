@@ -114,6 +114,7 @@ requests = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(requests, st.tuples(percents, percents))
 @settings(max_examples=60, deadline=None)
 def test_every_nearest_value_is_feasible_and_no_nearer_one_is(fields: dict[str, Any], reliability: tuple[float, float]) -> None:

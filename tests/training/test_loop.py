@@ -63,7 +63,7 @@ def normalised(dominoes: Dominoes) -> torch.Tensor:
     return dominoes.data.float().sub(255 * MEAN).div(255 * STD)
 
 
-@pytest.mark.parametrize("model", ["detector", "mlp", "resnet8"])
+@pytest.mark.parametrize("model", ["detector", "mlp", pytest.param("resnet8", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_training_equals_a_plain_loop(small: Dealt, tests: dict[str, Dominoes], model: str, optimizer: str) -> None:
     """The loop that people write first, float pictures and shuffled batches, gives the same weights bit for bit, if it has its
@@ -100,7 +100,7 @@ def test_training_equals_a_plain_loop(small: Dealt, tests: dict[str, Dominoes], 
     assert (last["loss"], last["accuracy"]) == (pytest.approx(loss, rel=1e-5), accuracy)
 
 
-@pytest.mark.parametrize("model", ["detector", "resnet8"])
+@pytest.mark.parametrize("model", ["detector", pytest.param("resnet8", marks=pytest.mark.slow)])
 def test_the_order_of_memory_matters_in_the_last_digits_only(small: Dealt, model: str) -> None:
     """Losses of five steps with pictures and weights channels last are those of the usual order, by plain layers: the first to 1e-6,
     then, as rounding grows, to 1e-3."""
@@ -120,7 +120,7 @@ def test_the_order_of_memory_matters_in_the_last_digits_only(small: Dealt, model
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
-@pytest.mark.parametrize("model", ["detector", "mlp", "resnet8"])
+@pytest.mark.parametrize("model", ["detector", "mlp", pytest.param("resnet8", marks=pytest.mark.slow)])
 def test_the_same_run_is_bit_identical(small: Dealt, tests: dict[str, Dominoes], model: str) -> None:
     """Same spec and seed, same bytes of curves and same weights; another seed, other ones."""
     first, again, other = (trained(small, tests, seed, model=model, epochs=1, measurements=2) for seed in (0, 0, 1))
@@ -148,7 +148,7 @@ def test_confusion_is_what_the_last_network_answers(small: Dealt, tests: dict[st
     assert found.confusion[10, diagonal, diagonal].sum() / len(tests["bottom"]) == pytest.approx(last["bottom"])
 
 
-@pytest.mark.parametrize("model", ["detector", "resnet8"])
+@pytest.mark.parametrize("model", ["detector", pytest.param("resnet8", marks=pytest.mark.slow)])
 def test_measuring_changes_nothing(small: Dealt, tests: dict[str, Dominoes], model: str) -> None:
     """A run measured 5 times and one measured 50 times, on probes of another size, end with identical weights."""
     few = trained(small, tests, model=model, measurements=5, epochs=3)

@@ -123,6 +123,7 @@ def test_statistics_that_belong_to_other_weights_are_refused(made: dict[str, obj
         Weights(network)
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_a_kind_and_says_what_does_not_stand(results: Path) -> None:
     """Chains far too short: every row is there, has no estimate, and says why; w*'s losses and the counts are those of the kinds."""
     wanted = tasks(results, REQUEST)
@@ -144,6 +145,7 @@ def test_the_table_has_a_row_a_kind_and_says_what_does_not_stand(results: Path) 
     assert sentences(table)[0] == "0 of 10 estimates have converged"
 
 
+@pytest.mark.slow
 def test_finished_tasks_are_not_done_again(results: Path) -> None:
     """A second call reads what is kept; another seed or localisation is another task; the numbers repeat themselves bit for bit."""
     (task,) = tasks(folder_of(results), REQUEST, [10])
@@ -237,6 +239,7 @@ def test_a_task_is_read_as_it_was_said(results: Path) -> None:
         assert again.id == task.id == task.job().id
 
 
+@pytest.mark.slow
 def test_a_localisation_of_the_checkpoints_own(results: Path) -> None:
     """κ gives γ = nβ λ_max / κ with λ_max at the checkpoint: of two κ the γ are as 2 to 1."""
     table = sampled(tasks(results, replace(REQUEST, gammas=(), kappas=(2.0, 4.0), on=("top",)), [10]))

@@ -40,6 +40,7 @@ def test_the_learned_share_is_that_of_gradient_descent() -> None:
             assert float(weights @ (1 - np.exp(-rates * step * count))) == pytest.approx(reached, abs=0.01)
 
 
+@pytest.mark.slow
 def test_both_sides_of_a_network_are_measured() -> None:
     """Digits over textures: rates fall, 40 digits teach something of others, the same seed gives the same, and mistakes are sentences."""
     found = initial_kernel.measure(LOOK, "mlp", n=40, seeds=1)

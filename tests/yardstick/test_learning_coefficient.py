@@ -91,6 +91,7 @@ def test_a_quadratic_of_rank_r(sampler: str) -> None:
     assert exacts[1] < 0.75 * RANK / 2 < 0.9 * RANK / 2 < exacts[0]
 
 
+@pytest.mark.slow
 def test_chain_count_and_order_of_examples_change_nothing() -> None:
     """Chains are the same however many there are; with the examples in another order the estimate agrees within its error."""
     generator = torch.Generator().manual_seed(0)

@@ -76,6 +76,7 @@ def test_dots_are_the_means_of_the_runs(scored: Path) -> None:
     assert np.allclose(got, expected[got.index])
 
 
+@pytest.mark.slow
 def test_a_board_among_the_results_is_a_section(scored: Path, tmp_path: Path) -> None:
     """It is found by its name, drawn as stills too, and the page of results without one has no such section."""
     done = CliRunner().invoke(commands.main, ["report", str(scored), "--out", str(tmp_path / "r.html")], catch_exceptions=False)

@@ -25,6 +25,7 @@ NAMES = ("<script>window.broken = 1</script>", '</script><img src=x onerror="win
 # ---- in the browser -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_demos_page_is_drawn(browser: Browser, demo: tuple[Path, str]) -> None:
     """No error, no request, every figure drawn: as many traces as the chart has lines, as many links as the flow has."""
     out, _ = demo

@@ -42,6 +42,7 @@ def names(out: Path) -> set[str]:
     return {mark.parent.name for mark in (out / "runs").glob("*/DONE")}
 
 
+@pytest.mark.slow
 def test_a_second_call_runs_nothing(swept: tuple[Path, Path], tmp_path: Path) -> None:
     """No byte of a finished run changes, no process is started; status and export agree with what was run."""
     file, out = swept
@@ -83,6 +84,7 @@ def test_the_engine_trains_what_one_process_trains(swept: tuple[Path, Path], tmp
         assert (folder / table).read_bytes() == (out / "runs" / folder.name / table).read_bytes()
 
 
+@pytest.mark.slow
 def test_an_edited_sweep_file_runs_the_new_points_only(swept: tuple[Path, Path], tmp_path: Path) -> None:
     """Points that are gone stay on disk and are not exported; points that are new run; the change is said."""
     _, finished = swept
@@ -98,6 +100,7 @@ def test_an_edited_sweep_file_runs_the_new_points_only(swept: tuple[Path, Path],
     assert set(pd.read_csv(tmp_path / "curves.csv")["prevalence_top"]) == {0.6}
 
 
+@pytest.mark.slow
 def test_a_damaged_run_is_reported_rerun_and_never_exported(swept: tuple[Path, Path], tmp_path: Path) -> None:
     """One byte of a table changed, a table cut off, environment.json torn: each is named, left out, and runs again to the same bytes."""
     file, finished = swept
@@ -122,6 +125,7 @@ def test_a_damaged_run_is_reported_rerun_and_never_exported(swept: tuple[Path, P
     assert export(out, tmp_path / "again") == good
 
 
+@pytest.mark.slow
 def test_a_copied_folder_goes_on_elsewhere(swept: tuple[Path, Path], tmp_path: Path) -> None:
     """What was finished counts; a claim that was copied along belongs to a machine that is not here, and its silence frees the run."""
     _, finished = swept
@@ -143,6 +147,7 @@ def test_a_copied_folder_goes_on_elsewhere(swept: tuple[Path, Path], tmp_path: P
     assert len(names(out)) == 6
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_written_nothing_runs(swept: tuple[Path, Path], tmp_path: Path) -> None:
     """Read-only output is one sentence and exit code 2; a finished sweep can still be asked for its status, and exported elsewhere."""
     file, finished = swept
@@ -178,6 +183,7 @@ def test_other_pictures_and_another_package_are_noticed(swept: tuple[Path, Path]
     assert "4 runs, 4 done before" in run(file, out, "--accept-changed")
 
 
+@pytest.mark.slow
 def test_infeasible_points_are_all_found_before_anything_runs(tmp_path: Path) -> None:
     """Each with the solver's reason; nothing is written. --skip-infeasible goes on without them and records them in runs.csv."""
     file = write(tmp_path / "sweep.yaml", dataset__n=[60, 5000, 9000], seed=[0, 1])
@@ -195,6 +201,7 @@ def test_infeasible_points_are_all_found_before_anything_runs(tmp_path: Path) ->
     assert "2 done, 0 running, 0 failed, 0 left, 4 infeasible" in call("status", out)
 
 
+@pytest.mark.slow
 def test_what_no_run_could_do_is_said_before_the_first(tmp_path: Path) -> None:
     """A probe that the test pictures do not suffice for, or a device that is not here: one sentence, exit code 2, nothing written."""
     file = write(tmp_path / "sweep.yaml", train__probe=1000)
@@ -260,6 +267,7 @@ def test_workers_are_as_many_as_cores_without_gpus() -> None:
     assert local.gpus("cpu") == 0
 
 
+@pytest.mark.slow
 def test_the_smoke_sweep_works(tmp_path: Path) -> None:
     """The shipped file, from start to export."""
     run(ROOT / "sweeps" / "smoke.yaml", tmp_path / "out")

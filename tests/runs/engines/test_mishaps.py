@@ -32,6 +32,7 @@ def names(out: Path) -> set[str]:
     return {mark.parent.name for mark in (out / "runs").glob("*/DONE")}
 
 
+@pytest.mark.slow
 def test_a_diverged_run_is_marked_and_its_curve_kept(tmp_path: Path) -> None:
     """A loss that is not finite stops the run; runs.csv says diverged and where; the curve up to there is exported, all finite."""
     file = write(tmp_path / "sweep.yaml", train__lr=["1e30", 0.01], train__epochs=3, train__measurements=6)
@@ -50,6 +51,7 @@ def test_a_diverged_run_is_marked_and_its_curve_kept(tmp_path: Path) -> None:
     assert 0 <= steps[1e30] < steps[0.01]
 
 
+@pytest.mark.slow
 def test_a_full_disk_fails_one_run_and_resume_repairs(tmp_path: Path) -> None:
     """The run whose files do not fit is FAILED with the reason, the others go on; with room again the same command runs just it."""
     file = write(tmp_path / "sweep.yaml", train__epochs=4, train__batch=8, train__measurements=[1, 30, 2])
@@ -75,6 +77,7 @@ def test_a_full_disk_fails_one_run_and_resume_repairs(tmp_path: Path) -> None:
     assert not list(out.glob("runs/*/FAILED"))
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_one_attempt(tmp_path: Path) -> None:
     """Its run starts again in a new process; one that ends its process each time is FAILED, and the reason says how."""
     file = write(tmp_path / "sweep.yaml", dataset__n=300, train__epochs=8, train__batch=4, seed=[0, 1])
@@ -136,6 +139,7 @@ def test_a_sweep_killed_twenty_times_ends_with_the_same_bytes(tmp_path: Path) ->
     assert left == {"DONE", "classes.csv", "confusion.npz", "curves.csv", "environment.json", "joint.csv", "measures.csv", "spec.json"}
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_workers_too(tmp_path: Path) -> None:
     """Exit code 130, one sentence, no process left behind; the runs at work are simply unfinished."""
     file = write(tmp_path / "sweep.yaml", dataset__n=300, train__epochs=500, train__batch=4, seed=[0])
@@ -152,6 +156,7 @@ def test_ctrl_c_ends_the_workers_too(tmp_path: Path) -> None:
     assert "0 done, 0 running, 0 failed, 1 left" in call("status", tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_two_launches_at_once_share_the_runs(tmp_path: Path) -> None:
     """Every run is executed by one of them; both end when all is done, and what the other did is said."""
     file = write(tmp_path / "sweep.yaml", seed=list(range(8)))
@@ -171,6 +176,7 @@ def environments(out: Path) -> list[dict[str, object]]:
     return [json.loads(mark.with_name("environment.json").read_text(encoding="utf-8")) for mark in sorted(out.glob("runs/*/DONE"))]
 
 
+@pytest.mark.slow
 def test_a_pack_that_is_killed_costs_its_unfinished_runs(tmp_path: Path) -> None:
     """kill -9 of a worker with three runs at work: what was finished stays, the others begin again, each by itself, and end with the bytes
     of an undisturbed sweep."""
@@ -191,6 +197,7 @@ def test_a_pack_that_is_killed_costs_its_unfinished_runs(tmp_path: Path) -> None
         assert name not in at_work or state.environment(out / "runs" / name)["packing"] == 1
 
 
+@pytest.mark.slow
 def test_a_cuda_error_costs_the_run_at_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker, useless after it, is replaced; the runs of its pack are tried again, each by itself; only the one at fault is FAILED."""
     broken = tmp_path / "broken.py"
@@ -226,6 +233,7 @@ worker.serve()
     assert len(environments(setting.out)) == 4
 
 
+@pytest.mark.slow
 def test_what_a_pack_can_be(tmp_path: Path) -> None:
     """auto, or a number; on a CPU auto is one run at a time, and whatever is asked of CUDA changes nothing but the record."""
     file = write(tmp_path / "sweep.yaml", seed=[0, 1])

@@ -132,6 +132,7 @@ def test_packed_runs_in_a_store_are_the_same(url: str, made: tuple[Plan, Path], 
     assert run_folders.read_run(run).contents == run_folders.read_run(folders / "runs" / run.name).contents
 
 
+@pytest.mark.slow
 def test_commands_take_addresses(s3: str, made: tuple[Plan, Path], tmp_path: Path) -> None:
     """pack, status, export, fit, compare, plot and report say and write what they do of folders."""
     _, folders = made
