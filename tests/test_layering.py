@@ -131,6 +131,7 @@ def test_solving_and_theory_work_without_torch() -> None:
     assert done.stdout == "False\n"
 
 
+@pytest.mark.slow
 def test_importing_does_nothing_else(tmp_path: Path) -> None:
     """Importing every module opens no connection, prints nothing, writes nothing, seeds nothing and touches no device."""
     script = f"""

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 TINY = Sizes("cpu", ("digits", "textures"), n=64, many=2, some=2, few=2, tests=("tests/benchmarks/test_gpu.py", "-k", "sentence"), epochs=1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
 def test_without_a_card_it_says_so_in_one_sentence(tmp_path: Path) -> None:
     """Exit code 2, nothing written."""

@@ -92,6 +92,7 @@ print(*(name for name in ("torch", "torchvision", "scipy", "pandas", "pyarrow", 
         assert done_.stdout.splitlines()[-1] == allowed
 
 
+@pytest.mark.slow
 def test_the_whole_way_works_from_the_command_line(tmp_path: Path) -> None:
     """build, verify, preview, export, train on the folder, plot, fit, compare: each writes what it says."""
     out = tmp_path / "set"
@@ -135,6 +136,7 @@ def test_spec_flags_train_without_a_folder(tmp_path: Path) -> None:
     assert len(curves) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_an_unfinished_folder_that_the_next_call_runs(number: int, tmp_path: Path) -> None:
     """Ctrl-C and what a scheduler sends end a run with 128 and their number and one line; what was finished is kept, the rest is run by the

@@ -31,7 +31,7 @@ TABLES: dict[str, list[str]] = {
 }
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name == "simplicity" else name for name in TABLES])
 def test_a_dash_is_standard_output(name: str, swept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The table, to the letter what a file would hold, and nothing else; sentences go to standard error, and no file is made."""
     monkeypatch.chdir(tmp_path)

@@ -117,6 +117,7 @@ def test_threads_are_as_many_as_there_are_cores_at_most(tmp_path: Path) -> None:
     assert not (tmp_path / "b").exists()
 
 
+@pytest.mark.slow
 def test_a_log_file_hears_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no bar is drawn, a line comes at least every so often, with the seed and the step, or the runs of a sweep that ended."""
     assert heartbeat.EVERY <= 30

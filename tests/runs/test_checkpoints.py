@@ -41,6 +41,7 @@ def run(small: Dealt, tests: dict[str, Dominoes], out: Path, **fields: Any) -> e
     return execution.execute(RunSpec(dataset=small.spec, train=how), small, tests, out)
 
 
+@pytest.mark.slow
 def test_a_kept_network_answers_as_it_was_measured(small: Dealt, tests: dict[str, Dominoes], tmp_path: Path) -> None:
     """The network of each step has the loss that curves.csv has there; the last one is the default; all are in the digests."""
     outcome = run(small, tests, tmp_path, checkpoints="measurements", model="resnet8")

@@ -62,6 +62,7 @@ def test_cost_grows_with_the_work(tmp_path: Path) -> None:
     assert set(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_the_plan_command_prints_runs_costs_and_refusals(tmp_path: Path) -> None:
     """One row a run with its counts; then cost and disk; infeasible points with reasons."""
     file = write(tmp_path / "s.yaml", dataset__n=[60, 9000], seed=[0, 1])

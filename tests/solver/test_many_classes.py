@@ -94,6 +94,7 @@ def _weights_of(spec: DominoSpec, stock: Stock, n: int, shares: Shares) -> list[
     return found
 
 
+@pytest.mark.slow
 def test_parts_answer_what_the_whole_program_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """50 random requests, half at the limit of a small stock: both find counts that keep every rule, or none; most need no whole."""
     rng, done, unfilled = random.Random(2), 0, 0

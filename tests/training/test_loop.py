@@ -280,7 +280,9 @@ class Recorder(Device):
         return replay
 
 
-@pytest.mark.parametrize(("model", "optimizer", "epochs"), [("mlp", "sgd", 2), ("mlp", "adam", 2), ("resnet8", "sgd", 1)])
+@pytest.mark.parametrize(
+    ("model", "optimizer", "epochs"), [("mlp", "sgd", 2), ("mlp", "adam", 2), pytest.param("resnet8", "sgd", 1, marks=pytest.mark.slow)]
+)
 def test_recorded_steps_are_the_plain_ones(small: Dealt, tests: dict[str, Dominoes], model: str, optimizer: str, epochs: int) -> None:
     """Rehearsals leave no trace in weights, statistics or the optimiser's state, full batches are replayed, eight at once where no
     measurement comes between, and the short last ones are not: the run is bit for bit the plain one."""

@@ -174,6 +174,7 @@ def test_finished_tasks_are_not_done_again(results: Path) -> None:
     assert "CPU-minutes" in cost(tasks(results, others[0], [10]))
 
 
+@pytest.mark.slow
 def test_calls_at_once_share_the_tasks(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each task is sampled by one of two calls on a folder, and both have the whole table; what is in living hands is waited for."""
     monkeypatch.setattr(protocol, "POLL_SECONDS", 0.01)

@@ -100,6 +100,7 @@ def test_one_prototype_is_simpler_than_a_hundred(data: Path) -> None:
     assert one < 0.8 * many
 
 
+@pytest.mark.slow
 def test_a_block_is_coded_by_what_came_before_it() -> None:
     """The network of a block sees its own labels neither in training nor in calibration: other labels there, the same network."""
     source = load_source("digits", Split.TRAIN)

@@ -52,6 +52,7 @@ def test_the_demos_page_is_drawn(browser: Browser, demo: tuple[Path, str]) -> No
         assert all(f"{row.label}: {row.count_}" in text for row in first.rename(columns={"count": "count_"}).itertuples())
 
 
+@pytest.mark.slow
 def test_what_is_hovered_is_what_the_csv_says(browser: Browser, page: Path) -> None:
     """The value under the mouse is the number in the CSV of the data link, digit for digit."""
     with opened(browser, page) as shown:
@@ -69,6 +70,7 @@ def test_what_is_hovered_is_what_the_csv_says(browser: Browser, page: Path) -> N
         assert f"<b>{row['answers_bottom']}</b><br>n: {row['n']}" in cell
 
 
+@pytest.mark.slow
 def test_switches_change_the_axes(browser: Browser, page: Path) -> None:
     """Time is logarithmic or not, counted in steps or samples; kinds and values can be chosen; so can a group."""
     layout = """() => {
@@ -137,6 +139,7 @@ def test_tables_sort_by_mouse_and_keyboard(browser: Browser, page: Path) -> None
         assert len(tops) < facts.locator("dt").count()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_light_and_dark(browser: Browser, page: Path, scheme: str) -> None:
     """The page follows the system, the button turns it over, text stands out from the ground, kinds keep their colours."""
@@ -175,6 +178,7 @@ def test_figures_are_drawn_without_being_reached(browser: Browser, page: Path) -
         assert shown.evaluate("() => window.scrollY") == 0
 
 
+@pytest.mark.slow
 def test_print_is_light_whole_and_as_wide_as_paper(browser: Browser, page: Path, tmp_path: Path) -> None:
     """A dark page is printed light, its figures drawn to one width that the paper takes; afterwards it is as it was."""
     with opened(browser, page, scheme="dark") as shown:
@@ -260,6 +264,7 @@ def test_names_with_markup_are_shown_and_not_run(browser: Browser, swept: Path, 
         assert shown.locator("img[src=x]").count() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["empty", "half", "one seed", "missing kinds", "NaN", "one step", "damaged"])
 def test_incomplete_results_still_have_a_page(browser: Browser, swept: Path, tmp_path: Path, case: str) -> None:
     """Whatever is missing is said, the rest is drawn, and no error is logged."""

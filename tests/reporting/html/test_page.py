@@ -28,6 +28,7 @@ from dominoes.solver.stock import Stock
 from dominoes.spec import DominoSpec, RunSpec, TrainSpec
 
 
+@pytest.mark.slow
 def test_the_page_has_all_seven_sections_and_no_address(page: Path, found: Results) -> None:
     """Everything is in the file: no link, script, style or picture from elsewhere; equal results are equal bytes."""
     text = page.read_text(encoding="utf-8")

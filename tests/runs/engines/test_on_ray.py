@@ -123,6 +123,7 @@ def test_folders_come_back_from_machines_that_share_nothing(calm: tuple[Path, tu
     assert {state.environment(mark.parent)["packing"] for mark in out.glob("runs/*/DONE")} == {3}
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_named(calm: tuple[Path, tuple[bytes, bytes]], tmp_path: Path) -> None:
     """Options of ray want ray; without the package the sentence says how to get it."""
     file, _ = calm

@@ -250,6 +250,7 @@ def test_who_was_passed_over_takes_nothing_back(url: str, monkeypatch: pytest.Mo
         assert set(store.names(FOLDER)) == {"range.000001"}
 
 
+@pytest.mark.slow
 def test_only_shards_can_be_in_a_store(s3: str, tmp_path: Path) -> None:
     """Folders of runs, and runs that keep networks, are refused before anything is written."""
     file = small_sweeps.write(tmp_path / "s.yaml", seed=[0, 1])
