@@ -8,7 +8,7 @@ INSTALLED := .venv/installed
 
 help:
 	@echo "make demo     the whole way on pictures that come with the package, into results/demo (under a minute)"
-	@echo "make test     the tests that are quick"
+	@echo "make test     the tests that are quick (about four minutes on two cores)"
 	@echo "make test-all all tests"
 	@echo "make docs     the documents as a site that needs no network, into build/docs"
 	@echo "make torture  kills, full disks, damage and rivals, into docs/reliability.md (ten minutes; not in CI)"
