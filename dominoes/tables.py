@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -175,7 +176,9 @@ def check_table(table: pd.DataFrame, *, form: str = "curves", name: str = "the t
 
 def bounded(table: pd.DataFrame, *, name: str = "the table") -> pd.DataFrame:
     """Return `table` if its losses can be averaged, or raise CurvesError that names the first that is beyond: its run broke off."""
-    for row in map(int, np.flatnonzero(pd.to_numeric(table["loss"], errors="coerce") > _HIGHEST_LOSS)):
+    beyond = np.flatnonzero(pd.to_numeric(table["loss"], errors="coerce") > _HIGHEST_LOSS)
+    if len(beyond):
+        row = int(beyond[0])
         raise CurvesError(
             f"{name}: column loss, row {row + 1}: {float(table['loss'].iloc[row]):g}, expected at most {_HIGHEST_LOSS:g} nats; "
             "the run broke off, leave it out"
@@ -354,24 +357,28 @@ def _rows(chosen: pd.Series) -> str:
     return f"row {rows[0]}" if len(rows) == 1 else f"{len(rows)} rows (the first is row {rows[0]})"
 
 
+def _made_by(command: str, path: Path, columns: Sequence[str], **options: Any) -> pd.DataFrame:
+    """A table that a command makes: a CSV file with these columns and a row. Raises CurvesError."""
+    expected = f"expected a table made by 'dominoes {command}', {','.join(columns)}"
+    try:
+        table: pd.DataFrame = pd.read_csv(path, **options)
+    except (OSError, ValueError) as error:
+        raise CurvesError(f"{path} cannot be read as a table ({brief(error)}); {expected}") from error
+    missing = [column for column in columns if column not in table.columns]
+    if missing or not len(table):
+        raise CurvesError(f"{path}: {absent(missing) if missing else 'there are no rows'}; {expected}")
+    return table
+
+
 def read_simplicity(path: Path) -> pd.DataFrame:
     """Read and check simplicity.csv. Raises CurvesError."""
-    try:
-        table = pd.read_csv(
-            path, dtype=dict.fromkeys(_SIMPLICITY_TEXT, str), keep_default_na=False, na_values={"low": "", "high": "", "labels": ""}
-        )
-    except (OSError, ValueError) as error:
-        raise CurvesError(f"{path} cannot be read as a table ({brief(error)}); expected one made by 'dominoes simplicity'") from error
-    missing = [column for column in SIMPLICITY if column not in table.columns]
-    if missing or not len(table):
-        what = absent(missing) if missing else "there are no rows"
-        raise CurvesError(f"{path}: {what}; expected a table made by 'dominoes simplicity', {','.join(SIMPLICITY)}")
+    empty = {"low": "", "high": "", "labels": ""}
+    table = _made_by("simplicity", path, SIMPLICITY, dtype=dict.fromkeys(_SIMPLICITY_TEXT, str), keep_default_na=False, na_values=empty)
     numbers = pd.to_numeric(table["estimate"], errors="coerce")
     if numbers[table["quantity"] == "code length"].isna().any():
         raise CurvesError(f"{path}: a code length is no number; measure it again with 'dominoes simplicity'")
-    return table.assign(
-        estimate=numbers, transforms=table["transforms"].map(lambda text: dials.join_transforms(_transforms_written(text, path)))
-    )
+    written = table["transforms"].map(lambda text: dials.join_transforms(_transforms_written(text, path)))
+    return table.assign(estimate=numbers, transforms=written)
 
 
 def _transforms_written(text: str, path: Path) -> tuple[str, ...]:
@@ -386,14 +393,7 @@ def _transforms_written(text: str, path: Path) -> tuple[str, ...]:
 
 def read_llc(path: Path) -> pd.DataFrame:
     """Read and check llc.csv. Raises CurvesError."""
-    try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(_LLC_TEXT, str))
-    except (OSError, ValueError) as error:
-        raise CurvesError(f"{path} cannot be read as a table ({error}); expected one made by 'dominoes llc'") from error
-    missing = [column for column in LLC if column not in table.columns]
-    if missing or not len(table):
-        what = absent(missing) if missing else "there are no rows"
-        raise CurvesError(f"{path}: {what}; expected a table made by 'dominoes llc', {','.join(LLC)}")
+    table = _made_by("llc", path, LLC, dtype=dict.fromkeys(_LLC_TEXT, str))
     table = table.assign(**{name: pd.to_numeric(table[name], errors="coerce") for name in ("step", "gamma", "estimate")})
     if table.loc[table["status"] == "converged", ["step", "gamma", "estimate"]].isna().any(axis=None):
         raise CurvesError(f"{path}: a row has converged and yet no estimate; make it anew with 'dominoes llc'")

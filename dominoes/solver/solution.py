@@ -103,7 +103,7 @@ def broken_rules(composition: Composition, shares: Shares | None = None) -> list
             right, off = composition.states[label, RIGHT[side]].sum(), composition.states[label, WRONG[side]].sum()
             if composition.shown[side][label, label] != right or wrong[side][label].sum() != off:
                 found.append(f"label {label}: the {side} halves by class shown do not add up to {right} right and {off} wrong")
-        # What may give way if nothing stricter has an answer, by what has to be without one.
+    # What may give way if nothing stricter has an answer, by what has to be without one.
     given_way: dict[int, list[str]] = {1: [], 2: []}
     for place in np.flatnonzero((vector < goal.low) | (vector > goal.high)):
         problem = f"{_place_name(int(place), classes)}: {vector[place]}, expected {_range(goal.low[place], goal.high[place])}"

@@ -58,7 +58,9 @@ def draw_headlines(headlines: pd.DataFrame, path: Path) -> None:
         axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(lines), frameon=False, fontsize="small", handletextpad=0.2)
         if "onset" in title:
             axis.set_xscale("log")
-            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            low, high = axis.get_xlim()
+            # Two seeds may leave an interval of many decades, which has no room for more than their names.
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high < 1000 * low else LogLocator(numticks=4))
             axis.xaxis.set_minor_locator(NullLocator())
             axis.xaxis.set_major_formatter("{x:g}")
         else:
