@@ -16,7 +16,7 @@ from dominoes.runs import plan
 from dominoes.runs.engines.protocol import WorkerSetting
 from dominoes.runs.plan import Plan
 from dominoes.runs.run_folders import FinishedRun
-from dominoes.spec import RunSpec
+from dominoes.spec import KINDS, PERMUTED, PROBES, RunSpec
 from dominoes.studies import protocols, reproduction
 from dominoes.studies.protocols import Protocol, PublishedNumber
 from dominoes.theory.intervals import Interval, SeedSpread
@@ -136,14 +136,16 @@ def published_quantity(name: str) -> Callable[[FinishedRun], RunReading]:
     of curves.csv and a kind; or `measure auc of top permuted`, a measure of measures.csv and a kind. Raises SpecError."""
     if name in PUBLISHED_QUANTITIES:
         return PUBLISHED_QUANTITIES[name]
+    tested = (*PROBES, *PERMUTED)
     if found := _OF_CURVES.fullmatch(name):
         split, column, kind = found.groups()
-        return _curve(kind, column, split)
-    if found := _OF_MEASURES.fullmatch(name):
+        if kind in (KINDS if split == "train" else tested):
+            return _curve(kind, column, split)
+    if (found := _OF_MEASURES.fullmatch(name)) and found[2] in tested:
         return _measure(found[2], found[1])
     raise SpecError(
         f"quantity {name!r} is not known; expected one of {'; '.join(PUBLISHED_QUANTITIES)}; or such as 'test accuracy of both', 'train "
-        "loss of top', 'measure auc of both'"
+        f"loss of top', 'measure auc of both', of one of {', '.join(tested)} (train: {', '.join(KINDS)})"
     )
 
 

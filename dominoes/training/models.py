@@ -85,8 +85,8 @@ class MLP(nn.Module):
 
     def __init__(self, classes: int, width: int = 256):
         super().__init__()
-        if width < 1:
-            raise SpecError(f"width {width}: an MLP needs at least one unit in a layer")
+        if isinstance(width, bool) or not isinstance(width, int) or width < 1:
+            raise SpecError(f"width {width!r}: expected a whole number of units in a layer of the MLP, at least 1")
         self.layers = nn.Sequential(
             nn.Flatten(), nn.Linear(3 * 64 * 32, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, classes)
         )

@@ -253,6 +253,11 @@ def test_what_is_wrong_in_a_protocol_is_refused(tmp_path: Path) -> None:
     made = protocol(tmp_path, numbers=[numbers[0] | {"quantity": "luck"}])
     with pytest.raises(SpecError, match="quantity 'luck' is not known; expected one of auc, standard"):
         published.values(made, plan.make_plan(made.sweeps["small"]), tmp_path)
+    for name in ("test accuracy of nothing", "train accuracy of conflict", "measure auc of neither", "test luck of both"):
+        with pytest.raises(
+            SpecError, match=f"quantity '{name}' is not known; .* of one of top, bottom, both, conflict, empty, top permuted"
+        ):
+            published.published_quantity(name)
     with pytest.raises(OutputError, match=r"README\.md is not there; expected a README in which question"):
         write_up.keep_protocol("scale", "small", tmp_path, tmp_path / "none")
     done = CliRunner().invoke(main, ["reproduce", "shah2020", "--scale", "1/10", "--out", str(tmp_path / "x")])
