@@ -41,6 +41,7 @@ from dominoes.errors import OutputError, SpecError
 @click.option("--chains", default=4, show_default=True, help="Chains of each checkpoint and localisation.")
 @click.option("--draws", default=1500, show_default=True, help="Steps of a chain, burn-in and those with a quarter of the step included.")
 @click.option("--batch", default=512, show_default=True, help="Dominoes of a step.")
+@click.option("--every", default=5, show_default=True, metavar="STEPS", help="Steps between looks at the losses of --on.")
 @click.option("--share", default=0.8, show_default=True, help="c of the step size ε = c / (nβ λ_max + γ).")
 @click.option("--seed", default=0, show_default=True, help="Seed of the chains.")
 @click.option("--plan", is_flag=True, help="Say what it would cost and stop.")
@@ -64,6 +65,7 @@ def llc(
     chains: int,
     draws: int,
     batch: int,
+    every: int,
     share: float,
     seed: int,
     plan: bool,
@@ -97,7 +99,7 @@ def llc(
     if engine != "ray" and address:
         raise SpecError("--address belongs to ray; add --engine ray, or leave it out")
     batched = device_of(device).type == "cuda"
-    how = Sampling(sampler, chains, draws, batch, share, seed=seed, batched=batched)
+    how = Sampling(sampler, chains, draws, batch, share, every, seed, batched)
     kinds = tuple(dict.fromkeys(part.strip() for part in on.split(",") if part.strip()))
     gammas = tuple(dict.fromkeys(gammas)) or (() if kappas else profiles.GAMMAS)
     request = profiles.ProfileRequest(kinds, restrict, weights, gammas, tuple(dict.fromkeys(kappas)), how, data, download, device, trust)

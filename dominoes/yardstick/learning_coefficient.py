@@ -191,7 +191,10 @@ def check_sampling(gammas: Sequence[float], how: Sampling, step: float | None = 
     if wrong or not gammas:
         raise SpecError(f"gamma, step and share: expected numbers above 0, got {wrong[0] if wrong else 'no gamma'}")
     if how.draws < 30 or min(how.chains, how.batch, how.every) < 1:
-        raise SpecError(f"draws {how.draws}, chains {how.chains}, batch {how.batch}: expected at least 30 draws, one chain, one example")
+        raise SpecError(
+            f"draws {how.draws}, chains {how.chains}, batch {how.batch}, every {how.every}: expected at least 30 draws, one chain, one "
+            "example, and a look every step or more seldom"
+        )
 
 
 def _late(trace: FloatArray) -> FloatArray:
