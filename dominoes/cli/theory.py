@@ -106,7 +106,8 @@ def fit(
     "yardsticks",
     type=options.PATH,
     multiple=True,
-    help="With --sweep: table of 'dominoes simplicity'; repeatable.  [default: simplicity.csv beside CURVES, or in them]",
+    help="With --sweep: table of 'dominoes simplicity', or of 'llc --restrict'; repeatable.  [default: simplicity.csv beside CURVES, or in "
+    "them]",
 )
 @click.option("--by", multiple=True, metavar="COLUMN", help="Columns that set groups of runs apart.  [default: all that differ]")
 @click.option("--level", default=0.95, show_default=True, help="Level of the intervals.")
@@ -199,11 +200,23 @@ def _yardsticks(curves: Path, given: tuple[Path, ...]) -> pd.DataFrame | None:
     """Measurements of simplicity: those given, else those that lie with the curves."""
     import pandas as pd
 
-    from dominoes.tables import read_simplicity
+    from dominoes.tables import LLC, read_llc, read_simplicity
+    from dominoes.theory.questions.simplicity import of_coefficients
 
     near = curves / "simplicity.csv" if curves.is_dir() else curves.with_name("simplicity.csv")
     paths = given or ((near,) if near.is_file() else ())
-    return pd.concat([read_simplicity(path) for path in paths], ignore_index=True) if paths else None
+
+    def is_llc(path: Path) -> bool:
+        try:
+            return set(LLC) <= set(pd.read_csv(path, nrows=0))
+        except (OSError, ValueError):
+            return False
+
+    coefficients = [read_llc(path) for path in paths if is_llc(path)]
+    found = [read_simplicity(path) for path in paths if not is_llc(path)]
+    # Together, since several tables may hold localisations of the same settings.
+    found += [of_coefficients(pd.concat(coefficients, ignore_index=True))] if coefficients else []
+    return pd.concat(found, ignore_index=True) if found else None
 
 
 @dataclass(frozen=True)

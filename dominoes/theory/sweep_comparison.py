@@ -50,8 +50,9 @@ def compare_sweep(
         by: the columns that are swept. None: all further columns that take more than one value.
         classes_count, level, margins, group: as in `comparison.compare`.
         questions: some of SWEEP_QUESTIONS.
-        simplicity: columns of simplicity.csv. Where runs differ in a side's source or transforms, it is asked in addition whether that
-            side's onset follows its measured code length, by which law, and whether the other side's curve depends on it.
+        simplicity: columns of simplicity.csv, or of `simplicity.of_coefficients`. Where runs differ in a side's source or transforms, it
+            is asked in addition whether that side's onset follows its measured code length, learning time or learning coefficient, by
+            which law, and whether the other side's curve depends on it.
 
     Raises CurvesError: nothing is swept, a column of `by` is missing, there are no one-sided test curves, a setting of the sweep is not in
     `simplicity`, or an option is out of range.
@@ -70,8 +71,8 @@ def compare_sweep(
     }
     found = [answers[question](data, options) for question in SWEEP_QUESTIONS if question in questions]
     notes = data.notes
-    for yardstick, quantity in yardsticks_of.YARDSTICKS.items():
-        if simplicity is not None and (simplicity["quantity"] == quantity).any():
+    if simplicity is not None:
+        for yardstick in yardsticks_of.yardsticks_in(simplicity):
             measured = yardsticks_of.with_yardstick(data, curves, simplicity, yardstick)
             found.append(yardsticks(measured, options, yardstick))
             notes += tuple(note for note in measured.notes if note not in notes)

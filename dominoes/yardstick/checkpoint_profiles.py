@@ -169,7 +169,8 @@ def measure(
     progress: Callable[[int, int], None] = lambda done, of: None,
     waits: Callable[[RunReport], None] = lambda report: None,
 ) -> pd.DataFrame:
-    """Do the tasks that are not done yet; the table LLC of all of them, followed by the parameters in which their runs differ.
+    """Do the tasks that are not done yet; the table LLC of all of them, followed by the parameters in which their runs differ, and source
+    and transforms of the side that chains are restricted to.
 
     Tasks that another call is at are waited for, and taken over if that one dies.
 
@@ -204,7 +205,11 @@ def measure(
             )
     runs = [run_folders.read_run(folder) for folder in {task.folder for task in wanted}]
     made = {run.folder: parameters.of_spec(run.spec, run.n) for run in runs}
-    names = [name for name in parameters.differing(list(made.values())) if name not in LLC]
+    # What the sampled side shows is what a coefficient is the yardstick of.
+    alone = [
+        f"{what}_{side}" for side in SIDES for what in ("source", "transform") if any(task.request.restrict == side for task in wanted)
+    ]
+    names = [name for name in dict.fromkeys([*parameters.differing(list(made.values())), *alone]) if name not in LLC]
     rows = [row | {name: made[task.folder][name] for name in names} for task in wanted for row in _rows(task)]
     return pd.DataFrame(rows, columns=[*LLC, *names]).astype({"step": "Int64", "n": "Int64"})
 

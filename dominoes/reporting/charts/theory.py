@@ -216,6 +216,6 @@ def verdicts(results: Results) -> pd.DataFrame | None:
 def _figure(question: str, rival: str) -> str:
     """A law is seen where the field stands that it is a law of, a yardstick where onsets are held against it."""
     name = FIGURES.get(question, "")
-    if rival.startswith(tuple(simplicity.YARDSTICKS)):
+    if rival.startswith((*simplicity.YARDSTICKS, simplicity.COEFFICIENT)):
         return "onsets"
     return f"{name}-{rival}" if question.startswith("law of ") and rival else name

@@ -1,4 +1,5 @@
-"""A sweep by its yardstick: what was dialled on a side gives way to what was measured of it alone, code length or learning time."""
+"""A sweep by its yardstick: what was dialled on a side gives way to what was measured of it alone: code length, learning time, or the
+local learning coefficient at some localisation."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ from scipy.stats import spearmanr
 from dominoes import dials
 from dominoes.errors import CurvesError
 from dominoes.spec import SIDES
-from dominoes.tables import ALL, UNREACHED
-from dominoes.theory.intervals import Interval
+from dominoes.tables import ALL, SIMPLICITY, UNREACHED
+from dominoes.theory.intervals import Interval, SeedSpread
 from dominoes.theory.questions.competition import competes, of_field
 from dominoes.theory.questions.laws import law
 from dominoes.theory.sweep_curves import SweepCurves, arranged
@@ -28,6 +29,57 @@ _FEWEST = 4
 # What of the yardstick onsets are held against: name of the field, and quantity in simplicity.csv.
 YARDSTICKS = {"code_length": "code length", "solo_time": "samples to half"}
 _UNITS = {"code_length": "nats per label", "solo_time": "samples"}
+# The same of learning coefficients, whose localisation follows.
+COEFFICIENT = "learning_coefficient_"
+_COEFFICIENT = "learning coefficient at gamma "
+
+
+def yardsticks_in(table: pd.DataFrame | None) -> dict[str, str]:
+    """Which yardsticks a table (columns of simplicity.csv) has: name of the field to quantity; coefficients from the widest localisation
+    (the smallest γ) to the narrowest."""
+    if table is None:
+        return {}
+    there = set(table["quantity"])
+    gammas = sorted(float(name.removeprefix(_COEFFICIENT)) for name in there if name.startswith(_COEFFICIENT))
+    coefficients = {f"{COEFFICIENT}{gamma:g}": f"{_COEFFICIENT}{gamma:g}" for gamma in gammas}
+    return {name: quantity for name, quantity in (YARDSTICKS | coefficients).items() if quantity in there}
+
+
+def of_coefficients(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """Local learning coefficients as a yardstick: rows of simplicity.csv, a mean over seeds for each setting and localisation.
+
+    Args:
+        table: columns of llc.csv (`tables.read_llc`) of networks that learned one side alone, sampled on the dominoes of that side
+            (`dominoes llc --restrict`), with `source_<side>` and `transform_<side>`. Of each run the last checkpoint counts.
+        level: of the intervals over seeds.
+
+    Where an estimate has not converged for every seed, the row's status is UNREACHED, as of a time that not every seed came to. Raises
+    CurvesError if no row is of a side alone, or its setting is not said.
+    """
+    found = []
+    for side in SIDES:
+        own = table[(table["sampled"] == side) & (table["kind"] == side)]
+        if not len(own):
+            continue
+        settings = [f"source_{side}", f"transform_{side}"]
+        if missing := [name for name in settings if name not in own.columns]:
+            raise CurvesError(
+                f"the coefficients of the {side} do not say what was learned: no column {missing[0]}; make them anew with 'llc'"
+            )
+        last = own[own["step"] == own.groupby("run")["step"].transform("max")]
+        for (source, transforms, gamma), rows in last.groupby([*settings, "gamma"], sort=False):
+            stands = bool((rows["status"] == "converged").all())
+            values = rows["estimate"].to_numpy(float)
+            mean = SeedSpread(len(values), level).mean(values) if stands else Interval(np.nan, np.nan, np.nan)
+            row = {"source": source, "transforms": transforms, "side": side, "quantity": f"{_COEFFICIENT}{gamma:g}", "seed": ALL}
+            row |= {"estimate": mean.estimate, "low": mean.low, "high": mean.high, "level": level, "n_seeds": len(rows)}
+            found.append(row | {"status": "ok" if stands else UNREACHED})
+    if not found:
+        raise CurvesError(
+            "no learning coefficient is of a side alone; expected rows that were sampled on it and are of it, as 'dominoes llc --restrict "
+            "top --on top' leaves them"
+        )
+    return pd.DataFrame(found).reindex(columns=list(SIMPLICITY))
 
 
 def yardstick_field(yardstick: str, side: str) -> str:
@@ -42,11 +94,13 @@ def with_yardstick(data: SweepCurves, curves: pd.DataFrame, table: pd.DataFrame,
         data: arranged from `curves`.
         curves: whose columns `source_<side>` say what is on a side where all runs agree on it.
         table: columns of simplicity.csv (`tables.SIMPLICITY`); of a setting that was measured on both sides the same side's counts.
-        yardstick: one of YARDSTICKS.
+        yardstick: one of `yardsticks_in` the table.
 
     A sweep that dials nothing comes back as it is, with a note. Raises CurvesError if a setting was not measured, or more than once.
     """
-    lengths = table[(table["quantity"] == YARDSTICKS[yardstick]) & (table["seed"] == ALL)]
+    quantity = YARDSTICKS.get(yardstick, yardstick.replace(COEFFICIENT, _COEFFICIENT))
+    unit = _UNITS.get(yardstick, "no unit")
+    lengths = table[(table["quantity"] == quantity) & (table["seed"] == ALL)]
     fields, values = list(data.fields), dict(data.values)
     notes: list[str] = []
     missing: set[int] = set()
@@ -59,11 +113,11 @@ def with_yardstick(data: SweepCurves, curves: pd.DataFrame, table: pd.DataFrame,
         found = []
         for point in zip(*(values[name] for name in dialled), strict=True):
             setting = dict(zip(dialled, map(str, point), strict=True))
-            found.append(_one(lengths, YARDSTICKS[yardstick], setting.get(f"source_{side}", alone), setting.get(f"transform_{side}"), side))
+            found.append(_one(lengths, quantity, setting.get(f"source_{side}", alone), setting.get(f"transform_{side}"), side))
         reach = float(np.max([row["high"] / row["estimate"] - 1 for row in found if np.isfinite(row["estimate"])], initial=0.0))
         known = "of one seed, it has no intervals" if np.isnan(reach) else f"its intervals reach {100 * reach:.0f} % up at most"
         notes.append(
-            f"simplicity: {yardstick_field(yardstick, side)}, {_UNITS[yardstick]}, stands for {' and '.join(dialled)}; the laws take it as "
+            f"simplicity: {yardstick_field(yardstick, side)}, {unit}, stands for {' and '.join(dialled)}; the laws take it as "
             f"exact ({known})"
         )
         # The mean over those seeds that got there would make what is hard look easy.
@@ -73,10 +127,10 @@ def with_yardstick(data: SweepCurves, curves: pd.DataFrame, table: pd.DataFrame,
     if tuple(fields) == data.fields:
         notes.append("simplicity: no side's source or transforms differ between the runs; the yardstick is not used")
     if missing:
-        notes.append(f"simplicity: {len(missing)} points left out, where not every seed of the yardstick has {YARDSTICKS[yardstick]}")
+        notes.append(f"simplicity: {len(missing)} points left out, where not every seed of the yardstick has {quantity}")
     kept = [point for point in range(len(data.curves["top"][0])) if point not in missing]
     if len(kept) < 2:
-        return replace(data, notes=(*notes, f"simplicity: no two points have {YARDSTICKS[yardstick]}; it is not used"))
+        return replace(data, notes=(*notes, f"simplicity: no two points have {quantity}; it is not used"))
     return replace(
         data,
         fields=tuple(fields),

@@ -12,9 +12,9 @@ from dominoes.cli.commands import main
 from dominoes.errors import CurvesError
 from dominoes.reporting import completion, results, stills
 from dominoes.reporting.charts import sweep, theory
-from dominoes.tables import SIMPLICITY
+from dominoes.tables import LLC, SIMPLICITY, UNREACHED
 from dominoes.theory.intervals import FAILS, HOLDS
-from dominoes.theory.questions.simplicity import onsets
+from dominoes.theory.questions.simplicity import of_coefficients, onsets
 from dominoes.theory.sweep_comparison import compare_sweep
 
 LENGTHS = {"none": 0.5, "noise=0.5": 0.8, "blur=2": 1.0, "occlude=0.3": 1.4, "noise=1": 1.7}
@@ -185,6 +185,68 @@ def test_learning_time_alone_is_a_yardstick_too() -> None:
     assert law["solo_time_top"] == pytest.approx(1, abs=0.08)
     assert law["code_length_top"] == pytest.approx(2, abs=0.15)
     assert table.loc[table["question"] == "simplicity", "rival"].tolist() == ["code_length_top", "solo_time_top"]
+
+
+def coefficients(gammas: tuple[float, ...] = (100.0, 1000.0), lost: tuple[str, ...] = ()) -> pd.DataFrame:
+    """What `llc --restrict top` would have written of three seeds a setting: λ̂ is the length times 1000 / γ, give or take a tenth; the
+    last seed of a `lost` setting has not converged."""
+    rows = []
+    for name, length in LENGTHS.items():
+        for seed, gamma in [(seed, gamma) for seed in range(3) for gamma in gammas]:
+            stands = name not in lost or seed < 2
+            row = {"run": f"{name}-{seed}", "seed": seed, "step": 100, "sampled": "top", "kind": "top", "gamma": gamma}
+            row |= {"estimate": length * 1000 / gamma * (0.9 + 0.1 * seed) if stands else None}
+            rows.append(row | {"status": "converged" if stands else "not converged: x", "source_top": "mnist", "transform_top": name})
+    table = pd.DataFrame(rows)
+    early = table.assign(step=10, estimate=99.0, status="converged")
+    return pd.concat([early, table]).reindex(columns=[*LLC, "source_top", "transform_top"])
+
+
+def test_learning_coefficients_are_yardsticks_too(tmp_path: Path) -> None:
+    """Those of the last checkpoints of networks that learned a side alone, each localisation by itself: the exponents are those of the
+    lengths that they are proportional to, and `compare --simplicity` takes llc.csv as it takes simplicity.csv."""
+    made = of_coefficients(coefficients())
+    one = made[(made["transforms"] == "blur=2") & made["quantity"].str.endswith(" 100")].iloc[0]
+    half = 4.302653 * 1.0 / np.sqrt(3)
+    assert (one["estimate"], one["low"], one["high"]) == pytest.approx((10, 10 - half, 10 + half))
+    table = compare_sweep(dialled(), classes_count=10, simplicity=pd.concat([yardstick(), made])).table
+    law = table[(table["question"] == "law of onset") & (table["model"] == "power law")].set_index("rival")["estimate"]
+    names = ["learning_coefficient_100_top", "learning_coefficient_1000_top"]
+    assert [law[name] for name in names] == pytest.approx([2, 2], abs=0.15)
+    assert table.loc[table["question"] == "simplicity", "rival"].tolist() == ["code_length_top", *names]
+    dialled(seeds=2).to_csv(tmp_path / "curves.csv", index=False)
+    yardstick().reindex(columns=list(SIMPLICITY)).to_csv(tmp_path / "simplicity.csv", index=False)
+    for gamma in (100.0, 1000.0):
+        coefficients((gamma,)).to_csv(tmp_path / f"llc-{gamma:g}.csv", index=False)
+    given = [f"--simplicity={tmp_path / name}" for name in ("simplicity.csv", "llc-100.csv", "llc-1000.csv")]
+    arguments = ["compare", str(tmp_path / "curves.csv"), "--out", str(tmp_path / "c.csv"), "--sweep", "--all"]
+    result = CliRunner().invoke(main, [*arguments, *given])
+    assert result.exit_code == 0, result.output
+    for name in ("code_length_top", *names):
+        assert f"onsets of the top come in the order of {name}" in result.stdout
+    result = CliRunner().invoke(main, [*arguments, given[1], "--plot", str(tmp_path / "f.svg")])
+    assert result.exit_code == 2
+    assert "the yardstick has no code length of mnist (" in result.stderr
+
+
+def test_a_setting_whose_coefficient_has_not_converged_for_every_seed_is_left_out() -> None:
+    """The mean over those that have would be a choice; the note says how many points are left, and four are needed for an order."""
+    made = of_coefficients(coefficients((100.0,), lost=("none",)))
+    assert made.loc[made["transforms"] == "none", "status"].tolist() == [UNREACHED]
+    found = compare_sweep(dialled(), classes_count=10, simplicity=made)
+    assert any(
+        "1 points left out, where not every seed of the yardstick has learning coefficient at gamma 100" in note for note in found.notes
+    )
+    sentence = found.table.loc[found.table["question"] == "simplicity", "sentence"].item()
+    assert "4 points" in sentence
+
+
+def test_coefficients_that_say_nothing_of_a_side_alone_are_refused() -> None:
+    """Those of the whole mix, or of networks whose setting is not said."""
+    with pytest.raises(CurvesError, match="no learning coefficient is of a side alone; expected rows .* --restrict top"):
+        of_coefficients(coefficients().assign(sampled="mix"))
+    with pytest.raises(CurvesError, match="the coefficients of the top do not say what was learned: no column transform_top"):
+        of_coefficients(coefficients().drop(columns="transform_top"))
 
 
 def test_the_report_shows_onsets_where_the_yardstick_lies(tmp_path: Path) -> None:
