@@ -7,11 +7,12 @@ import multiprocessing
 import os
 import pickle
 import sys
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -131,6 +132,38 @@ def test_what_one_question_shows_is_not_there_in_another(edition: Edition) -> No
             return super().forecast(spec, given, asked)
 
     assert asking.ask(Hoarder, edition).failures == {}
+
+
+class CopiesNothing(CopyNearest):
+    """Says that a copy of it is itself, and answers doubles from what `ahead` shows of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: pd.DataFrame | None = None
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self
+
+    def forecast(self, spec: Mapping[str, Any], given: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
+        found = super().forecast(spec, given, asked)
+        if self.seen is not None:
+            known = self.seen.groupby("step")["accuracy"].mean()
+            mine = (asked["kind"] == "both") & (asked["metric"] == "accuracy") & asked["step"].isin(known.index)
+            found.loc[mine, "mean"] = known[asked.loc[mine, "step"]].to_numpy()
+        if (given["kind"] == "both").any():
+            self.seen = given[given["kind"] == "both"]
+        return found
+
+
+@pytest.mark.parametrize("order", [("ahead", "doubles"), ("doubles", "ahead")])
+def test_an_instance_that_copies_itself_as_itself_is_found_out(edition: Edition, order: tuple[str, ...]) -> None:
+    """What one question shows, kept for the next of the same fold, is found out in whichever order they are asked."""
+    whole = asking.prepare_folds(edition, order)
+    mixed = [(fold, tuple(sorted(asked, key=lambda each: order.index(each.question.task)))) for fold, asked in whole]
+    found = asking.ask(CopiesNothing, edition, order, mixed)
+    assert set(found.failures) == set(order)
+    assert all("keeps what it saw of other specs or questions" in said for said in found.failures.values())
+    assert asking.ask(CopyNearest, edition, order, mixed).failures == {}
 
 
 class Keeper(CopyNearest, ABC):
@@ -305,7 +338,10 @@ BAD: dict[str, tuple[Callable[[pd.DataFrame], Any], str]] = {
     "objects": (lambda table: table.assign(mean=[np.array(1.0)] * len(table)), "something else than numbers"),
     "share above 1": (lambda table: table.assign(mean=table["mean"] + 1), "expected shares from 0 to 1"),
     "negative loss": (lambda table: table.assign(mean=table["mean"].where(table["metric"] != "loss", -1.0)), "losses of at least 0"),
-    "missing steps": (lambda table: table[table["step"] < 10], "no finite mean for"),
+    "missing steps": (lambda table: table[table["step"] < 10], "no row for accuracy of top at step"),
+    "other kinds": (lambda table: table.assign(kind="double", step=range(len(table))), "rows are missing); expected each asked row once"),
+    "steps in words": (lambda table: table.assign(step=table["step"].astype(str)), "not of the kind that was asked"),
+    "a column twice": (lambda table: pd.concat([table, table[["mean"]]], axis=1), "has the column mean twice"),
     "rows twice": (lambda table: pd.concat([table, table]), "twice"),
     "band upside down": (lambda table: table.assign(q05=0.9, q95=0.1), "out of order"),
     "conflict shares": (_half, "add up to 0.5"),
@@ -335,6 +371,24 @@ def test_an_exception_in_fit_is_a_sentence() -> None:
     known = editions.make_edition({"s": simulated_curves.table([simulated_curves.dials(share) for share in (0.1, 0.4, 0.8)], 3)}, "e")
     found = board.score_theories({"unfit": Unfit}, known, ("doubles", "neighbours")).table
     assert set(found["status"]) == {"ValueError: singular matrix in fit"}
+
+
+def test_a_theory_that_cannot_be_made_or_copied_is_a_sentence(edition: Edition) -> None:
+    """A class that wants arguments, and an instance that cannot be copied for a question."""
+
+    class Wants(CopyNearest):
+        def __init__(self, more: int):
+            super().__init__()
+
+    class Holds(CopyNearest):
+        def fit(self, curves: pd.DataFrame, specs: pd.DataFrame) -> None:
+            super().fit(curves, specs)
+            self.lock = threading.Lock()
+
+    made: dict[str, Any] = {"wants": Wants, "holds": Holds}
+    found = board.score_theories(made, edition, ("neighbours",)).table.set_index("theory")["status"]
+    assert found["wants"].endswith("missing 1 required positional argument: 'more' when it is made without arguments")
+    assert found["holds"].startswith("every question is put to a copy of the fitted theory, and it cannot be copied (TypeError: cannot")
 
 
 def test_rows_may_come_in_any_order(edition: Edition) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 from dominoes.arrays import FloatArray
 from dominoes.errors import LeaderboardError
 from dominoes.leaderboard.theories.base import CurveKey, CurvesByKey, Dials, StraightLine, classes_of, shares
-from dominoes.leaderboard.theories.races import optimizer_step
 from dominoes.leaderboard.theories.rules import GaussianEvidence
+from dominoes.leaderboard.theories.setting import optimizer_step
 from dominoes.spec import SIDES
 
 # Columns of the specs that hold what was measured of the initial network, for each side.

@@ -18,7 +18,6 @@ from dominoes.leaderboard.theories.base import (
     CurvesByKey,
     CurveTheory,
     Dials,
-    Distances,
     StraightLine,
     average,
     chance,
@@ -62,7 +61,7 @@ class RuleTheory(CurveTheory):
         curves = [(side, "accuracy"), (side, "loss")]
         if all(whole(given, curve, steps) for curve in curves):
             return {curve: given[curve].at(steps) for curve in curves}
-        nearest = Distances({name: of_side(dials, side) for name, dials in self.specs.items()}).nearest(of_side(spec, side))
+        nearest = self.distances(side).nearest(of_side(spec, side))
         members = [{curve: self.curves[name][curve] for curve in curves if curve in self.curves[name]} for name in nearest]
         shift = 0.0
         if (side, "accuracy") in given and members:

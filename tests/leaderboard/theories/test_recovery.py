@@ -16,7 +16,8 @@ from dominoes.leaderboard.theories import catalogue, evidence
 from dominoes.leaderboard.theories.base import StraightLine
 from dominoes.leaderboard.theories.naive import SmoothRegression
 from dominoes.leaderboard.theories.quanta import Quanta, learned
-from dominoes.leaderboard.theories.races import LinearRace, MarginRace, Race, shared_setting
+from dominoes.leaderboard.theories.races import LinearRace, MarginRace, Race
+from dominoes.leaderboard.theories.setting import shared_setting
 
 K = 10
 # Eight runs with probes of 500.
