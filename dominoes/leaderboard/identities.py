@@ -115,7 +115,7 @@ def _numbers(column: pd.Series) -> FloatArray | str:
     if np.iscomplexobj(column):
         return f"the forecast holds something else than numbers (complex ones); {expected}"
     try:
-        return pd.to_numeric(column, errors="coerce").astype(float).to_numpy()
+        return np.asarray(pd.to_numeric(column, errors="coerce").astype(float), dtype=float)
     except (TypeError, ValueError) as error:
         return f"the forecast holds something else than numbers ({error}); {expected}"
 

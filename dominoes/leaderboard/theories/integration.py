@@ -72,7 +72,7 @@ def _implicit(rate: Rate, u: FloatArray, h: float, begin: float, end: float) -> 
 
     def solved(right: FloatArray) -> FloatArray:
         top, bottom = right
-        return np.stack([d * top - b * bottom, a * bottom - c * top]) / determinant
+        return np.asarray(np.stack([d * top - b * bottom, a * bottom - c * top]) / determinant)
 
     # In ln t the equation depends on time, through dt = t d ln t, whose derivative is the rate itself.
     one = solved(here * (1 + _GAMMA * h))

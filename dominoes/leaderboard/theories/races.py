@@ -274,9 +274,9 @@ def _grid(lines: list[StraightLine]) -> FloatArray:
 class LinearRace(Race):
     """The linear race, or explaining away: a gated deep linear network with one pathway a side.
 
-    ds_t/dt = (2/τ_t) s_t (A r_t − A s_t − D r_t r_b s_b), and likewise for the bottom with C; r_i = (K ρ_i − 1)/(K − 1). This is the mode
-    equation of Saxe, McClelland and Ganguli (2013, arXiv 1312.6120): τ du/dt = 2 u (s − u) for balanced layers, with the correlations of
-    each pathway and between pathways of the race reduction (Saxe, Sodhani and Lewallen 2022, arXiv 2207.10430): input–output
+    ds_t/dt = (2/τ_t) s_t (A r_t − A s_t − D r_t r_b s_b), and likewise for the bottom with C; r_i = (K ρ_i − 1)/(K − 1). This is
+    equation 10 of Saxe, McClelland and Ganguli (2013, arXiv 1312.6120), τ du/dt = 2 u (s − u) for balanced layers, with the correlations
+    of each pathway and between pathways of the race reduction (Saxe, Sodhani and Lewallen 2022, arXiv 2207.10430): input–output
     correlation A r_t, own variance A, overlap D r_t r_b. s = 1 reproduces the label alone. Departures: whitened classes, no depth beyond
     two, margins m_i = β_i s_i as readout (a squared loss has no accuracy of its own). Parameters: τ_t, τ_b, s_0, β_t, β_b.
     """
@@ -312,11 +312,10 @@ class MarginRace(Race):
     """The margin race: margins grow by the share of dominoes that are not yet answered.
 
     ds_i/dt = k_i s_i^q [f_i r(s_i) + D r(s_i + c s_j)], r(m) = (K − 1)/(K − 1 + e^m), f_i the share that shows side i alone. r is minus
-    the derivative of the cross-entropy by the margin. With c = 1 a double that one side answers teaches the other nothing, the
-    "implicit curriculum" by which gradient starvation (Pezeshki et al. 2021, arXiv 2011.09468) is explained there in the dual variables of
-    a kernel regime; c = 0 is no competition. Departure: that paper has coupled features of a linearised network, here each side is
-    one margin with a power q. With reliability, a wrong half pushes the other way with its share: see `_Unreliable`. Margins on
-    test pictures are g_i s_i. Parameters: k_t, k_b, s_0, q, g_t, g_b and, if free, c.
+    the derivative of the cross-entropy by the margin. With c = 1 a double that one side answers teaches the other nothing, which is a
+    relative of gradient starvation (Pezeshki et al. 2021, arXiv 2011.09468); c = 0 is no competition. Departure: that paper has coupled
+    features of a linearised network, here each side is one margin with a power q. With reliability, a wrong half pushes the other way
+    with its share: see `_Unreliable`. Margins on test pictures are g_i s_i. Parameters: k_t, k_b, s_0, q, g_t, g_b and, if free, c.
 
     Args:
         c: 0, 1 or None (free).
