@@ -96,8 +96,11 @@ def _aligned(forecast: pd.DataFrame, columns: Sequence[str], asked: pd.DataFrame
         return "the forecast has a row of kind, metric and step twice; expected each asked row once"
     try:
         merged = asked.merge(forecast[list(columns)], on=list(ASKED), how="left", validate="one_to_one", indicator="_found")
-    except (TypeError, ValueError) as error:
-        return f"the forecast's kind, metric or step are not of the kind that was asked ({error}); expected them as they were asked"
+    except (TypeError, ValueError):
+        kinds = [
+            f"{name} as {forecast[name].dtype}, asked as {asked[name].dtype}" for name in ASKED if forecast[name].dtype != asked[name].dtype
+        ]
+        return f"the forecast has {'; '.join(kinds)}; expected the columns kind, metric and step as they were asked"
     if (missing := (merged["_found"] != "both").to_numpy()).any():
         row = asked[missing].iloc[0]
         return (

@@ -58,7 +58,7 @@ BAD: dict[str, tuple[Callable[[pd.DataFrame], Any], str]] = {
     "negative loss": (lambda table: table.assign(mean=table["mean"].where(table["metric"] != "loss", -1.0)), "losses of at least 0"),
     "missing steps": (lambda table: table[table["step"] < 10], "no row for accuracy of top at step"),
     "other kinds": (lambda table: table.assign(kind="double", step=range(len(table))), "rows are missing); expected each asked row once"),
-    "steps in words": (lambda table: table.assign(step=table["step"].astype(str)), "not of the kind that was asked"),
+    "steps in words": (lambda table: table.assign(step=table["step"].astype(str)), "the forecast has step as "),
     "a column twice": (lambda table: pd.concat([table, table[["mean"]]], axis=1), "has the column mean twice"),
     "rows twice": (lambda table: pd.concat([table, table]), "twice"),
     "band upside down": (lambda table: table.assign(q05=0.9, q95=0.1), "out of order"),
