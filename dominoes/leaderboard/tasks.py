@@ -164,8 +164,12 @@ def fit_tables(edition: Edition, fold: Fold) -> tuple[pd.DataFrame, pd.DataFrame
     curves = edition.together(fold.fit)
     if len({spec for _, spec in fold.fit}) < len(fold.fit):
         curves = curves.drop_duplicates(["run", "kind", "step"], ignore_index=True)
-    keys = pd.MultiIndex.from_frame(edition.specs[["study", "spec"]])
-    specs = edition.specs[keys.isin(list(fold.fit))].drop(columns=["study", "held_out"]).drop_duplicates("spec")
+    fitted = set(fold.fit)
+    names: dict[str, int] = {}
+    for place, key in enumerate(zip(edition.specs["study"], edition.specs["spec"], strict=True)):
+        if key in fitted:
+            names.setdefault(key[1], place)
+    specs = edition.specs.drop(columns=["study", "held_out"]).iloc[list(names.values())]
     return curves[["spec", *GIVEN]], specs.reset_index(drop=True).copy()
 
 

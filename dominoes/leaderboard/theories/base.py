@@ -109,15 +109,20 @@ def _means(table: pd.DataFrame, specs: NDArray[np.intp], names: Sequence[str]) -
             name: np.bincount(cells, table[name].to_numpy(float)[after], math.prod(shape)).reshape(shape) / counts
             for name in ("n", *_METRICS)
         }
+    there = counts > 0
+    whole = {name: (np.isfinite(values) | ~there).all(axis=2).tolist() for name, values in means.items()}
     # One array for all curves that lie at the same steps: they are read together.
-    shared: dict[bytes, FloatArray] = {}
-    for spec, kind in np.argwhere(counts.any(axis=2)).tolist():
-        at = np.flatnonzero(counts[spec, kind])
-        steps = shared.setdefault(at.tobytes(), times[at])
+    shared: dict[bytes, tuple[NDArray[np.intp], FloatArray]] = {}
+    for spec, kind in np.argwhere(there.any(axis=2)).tolist():
+        pattern = there[spec, kind].tobytes()
+        if pattern not in shared:
+            found_at = np.flatnonzero(there[spec, kind])
+            shared[pattern] = (found_at, times[found_at])
+        at, steps = shared[pattern]
         of_spec = found.setdefault(names[spec], {})
         for metric in SCALED_METRICS.get(kind_names[kind], ()):
-            column = means[metric][spec, kind, at]
-            if np.isfinite(column).all():
+            if whole[metric][spec][kind]:
+                column = means[metric][spec, kind, at]
                 of_spec[kind_names[kind], metric] = StraightLine(metric, steps, column, float(means["n"][spec, kind, at[0]]))
     return found
 
