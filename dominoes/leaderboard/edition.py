@@ -132,7 +132,7 @@ class Edition:
         ends = np.cumsum([len(table) for table in self.tables.values()]).tolist()
         whole = pd.concat(list(self.tables.values()), ignore_index=True)
         # In one piece of memory: text would stay in one for every table.
-        text = {name: pd.array(whole[name].to_numpy(object), dtype=whole[name].dtype) for name in ("spec", "run", "kind")}
+        text = {name: whole[name].astype(object).astype(str) for name in ("spec", "run", "kind")}
         return whole.assign(**text), dict(zip(self.tables, zip([0, *ends[:-1]], ends, strict=True), strict=True))
 
     @cached_property

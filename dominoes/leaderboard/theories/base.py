@@ -110,7 +110,7 @@ def _means(table: pd.DataFrame, specs: NDArray[np.intp], names: Sequence[str]) -
             for name in ("n", *_METRICS)
         }
     there = counts > 0
-    whole = {name: (np.isfinite(values) | ~there).all(axis=2).tolist() for name, values in means.items()}
+    whole = {name: np.all(np.isfinite(values) | ~there, axis=2) for name, values in means.items()}
     # One array for all curves that lie at the same steps: they are read together.
     shared: dict[bytes, tuple[NDArray[np.intp], FloatArray]] = {}
     for spec, kind in np.argwhere(there.any(axis=2)).tolist():
@@ -121,7 +121,7 @@ def _means(table: pd.DataFrame, specs: NDArray[np.intp], names: Sequence[str]) -
         at, steps = shared[pattern]
         of_spec = found.setdefault(names[spec], {})
         for metric in SCALED_METRICS.get(kind_names[kind], ()):
-            if whole[metric][spec][kind]:
+            if whole[metric][spec, kind]:
                 column = means[metric][spec, kind, at]
                 of_spec[kind_names[kind], metric] = StraightLine(metric, steps, column, float(means["n"][spec, kind, at[0]]))
     return found
