@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,10 +64,12 @@ def run(
             bar.set_postfix_str(name)
             bar.update(1)
 
-        found = board.score_theories(
-            {each.name: each.make for each in theories}, edition, chosen or _TASKS,
-            provenance={each.name: each.provenance for each in theories}, seed=seed, watch=watch,
-        )  # fmt: skip
+        # What theories print is no part of the board.
+        with contextlib.redirect_stdout(sys.stderr):
+            found = board.score_theories(
+                {each.name: each.make for each in theories}, edition, chosen or _TASKS,
+                provenance={each.name: each.provenance for each in theories}, seed=seed, watch=watch,
+            )  # fmt: skip
     board.write_board(found.table, out)
     if forecasts is not None:
         board.write_forecasts(found, forecasts)
@@ -162,7 +165,8 @@ def freeze(theory: str, chosen: tuple[str, ...], name: str | None, out: Path, fo
     """Keep a theory's forecasts, with the versions of evaluator and edition, as an entry."""
     from dominoes.leaderboard import collecting, entry
 
-    made = entry.freeze(theory, collecting.find_edition(name), out, chosen or _TASKS, force=force)
+    with contextlib.redirect_stdout(sys.stderr):
+        made = entry.freeze(theory, collecting.find_edition(name), out, chosen or _TASKS, force=force)
     for task, sentence in made.answers.failures.items():
         click.echo(f"Note: no forecasts in {task}: {sentence}", err=True)
     click.echo(
@@ -255,6 +259,7 @@ def fresh(
     if failed:
         click.echo(f"{failed} runs failed; the reasons are in {out}/runs/ID/FAILED, the same command runs them again", err=True)
         sys.exit(1)
-    found = fresh_specs.score(read, known, out, drawn.name)
+    with contextlib.redirect_stdout(sys.stderr):
+        found = fresh_specs.score(read, known, out, drawn.name)
     board.write_board(found.table, out / "board.csv")
     click.echo(board.as_json(found.table) if as_json else board.shown(found.table))

@@ -78,16 +78,18 @@ def ask(
     Every fold has an instance of its own, every question a copy of it: nothing that one question shows is left for another. A task in
     which anything goes wrong (an exception, a broken identity) has no forecasts but a sentence; the other tasks stand.
 
-    Two folds, the last and one drawn by the edition's digest, are asked beforehand too, each in a process that has seen nothing else. A
-    theory that answers them otherwise later keeps what it was shown elsewhere (in its class, its module, the environment, a file) and
-    has no forecasts at all. One that also keeps its own answers in a file, to repeat them, is not found out by this; specs that are
-    in no fold, as those of `fresh`, it cannot know.
+    Two folds, the last and one that shows something, drawn by the edition's digest, are asked beforehand too, each in a process that has
+    seen nothing else, and their questions in the opposite order. A theory that answers them otherwise later keeps what it was shown
+    elsewhere (in its class, its module, the environment, a file, or an instance that copies itself as itself) and has no forecasts at
+    all. One that also keeps its own answers in a file, to repeat them, is not found out by this; specs that are in no fold, as those of
+    `fresh`, it cannot know.
     """
     pieces: Pieces = {task: [] for task in chosen}
     failures: dict[str, str] = {}
     seconds = {task: np.zeros(2) for task in chosen}
     folds = prepare_folds(edition, chosen) if prepared is None else prepared
-    places = sorted({int(edition.digest, 16) % len(folds), len(folds) - 1}) if len(folds) > 1 else []
+    showing = [place for place, (_, questions) in enumerate(folds) if any(len(each.given) for each in questions)] or list(range(len(folds)))
+    places = sorted({showing[int(edition.digest, 16) % len(showing)], len(folds) - 1}) if folds else []
     alone: dict[int, dict[str, list[FloatArray]]] = {}
     for place in places:
         answers = _alone(make, edition, *folds[place], chosen)
@@ -116,11 +118,13 @@ def _ask_fold(
     asked = {question.task for question in fold.questions}
     curves, specs = tasks.fit_tables(edition, fold)
     begun = time.process_time()
+    where = "when it is made without arguments"
     try:
         theory = make()
+        where = "in fit"
         theory.fit(curves, specs)
     except (Exception, SystemExit) as error:  # a theory may be anyone's: whatever it raises is its own failure
-        failures |= {task: f"{_said(error)} in fit" for task in asked if task not in failures}
+        failures |= {task: f"{_said(error)} {where}" for task in asked if task not in failures}
         return
     spent = time.process_time() - begun
     for task in asked:
@@ -151,7 +155,11 @@ def _table(pieces: Sequence[tuple[str, Asked, FloatArray]]) -> pd.DataFrame:
 
 def _answer(theory: Theory, each: Asked, classes: int) -> FloatArray | str:
     try:
-        forecast = copy.deepcopy(theory).forecast(dict(each.dials), each.given.copy(), each.asked.copy())
+        own = copy.deepcopy(theory)
+    except Exception as error:
+        return f"every question is put to a copy of the fitted theory, and it cannot be copied ({_said(error)})"
+    try:
+        forecast = own.forecast(dict(each.dials), each.given.copy(), each.asked.copy())
     except (Exception, SystemExit) as error:  # as in fit
         return f"{_said(error)} in forecast"
     return identities.of_forecast(forecast, each.asked, classes)
@@ -162,6 +170,8 @@ def _alone(
 ) -> dict[str, list[FloatArray]] | str:
     """The answers to one fold, by task, of a theory that has been asked nothing before: in a process of its own, forked from this one.
 
+    Its questions are asked from the last to the first.
+
     A task in which it fails has none. A sentence where the process ends without an answer, or has none after `_PATIENCE` seconds.
     """
     context = multiprocessing.get_context("fork")
@@ -169,8 +179,8 @@ def _alone(
 
     def answer() -> None:
         pieces: Pieces = {task: [] for task in chosen}
-        _ask_fold(make, edition, fold, questions, pieces, {}, {task: np.zeros(2) for task in chosen})
-        there.send({task: [values for *_, values in found] for task, found in pieces.items()})
+        _ask_fold(make, edition, fold, questions[::-1], pieces, {}, {task: np.zeros(2) for task in chosen})
+        there.send({task: [values for *_, values in found[::-1]] for task, found in pieces.items()})
 
     process = context.Process(target=answer)
     with warnings.catch_warnings():
@@ -202,7 +212,7 @@ def _otherwise(fold: Fold, alone: dict[str, list[FloatArray]], pieces: Pieces, f
         if len(before) != len(after) or not all(same):
             return (
                 f"asked the same in a process of its own, it answers otherwise in {task}: "
-                "it keeps what it saw of other specs, or draws at random"
+                "it keeps what it saw of other specs or questions, or draws at random"
             )
     return ""
 

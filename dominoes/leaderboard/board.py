@@ -17,7 +17,7 @@ from dominoes.errors import LeaderboardError
 from dominoes.leaderboard import contrasts, covariance, score, tasks
 from dominoes.leaderboard.asking import Answers, ask, prepare_folds
 from dominoes.leaderboard.edition import Edition
-from dominoes.leaderboard.protocol import Theory
+from dominoes.leaderboard.protocol import QUANTILES, Theory
 from dominoes.leaderboard.score import COPY, EVALUATOR, ScoredCell, Skill
 from dominoes.leaderboard.tasks import TASKS
 
@@ -151,11 +151,13 @@ def _evaluator(task: str, edition: Edition) -> Callable[[Answers], _Found]:
         table = answers.table[answers.table["task"] == task]
         cells, squares, losses, hits, banded = {}, [], [], 0, 0
         names = [table[name].to_numpy(object) for name in ("fold", "study", "spec")]
+        kinds, metrics = (table[name].to_numpy(object) for name in ("kind", "metric"))
+        values = table[["mean", *QUANTILES]].to_numpy(float)
         for rows in score.blocks_of_rows(*names):
             cell = tuple(str(column[rows.start]) for column in names)
             if cell not in targets:
                 continue
-            curves = score.by_curve(table.iloc[rows])
+            curves = score.by_curve(kinds[rows], metrics[rows], values[rows])
             cells[" / ".join(cell)] = score.density(targets[cell], curves)
             errors = score.errors(targets[cell], curves)
             squares.append(errors.shares)

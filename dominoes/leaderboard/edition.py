@@ -114,6 +114,27 @@ class Edition:
             found[str(study), str(spec)] = table
         return found
 
+    def together(self, keys: Iterable[tuple[str, str]]) -> pd.DataFrame:
+        """The tables of several specs as one, in the order of the keys; a copy."""
+        whole, places = self._whole
+        pieces: list[tuple[int, int]] = []
+        for begin, end in map(places.__getitem__, keys):
+            if pieces and pieces[-1][1] == begin:
+                begin = pieces.pop()[0]
+            pieces.append((begin, end))
+        # Few large pieces: one for every spec would take several times as long, here and in all that reads it.
+        found = [whole.iloc[begin:end] for begin, end in pieces] or [whole.iloc[:0]]
+        return pd.concat(found, ignore_index=True) if len(found) > 1 else found[0].reset_index(drop=True).copy()
+
+    @cached_property
+    def _whole(self) -> tuple[pd.DataFrame, dict[tuple[str, str], tuple[int, int]]]:
+        """All tables below one another, and where each begins and ends."""
+        ends = np.cumsum([len(table) for table in self.tables.values()]).tolist()
+        whole = pd.concat(list(self.tables.values()), ignore_index=True)
+        # In one piece of memory: text would stay in one for every table.
+        text = {name: whole[name].astype(object).astype(str) for name in ("spec", "run", "kind")}
+        return whole.assign(**text), dict(zip(self.tables, zip([0, *ends[:-1]], ends, strict=True), strict=True))
+
     @cached_property
     def arrays(self) -> dict[tuple[str, str], SpecRuns]:
         """(study, spec) -> its runs as arrays."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dominoes.arrays import FloatArray
 from dominoes.leaderboard.protocol import ASKED, QUANTILES
@@ -54,23 +55,25 @@ def of_forecast(forecast: object, asked: pd.DataFrame, classes: int) -> FloatArr
     if missing:
         return f"the forecast has no column {', '.join(missing)}; expected kind, metric, step, mean and, if stated, q05 and q95"
     columns = [*ASKED, "mean", *(name for name in QUANTILES if name in forecast.columns)]
+    if twice := [name for name in columns if isinstance(forecast[name], pd.DataFrame)]:
+        return f"the forecast has the column {', '.join(twice)} twice; expected each once"
     if len(columns) == len(ASKED) + 2:
         return "the forecast has one of q05 and q95; expected both or neither"
-    found = _aligned(forecast[columns], asked)
+    found = _aligned(forecast, columns, asked)
     if isinstance(found, str):
         return found
-    if any(np.iscomplexobj(found[name]) for name in columns[len(ASKED) :]):
-        return "the forecast holds something else than numbers (complex ones); expected a number in every row of mean, q05 and q95"
-    try:
-        numbers = found[columns[len(ASKED) :]].apply(pd.to_numeric, errors="coerce").astype(float)
-    except (TypeError, ValueError) as error:
-        return f"the forecast holds something else than numbers ({error}); expected a number in every row of mean, q05 and q95"
-    if wrong := _wrong_numbers(found, numbers):
+    numbers = {}
+    for name in columns[len(ASKED) :]:
+        values = _numbers(found[name])
+        if isinstance(values, str):
+            return values
+        numbers[name] = values
+    kind, metric, step = (asked[name].to_numpy(object) for name in ASKED)
+    if wrong := _wrong_numbers(kind, metric, step, numbers):
         return wrong
-    mean = numbers["mean"].to_numpy()
-    kind, metric = found["kind"].to_numpy(), found["metric"].to_numpy()
+    mean = numbers["mean"]
     if (conflict := kind == "conflict").any():
-        steps, places = np.unique(found["step"].to_numpy()[conflict], return_inverse=True)
+        steps, places = np.unique(step[conflict].astype(float), return_inverse=True)
         total = np.bincount(places, weights=mean[conflict], minlength=len(steps))
         if np.abs(total - 1).max() > _CONFLICT:
             return f"the forecast shares of a conflict add up to {total[np.abs(total - 1).argmax()]:.4f}, expected 1"
@@ -78,35 +81,65 @@ def of_forecast(forecast: object, asked: pd.DataFrame, classes: int) -> FloatArr
     off = np.abs(mean[empty] - 1 / classes)
     if len(off) and off.max() > _EMPTY:
         return f"the forecast accuracy on empty dominoes is {mean[empty][off.argmax()]:.3f}, expected 1/K = {1 / classes:g}"
-    bands = numbers[list(QUANTILES)].to_numpy() if QUANTILES[0] in numbers else np.full((len(mean), len(QUANTILES)), np.nan)
-    return np.column_stack([mean, bands])
+    nothing = np.full(len(mean), np.nan)
+    return np.column_stack([mean, *(numbers.get(name, nothing) for name in QUANTILES)])
 
 
-def _aligned(forecast: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame | str:
-    """The forecast's rows in the order of `asked`."""
-    if len(forecast) == len(asked) and forecast[list(ASKED)].reset_index(drop=True).equals(asked):
-        return forecast.reset_index(drop=True)
+def _aligned(forecast: pd.DataFrame, columns: Sequence[str], asked: pd.DataFrame) -> Mapping[str, pd.Series] | str:
+    """The forecast's columns with the rows in the order of `asked`."""
+    same = len(forecast) == len(asked) and all(
+        np.array_equal(forecast[name].to_numpy(object), asked[name].to_numpy(object)) for name in ASKED
+    )
+    if same:
+        return {name: forecast[name] for name in columns}
     if forecast.duplicated(list(ASKED)).any():
         return "the forecast has a row of kind, metric and step twice; expected each asked row once"
-    return asked.merge(forecast, on=list(ASKED), how="left", validate="one_to_one")
-
-
-def _wrong_numbers(found: pd.DataFrame, numbers: pd.DataFrame) -> str:
-    mean = numbers["mean"].to_numpy()
-    if (lost := ~np.isfinite(mean)).any():
-        row = found[lost].iloc[0]
-        return f"the forecast has no finite mean for {row['metric']} of {row['kind']} at step {row['step']} ({int(lost.sum())} such rows)"
-    values, shares = numbers.to_numpy(), (found["metric"] != "loss").to_numpy()
-    outside = (values < -_SUM).any(axis=1) | ((values > 1 + _SUM).any(axis=1) & shares)
-    if outside.any():
-        row = found[outside].iloc[0]
+    try:
+        merged = asked.merge(forecast[list(columns)], on=list(ASKED), how="left", validate="one_to_one", indicator="_found")
+    except (TypeError, ValueError):
+        kinds = [
+            f"{name} as {forecast[name].dtype}, asked as {asked[name].dtype}" for name in ASKED if forecast[name].dtype != asked[name].dtype
+        ]
+        return f"the forecast has {'; '.join(kinds)}; expected the columns kind, metric and step as they were asked"
+    if (missing := (merged["_found"] != "both").to_numpy()).any():
+        row = asked[missing].iloc[0]
         return (
-            f"the forecast of {row['metric']} of {row['kind']} at step {row['step']} is {values[outside][0].tolist()}; "
+            f"the forecast has no row for {row['metric']} of {row['kind']} at step {row['step']} "
+            f"({int(missing.sum())} of {len(asked)} rows are missing); expected each asked row once"
+        )
+    return {name: merged[name] for name in columns}
+
+
+def _numbers(column: pd.Series) -> FloatArray | str:
+    """A column as numbers, or a sentence that says what else it holds."""
+    expected = "expected a number in every row of mean, q05 and q95"
+    if column.dtype.kind in "fiu" and isinstance(column.dtype, np.dtype):
+        return column.to_numpy(float)
+    if np.iscomplexobj(column):
+        return f"the forecast holds something else than numbers (complex ones); {expected}"
+    try:
+        return np.asarray(pd.to_numeric(column, errors="coerce").astype(float), dtype=float)
+    except (TypeError, ValueError) as error:
+        return f"the forecast holds something else than numbers ({error}); {expected}"
+
+
+def _wrong_numbers(
+    kind: NDArray[np.object_], metric: NDArray[np.object_], step: NDArray[np.object_], numbers: Mapping[str, FloatArray]
+) -> str:
+    mean = numbers["mean"]
+    if (lost := ~np.isfinite(mean)).any():
+        row = lost.argmax()
+        return f"the forecast has no finite mean for {metric[row]} of {kind[row]} at step {step[row]} ({int(lost.sum())} such rows)"
+    values = np.column_stack(list(numbers.values()))
+    outside = (values < -_SUM).any(axis=1) | ((values > 1 + _SUM).any(axis=1) & (metric != "loss"))
+    if outside.any():
+        row = outside.argmax()
+        return (
+            f"the forecast of {metric[row]} of {kind[row]} at step {step[row]} is {values[row].tolist()}; "
             "expected shares from 0 to 1 and losses of at least 0"
         )
     if "q05" in numbers:
-        low, high = numbers["q05"].to_numpy(), numbers["q95"].to_numpy()
-        wrong = ~((low <= mean + _SUM) & (mean <= high + _SUM))
+        wrong = ~((numbers["q05"] <= mean + _SUM) & (mean <= numbers["q95"] + _SUM))
         if wrong.any():
             return f"the forecast has {int(wrong.sum())} rows with q05, mean and q95 out of order; expected q05 <= mean <= q95"
     return ""

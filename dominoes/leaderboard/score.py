@@ -17,9 +17,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
@@ -58,7 +58,7 @@ class MeasuredCurve:
     Attributes:
         parts: (curve, window) -> indices into the asked steps.
         targets: curve -> (mean (T,), raw (T,), units (U, T)) on the scale; covariances: curve -> Σ.
-        normals: (curve, window) -> Σ⁻¹ and ln det(2π Σ) of its steps.
+        normals: (curve, window) -> Σ⁻¹ and ln det(2π Σ) of its steps; centred: its units (U, steps) around their mean.
     """
 
     steps: tuple[int, ...]
@@ -67,10 +67,20 @@ class MeasuredCurve:
     targets: Mapping[CurveKey, tuple[FloatArray, FloatArray, FloatArray]]
     covariances: Mapping[CurveKey, FloatArray]
     normals: Mapping[tuple[CurveKey, int], tuple[FloatArray, float]]
+    centred: Mapping[tuple[CurveKey, int], FloatArray]
 
     @property
     def curves(self) -> list[CurveKey]:
         return list(self.targets)
+
+    @cached_property
+    def weights(self) -> list[tuple[CurveKey, int, float]]:
+        """Each curve's windows with their weights: windows alike in a curve, curves alike in a spec."""
+        found = []
+        for curve in self.curves:
+            numbers = [number for other, number in self.parts if other == curve]
+            found += [(curve, number, 1 / len(numbers) / len(self.targets)) for number in numbers]
+        return found
 
 
 def measured_targets(
@@ -80,7 +90,7 @@ def measured_targets(
     steps = tasks.asked_steps(runs, question)
     at = np.flatnonzero(np.isin(runs.steps, steps))
     where = window(runs, classes)[at]
-    parts, targets, covariances, normals = {}, {}, {}, {}
+    parts, targets, covariances, normals, centred = {}, {}, {}, {}, {}
     for curve in question.curves:
         if curve not in tasks.SCORED:
             continue
@@ -92,26 +102,26 @@ def measured_targets(
             if (where == number).any():
                 parts[curve, number] = inside = np.flatnonzero(where == number)
                 normals[curve, number] = _normal(found[np.ix_(inside, inside)])
-    return MeasuredCurve(tuple(steps), runs.n, parts, targets, covariances, normals)
+                centred[curve, number] = own.values[:, inside] - own.values[:, inside].mean(axis=0)
+    return MeasuredCurve(tuple(steps), runs.n, parts, targets, covariances, normals, centred)
 
 
 def density(target: MeasuredCurve, forecast: Mapping[CurveKey, tuple[FloatArray, FloatArray, FloatArray]]) -> ScoredCell:
     """L of a forecast: curve -> (mean, q05, q95) at the asked steps, on the metric's scale; NaN where no band is stated."""
     total, influence = 0.0, np.zeros(_units(target))
-    for curve, number, weight in _weights(target):
+    expected = {curve: forward(curve[1], forecast[curve][0], target.n) for curve in target.curves}
+    for curve, number, weight in target.weights:
         at = target.parts[curve, number]
-        mean, _, units = target.targets[curve]
-        expected = forward(curve[1], forecast[curve][0][at], target.n)
         inverse, log_det = target.normals[curve, number]
         if np.isfinite(forecast[curve][1][at]).all():
             low, high = (forward(curve[1], values[at], target.n) for values in forecast[curve][1:])
             sigma = target.covariances[curve][np.ix_(at, at)]
             scaled = np.maximum((high - low) / (2 * _BAND), _LEAST_SD) / np.sqrt(np.diag(sigma))
             inverse, log_det = _normal(sigma * np.outer(scaled, scaled))
-        residual = mean[at] - expected
+        residual = (target.targets[curve][0] - expected[curve])[at]
         solved = inverse @ residual
         total += weight * -(log_det + float(residual @ solved)) / (2 * len(at))
-        influence += weight * -((units[:, at] - units[:, at].mean(axis=0)) @ solved) / len(at)
+        influence += weight * -(target.centred[curve, number] @ solved) / len(at)
     return ScoredCell(total, influence)
 
 
@@ -124,7 +134,7 @@ def ceiling(target: MeasuredCurve) -> ScoredCell | None:
     if count < 2:
         return None
     each = np.zeros(count)
-    for curve, number, weight in _weights(target):
+    for curve, number, weight in target.weights:
         at = target.parts[curve, number]
         units = target.targets[curve][2][:, at]
         inverse, log_det = target.normals[curve, number]
@@ -140,14 +150,6 @@ def residuals(units: FloatArray) -> FloatArray:
 
 def _units(target: MeasuredCurve) -> int:
     return min(len(units) for _, _, units in target.targets.values())
-
-
-def _weights(target: MeasuredCurve) -> list[tuple[CurveKey, int, float]]:
-    found = []
-    for curve in target.curves:
-        numbers = [number for other, number in target.parts if other == curve]
-        found += [(curve, number, 1 / len(numbers) / len(target.curves)) for number in numbers]
-    return found
 
 
 def _normal(sigma: FloatArray) -> tuple[FloatArray, float]:
@@ -183,14 +185,14 @@ def errors(target: MeasuredCurve, forecast: Mapping[CurveKey, tuple[FloatArray, 
     return Errors(shares, losses, hits, banded)
 
 
-def by_curve(table: pd.DataFrame) -> dict[CurveKey, tuple[FloatArray, FloatArray, FloatArray]]:
+def by_curve(
+    kinds: NDArray[np.object_], metrics: NDArray[np.object_], values: FloatArray
+) -> dict[CurveKey, tuple[FloatArray, FloatArray, FloatArray]]:
     """Forecast rows of one question, curve after curve with steps increasing (as `asking` writes them), as curve -> (mean, q05, q95)."""
-    kinds, metrics = table["kind"].to_numpy(object), table["metric"].to_numpy(object)
-    values = table[["mean", "q05", "q95"]].to_numpy(float)
-    found = {}
-    for rows in blocks_of_rows(kinds, metrics):
-        found[str(kinds[rows.start]), str(metrics[rows.start])] = (values[rows, 0], values[rows, 1], values[rows, 2])
-    return found
+    return {
+        (str(kinds[rows.start]), str(metrics[rows.start])): (values[rows, 0], values[rows, 1], values[rows, 2])
+        for rows in blocks_of_rows(kinds, metrics)
+    }
 
 
 def blocks_of_rows(*columns: NDArray[np.object_]) -> list[slice]:

@@ -160,14 +160,17 @@ def _text(value: object) -> str:
 
 def fit_tables(edition: Edition, fold: Fold) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Copies of the curves and the specs that a theory is fitted to."""
-    tables = [edition.tables[key] for key in fold.fit]
     # Two studies may share a spec; their runs are the runs of one spec to a theory.
-    curves = pd.concat(tables, ignore_index=True) if tables else _nothing().assign(spec=pd.Series(dtype=str))
+    curves = edition.together(fold.fit)
     if len({spec for _, spec in fold.fit}) < len(fold.fit):
         curves = curves.drop_duplicates(["run", "kind", "step"], ignore_index=True)
-    keys = pd.MultiIndex.from_frame(edition.specs[["study", "spec"]])
-    specs = edition.specs[keys.isin(list(fold.fit))].drop(columns=["study", "held_out"]).drop_duplicates("spec")
-    return curves[["spec", *GIVEN]].copy(), specs.reset_index(drop=True).copy()
+    fitted = set(fold.fit)
+    names: dict[str, int] = {}
+    for place, key in enumerate(zip(edition.specs["study"], edition.specs["spec"], strict=True)):
+        if key in fitted:
+            names.setdefault(key[1], place)
+    specs = edition.specs.drop(columns=["study", "held_out"]).iloc[list(names.values())]
+    return curves[["spec", *GIVEN]], specs.reset_index(drop=True).copy()
 
 
 def given_table(edition: Edition, question: TaskQuestion) -> pd.DataFrame:

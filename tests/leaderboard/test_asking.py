@@ -11,7 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -131,6 +131,38 @@ def test_what_one_question_shows_is_not_there_in_another(edition: Edition) -> No
             return super().forecast(spec, given, asked)
 
     assert asking.ask(Hoarder, edition).failures == {}
+
+
+class CopiesNothing(CopyNearest):
+    """Says that a copy of it is itself, and answers doubles from what `ahead` shows of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: pd.DataFrame | None = None
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self
+
+    def forecast(self, spec: Mapping[str, Any], given: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
+        found = super().forecast(spec, given, asked)
+        if self.seen is not None:
+            known = self.seen.groupby("step")["accuracy"].mean()
+            mine = (asked["kind"] == "both") & (asked["metric"] == "accuracy") & asked["step"].isin(known.index)
+            found.loc[mine, "mean"] = known[asked.loc[mine, "step"]].to_numpy()
+        if (given["kind"] == "both").any():
+            self.seen = given[given["kind"] == "both"]
+        return found
+
+
+@pytest.mark.parametrize("order", [("ahead", "doubles"), ("doubles", "ahead")])
+def test_an_instance_that_copies_itself_as_itself_is_found_out(edition: Edition, order: tuple[str, ...]) -> None:
+    """What one question shows, kept for the next of the same fold, is found out in whichever order they are asked."""
+    whole = asking.prepare_folds(edition, order)
+    mixed = [(fold, tuple(sorted(asked, key=lambda each: order.index(each.question.task)))) for fold, asked in whole]
+    found = asking.ask(CopiesNothing, edition, order, mixed)
+    assert set(found.failures) == set(order)
+    assert all("keeps what it saw of other specs or questions" in said for said in found.failures.values())
+    assert asking.ask(CopyNearest, edition, order, mixed).failures == {}
 
 
 class Keeper(CopyNearest, ABC):
@@ -272,76 +304,3 @@ def test_a_theory_that_sleeps_is_refused(edition: Edition, monkeypatch: pytest.M
     assert set(found.failures.values()) == {"asked in a process of its own, it gives no answer to one fold within 0.5 seconds"}
     assert len(found.table) == 0
     assert multiprocessing.active_children() == []
-
-
-class Broken(Truth):
-    """The truth, spoilt in one way."""
-
-    def __init__(self, spoil: Callable[[pd.DataFrame], Any]):
-        super().__init__()
-        self.spoil = spoil
-
-    def forecast(self, spec: Mapping[str, Any], given: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
-        return self.spoil(super().forecast(spec, given, asked))  # type: ignore[no-any-return]
-
-
-def _half(table: pd.DataFrame) -> pd.DataFrame:
-    return table.assign(mean=table["mean"].where(table["kind"] != "conflict", table["mean"] / 2))
-
-
-def _raise(table: pd.DataFrame) -> pd.DataFrame:
-    raise ZeroDivisionError("nothing to divide by")
-
-
-BAD: dict[str, tuple[Callable[[pd.DataFrame], Any], str]] = {
-    "nothing": (lambda table: None, "is a NoneType, expected a table"),
-    "infinite": (lambda table: table.assign(mean=np.inf), "no finite mean for"),
-    "complex": (lambda table: table.assign(mean=table["mean"] + 1j), "something else than numbers"),
-    "wrong shape": (lambda table: table["mean"].to_numpy(), "is a ndarray, expected a table"),
-    "no mean": (lambda table: table.drop(columns="mean"), "no column mean"),
-    "one band": (lambda table: table.assign(q05=0.0), "one of q05 and q95"),
-    "NaN": (lambda table: table.assign(mean=np.nan), "no finite mean for"),
-    "text": (lambda table: table.assign(mean="much"), "no finite mean for"),
-    "objects": (lambda table: table.assign(mean=[np.array(1.0)] * len(table)), "something else than numbers"),
-    "share above 1": (lambda table: table.assign(mean=table["mean"] + 1), "expected shares from 0 to 1"),
-    "negative loss": (lambda table: table.assign(mean=table["mean"].where(table["metric"] != "loss", -1.0)), "losses of at least 0"),
-    "missing steps": (lambda table: table[table["step"] < 10], "no finite mean for"),
-    "rows twice": (lambda table: pd.concat([table, table]), "twice"),
-    "band upside down": (lambda table: table.assign(q05=0.9, q95=0.1), "out of order"),
-    "conflict shares": (_half, "add up to 0.5"),
-    "empties learned": (lambda table: table.assign(mean=table["mean"].where(table["kind"] != "empty", 0.5)), "expected 1/K"),
-    "exception": (_raise, "ZeroDivisionError: nothing to divide by in forecast"),
-}
-
-
-@pytest.mark.parametrize("way", BAD)
-def test_a_bad_entry_gets_a_sentence_and_the_board_stands(edition: Edition, way: str) -> None:
-    """Whatever a theory gets wrong is said in one sentence in its row; the truth beside it has its skill."""
-    spoil, sentence = BAD[way]
-    theories: dict[str, Callable[[], Theory]] = {"bad": lambda: Broken(spoil), "truth": Truth}
-    found = board.score_theories(theories, edition, ("neighbours",)).table.set_index("theory")
-    assert sentence in found.loc["bad", "status"]
-    assert np.isnan(found.loc["bad", "skill"])
-    assert found.loc["truth", "skill"] == pytest.approx(1, abs=0.15)
-
-
-def test_an_exception_in_fit_is_a_sentence() -> None:
-    """What `fit` raises stands in the row of every task that was fitted."""
-
-    class Unfit(Truth):
-        def fit(self, curves: pd.DataFrame, specs: pd.DataFrame) -> None:
-            raise ValueError("singular\nmatrix")
-
-    known = editions.make_edition({"s": simulated_curves.table([simulated_curves.dials(share) for share in (0.1, 0.4, 0.8)], 3)}, "e")
-    found = board.score_theories({"unfit": Unfit}, known, ("doubles", "neighbours")).table
-    assert set(found["status"]) == {"ValueError: singular matrix in fit"}
-
-
-def test_rows_may_come_in_any_order(edition: Edition) -> None:
-    """Forecast rows are put in their places by kind, metric and step; further columns are not looked at."""
-    theories: dict[str, Callable[[], Theory]] = {
-        "mixed": lambda: Broken(lambda table: table.sample(frac=1, random_state=1).assign(note="x")),
-        "truth": Truth,
-    }
-    found = board.score_theories(theories, edition, ("neighbours",)).table.set_index("theory")
-    assert found.loc["mixed", "skill"] == pytest.approx(found.loc["truth", "skill"], abs=1e-9)

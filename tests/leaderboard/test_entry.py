@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import simulated_curves
 from click.testing import CliRunner
+from simulated_curves import Truth
 
 from dominoes.cli.commands import main
 from dominoes.errors import LeaderboardError
@@ -159,6 +162,24 @@ def test_mistakes_get_a_sentence(
     assert code == 2
     assert sentence in text
     assert list(tmp_path.iterdir()) == []
+
+
+class Talks(Truth):
+    """Prints what it does."""
+
+    def forecast(self, spec: Mapping[str, Any], given: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
+        sys.stdout.write("forecasting\n")
+        return super().forecast(spec, given, asked)
+
+
+def test_what_theories_print_is_no_part_of_the_board(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard output is the board alone, which `--json` lets a program read; what a theory prints goes to standard error."""
+    monkeypatch.setattr(simulated_curves, "Talks", Talks, raising=False)
+    chosen = ("--theory", "simulated_curves:Talks", "--edition", folder, "--task", "doubles")
+    result = CliRunner().invoke(main, ["leaderboard", "run", *map(str, chosen), "--out", str(tmp_path / "b.json"), "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))
+    assert "forecasting" in result.stderr
 
 
 def test_fresh_specs_are_a_latin_hypercube_that_can_be_dealt() -> None:

@@ -11,8 +11,8 @@ import numpy as np
 from dominoes.arrays import FloatArray
 from dominoes.errors import LeaderboardError
 from dominoes.leaderboard.theories.base import CurveKey, CurvesByKey, Dials, StraightLine, classes_of, shares
-from dominoes.leaderboard.theories.races import optimizer_step
 from dominoes.leaderboard.theories.rules import GaussianEvidence
+from dominoes.leaderboard.theories.setting import optimizer_step
 from dominoes.spec import SIDES
 
 # Columns of the specs that hold what was measured of the initial network, for each side.
@@ -23,13 +23,13 @@ class Availability(GaussianEvidence):
     """Learning with the initial network's kernel: f(t) = (I − e^(−η K t)) y, side by side.
 
     Gradient flow on the squared loss with a kernel K that does not change learns the labels' part along eigenvector j at the rate η λ_j
-    (Jacot, Gabriel and Hongler 2018, arXiv 1806.07572, section 5). The one-sided kernel of side i, over dominoes that show it alone, has
+    (Jacot, Gabriel and Hongler 2018, arXiv 1806.07572). The one-sided kernel of side i, over dominoes that show it alone, has
     eigenvalues λ_ij (per domino of the training set, where all show the side) and carries the share w_ij of the labels of *held-out*
     pictures; shown with prevalence π_i its eigenvalues are π_i times as large, so the side is learned to
 
         s_i(t) = Σ_j w_ij (1 − exp(−η λ_ij π_i t)),        η t = lr / (1 − momentum) × steps.
 
-    That predictive, easily read features win is the account of Hermann, Mobahi, Fel and Mozer (2024, arXiv 2310.16228, section 5), whose
+    That predictive, easily read features win is the account of Hermann, Mobahi, Fel and Mozer (2024, arXiv 2310.16228), whose
     kernel theory is of two features of a small network; here the kernel is measured. Departures: p_i = s_i is read as the
     probability that the side answers, a = p + (1 − p)/K; doubles and conflicts by Gaussian evidence; momentum as a longer step. No
     free parameter: nothing is fitted, one-sided curves that are given are not used for themselves.

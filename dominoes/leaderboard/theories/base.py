@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dominoes.arrays import FloatArray
 from dominoes.leaderboard.scale import SCALED_METRICS, backward, forward
@@ -19,6 +22,8 @@ CurveKey = tuple[str, str]
 CurvesByKey = dict[CurveKey, FloatArray]
 Dials = Mapping[str, Any]
 _METRICS = sorted({metric for metrics in SCALED_METRICS.values() for metric in metrics})
+# Never changed once fitted; to copy them for every question would cost more than to answer it.
+_SHARED = ("curves", "specs", "_distances")
 # Follow from other dials, or do not bear on what is learned.
 _NOT_COMPARED = ("spec", "classes", "empty", "ratio")
 
@@ -32,49 +37,93 @@ class StraightLine:
     value: FloatArray
     n: float
 
-    def __deepcopy__(self, memo: dict[int, object]) -> StraightLine:
-        # Never changed once made; copying all curves for every question would cost more than answering it.
-        return self
+    @cached_property
+    def on_scale(self) -> FloatArray:
+        """(T,) the values on the metric's scale."""
+        return forward(self.metric, self.value, self.n)
 
-    def at(self, steps: FloatArray, shift: float = 0.0) -> FloatArray:
+    @cached_property
+    def log_step(self) -> FloatArray:
+        """(T,) ln of the steps."""
+        return np.log(self.step)
+
+    def at(self, steps: FloatArray, shift: FloatArray | float = 0.0) -> FloatArray:
         """Values at other steps, linear in log time on the metric's scale; `shift` > 0 reads the curve later by that many units of ln t.
 
         Beyond its ends the curve is flat.
         """
-        on_scale = np.interp(np.log(np.maximum(steps, 1e-9)) + shift, np.log(self.step), forward(self.metric, self.value, self.n))
-        return backward(self.metric, on_scale)
+        return backward(self.metric, np.interp(np.log(np.maximum(steps, 1e-9)) + shift, self.log_step, self.on_scale))
+
+
+def on_scale(members: Sequence[StraightLine], steps: FloatArray) -> FloatArray:
+    """(L, T) lines of one metric at other steps, on its scale; as `StraightLine.at`, at once for those that lie at the same steps."""
+    found = np.empty((len(members), len(steps)))
+    groups: dict[tuple[int, float], list[int]] = {}
+    for place, line in enumerate(members):
+        groups.setdefault((id(line.step), line.n), []).append(place)
+    for places in groups.values():
+        line = members[places[0]]
+        values = _interpolated(np.log(np.maximum(steps, 1e-9)), line.log_step, np.array([members[place].on_scale for place in places]))
+        found[places] = forward(line.metric, backward(line.metric, values), line.n)
+    return found
+
+
+def _interpolated(x: FloatArray, known: FloatArray, values: FloatArray) -> FloatArray:
+    """`numpy.interp` of several curves (L, T) over the same known points."""
+    if np.array_equal(x, known):
+        return values
+    if len(known) == 1:
+        return np.repeat(values, len(x), axis=1)
+    left = np.clip(np.searchsorted(known, x, side="right") - 1, 0, len(known) - 2)
+    inside = np.clip(x, known[0], known[-1]) - known[left]
+    slope = (values[:, left + 1] - values[:, left]) / (known[left + 1] - known[left])
+    return np.asarray(np.where(x >= known[-1], values[:, -1:], slope * inside + values[:, left]))
 
 
 def lines(table: pd.DataFrame) -> dict[CurveKey, StraightLine]:
     """Curves of one spec, means over its runs, at steps above 0."""
-    found = lines_by_spec(table.assign(spec=""))
-    return found.get("", {})
+    return _means(table, np.zeros(len(table), dtype=np.intp), [""]).get("", {})
 
 
 def lines_by_spec(curves: pd.DataFrame) -> dict[str, dict[CurveKey, StraightLine]]:
-    """spec -> its mean curves at steps above 0; in arrays, because folds are many and tables slow."""
-    after = curves[curves["step"].to_numpy() > 0]
+    """spec -> its mean curves at steps above 0."""
+    specs, names = pd.factorize(curves["spec"], sort=True)
+    return _means(curves, specs, [str(name) for name in names])
+
+
+def _means(table: pd.DataFrame, specs: NDArray[np.intp], names: Sequence[str]) -> dict[str, dict[CurveKey, StraightLine]]:
+    """Means over the rows of each (spec, kind, step), in arrays: folds are many and tables slow."""
     found: dict[str, dict[CurveKey, StraightLine]] = {}
+    step = table["step"].to_numpy(float)
+    after = np.flatnonzero(step > 0)
     if not len(after):
         return found
-    specs, names = pd.factorize(after["spec"], sort=True)
-    kinds, kind_names = pd.factorize(after["kind"], sort=True)
-    step = after["step"].to_numpy(float)
-    order = np.lexsort((step, kinds, specs))
-    keys = np.stack([specs[order], kinds[order], step[order]])
-    first = np.flatnonzero(np.concatenate([[True], (np.diff(keys) != 0).any(axis=0)]))
-    counts = np.diff(np.append(first, len(order)))
-    values = after[["n", *_METRICS]].to_numpy(float)[order]
-    means = np.add.reduceat(values, first, axis=0) / counts[:, None]
-    point = keys[:, first]
-    curve_first = np.flatnonzero(np.concatenate([[True], (np.diff(point[:2]) != 0).any(axis=0)]))
-    for begin, end in zip(curve_first, np.append(curve_first[1:], len(first)), strict=True):
-        spec, kind = str(names[int(point[0, begin])]), str(kind_names[int(point[1, begin])])
-        of_spec = found.setdefault(spec, {})
-        for metric in SCALED_METRICS.get(kind, ()):
-            column = means[begin:end, 1 + _METRICS.index(metric)]
-            if np.isfinite(column).all():
-                of_spec[kind, metric] = StraightLine(metric, point[2, begin:end], column, float(means[begin, 0]))
+    kinds, found_kinds = pd.factorize(table["kind"], sort=True)
+    kind_names = [str(kind) for kind in found_kinds]
+    when, times = pd.factorize(step[after], sort=True)
+    cells = (specs[after] * len(kind_names) + kinds[after]) * len(times) + when
+    shape = (len(names), len(kind_names), len(times))
+    counts = np.bincount(cells, minlength=math.prod(shape)).reshape(shape)
+    with np.errstate(invalid="ignore"):
+        means = {
+            name: np.bincount(cells, table[name].to_numpy(float)[after], math.prod(shape)).reshape(shape) / counts
+            for name in ("n", *_METRICS)
+        }
+    there = counts > 0
+    whole = {name: np.all(np.isfinite(values) | ~there, axis=2) for name, values in means.items()}
+    # One array for all curves that lie at the same steps: they are read together.
+    shared: dict[bytes, tuple[NDArray[np.intp], FloatArray]] = {}
+    for spec, kind in np.argwhere(there.any(axis=2)).tolist():
+        pattern = there[spec, kind].tobytes()
+        if pattern not in shared:
+            found_at = np.flatnonzero(there[spec, kind])
+            shared[pattern] = (found_at, times[found_at])
+        at, steps = shared[pattern]
+        of_spec = found.setdefault(names[spec], {})
+        for metric in SCALED_METRICS.get(kind_names[kind], ()):
+            if whole[metric][spec, kind]:
+                column = means[metric][spec, kind, at]
+                of_spec[kind_names[kind], metric] = StraightLine(metric, steps, column, float(means["n"][spec, kind, at[0]]))
     return found
 
 
@@ -88,16 +137,30 @@ class CurveTheory(ABC):
     def __init__(self) -> None:
         self.curves: dict[str, dict[CurveKey, StraightLine]] = {}
         self.specs: dict[str, dict[str, Any]] = {}
+        self._distances: dict[str, Distances] = {}
 
     def fit(self, curves: pd.DataFrame, specs: pd.DataFrame) -> None:
         """Keep the means over runs; a theory with parameters fits them in `learn`."""
         self.curves = lines_by_spec(curves)
         rows = {row["spec"]: {str(name): value for name, value in row.items() if name != "spec"} for row in specs.to_dict("records")}
         self.specs = {spec: rows[spec] for spec in sorted(self.curves)}
+        self._distances = {}
         self.learn()
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        copied = copy.copy(self)
+        memo[id(self)] = copied
+        vars(copied).update({name: copy.deepcopy(value, memo) for name, value in vars(self).items() if name not in _SHARED})
+        return copied
 
     def learn(self) -> None:  # noqa: B027  (theories without parameters have nothing to learn)
         """Fit the parameters to `curves` and `specs`."""
+
+    def distances(self, side: str = "") -> Distances:
+        """Between the fitted specs, in all dials or in those that bear on one side; made once for all copies."""
+        if side not in self._distances:
+            self._distances[side] = Distances({name: of_side(dials, side) if side else dials for name, dials in self.specs.items()})
+        return self._distances[side]
 
     @abstractmethod
     def predict(self, spec: Dials, given: dict[CurveKey, StraightLine], steps: FloatArray) -> CurvesByKey:
@@ -109,9 +172,10 @@ class CurveTheory(ABC):
         found = self.predict(spec, lines(given), steps)
         mean = np.full(len(asked), np.nan)
         places = np.searchsorted(steps, asked["step"].to_numpy(float))
-        for curve, rows in asked.groupby(["kind", "metric"], sort=False).indices.items():
-            if curve in found:
-                mean[rows] = found[curve][places[rows]]
+        kinds, metrics = (asked[name].to_numpy(object) for name in ("kind", "metric"))
+        for curve in set(zip(kinds.tolist(), metrics.tolist(), strict=True)) & set(found):
+            rows = np.flatnonzero((kinds == curve[0]) & (metrics == curve[1]))
+            mean[rows] = found[curve][places[rows]]
         return asked.assign(mean=mean)
 
 
@@ -184,14 +248,22 @@ class Distances:
     def to(self, spec: Dials) -> dict[str, float]:
         """Distance of every known spec."""
         asked = self.vector(spec)
-        found = {}
-        for name, dials in self.known.items():
-            vector = self.vector(dials)
-            gaps = [vector[column] - asked[column] for column in vector]
-            squares = sum(gap**2 for gap in gaps if math.isfinite(gap))
-            squares += sum(str(dials[column]) != str(spec.get(column, dials[column])) for column in dials if column not in self.columns)
-            found[name] = math.sqrt(squares)
-        return found
+        gaps = self._vectors - np.array([asked[name] for name in self.columns])
+        squares = np.where(np.isfinite(gaps), gaps**2, 0.0).sum(axis=1)
+        for place, names in enumerate(self._names):
+            squares[place] += sum(value != str(spec.get(name, value)) for name, value in names.items())
+        return dict(zip(self.known, np.sqrt(squares).tolist(), strict=True))
+
+    @cached_property
+    def _vectors(self) -> FloatArray:
+        """(N, columns) of the known."""
+        rows = [list(self.vector(dials).values()) for dials in self.known.values()]
+        return np.array(rows).reshape(len(self.known), len(self.columns))
+
+    @cached_property
+    def _names(self) -> list[dict[str, str]]:
+        """Dials of the known that are names."""
+        return [{name: str(value) for name, value in dials.items() if name not in self.columns} for dials in self.known.values()]
 
     def nearest(self, spec: Dials) -> list[str]:
         """The known specs at the smallest distance; several if they tie."""
@@ -204,8 +276,8 @@ def average(members: list[dict[CurveKey, StraightLine]], steps: FloatArray) -> C
     """Curves at the steps, averaged over specs on the metrics' scales."""
     found: CurvesByKey = {}
     for curve in sorted({curve for each in members for curve in each}):
-        values = [forward(curve[1], each[curve].at(steps), each[curve].n) for each in members if curve in each]
-        found[curve] = backward(curve[1], np.mean(values, axis=0))
+        values = on_scale([each[curve] for each in members if curve in each], steps)
+        found[curve] = backward(curve[1], values.mean(axis=0))
     total = sum((found[curve] for curve in found if curve[0] == "conflict"), np.zeros(len(steps)))
     # Averages on the scale need not add up to one.
     return {curve: values / total if curve[0] == "conflict" and (total > 0).all() else values for curve, values in found.items()}
@@ -221,9 +293,9 @@ def shift_to(given: StraightLine, base: StraightLine) -> float:
 
     Between −3 and 3; 0 if the given part has left chance nowhere, so that it does not say when.
     """
-    target = forward(given.metric, given.value, given.n)
+    target = given.on_scale
     if target.max() - target.min() < 0.3:
         return 0.0
     offsets = np.linspace(-3, 3, 121)
-    misfits = [float(((forward(given.metric, base.at(given.step, offset), given.n) - target) ** 2).sum()) for offset in offsets]
-    return float(offsets[int(np.argmin(misfits))])
+    moved = forward(given.metric, base.at(given.step, offsets[:, None]), given.n)
+    return float(offsets[int(((moved - target) ** 2).sum(axis=1).argmin())])

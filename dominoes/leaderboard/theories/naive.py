@@ -6,8 +6,8 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from dominoes.arrays import FloatArray
-from dominoes.leaderboard.scale import backward, forward
-from dominoes.leaderboard.theories.base import CurveKey, CurvesByKey, CurveTheory, Dials, Distances, StraightLine, average, chance
+from dominoes.leaderboard.scale import backward
+from dominoes.leaderboard.theories.base import CurveKey, CurvesByKey, CurveTheory, Dials, StraightLine, average, chance, on_scale
 
 
 def _forecast(spec: Dials, found: CurvesByKey, steps: FloatArray) -> CurvesByKey:
@@ -19,7 +19,7 @@ class CopyNearest(CurveTheory):
     """The curves of the nearest spec (their mean where several tie); skill is counted from it. No parameters."""
 
     def predict(self, spec: Dials, given: dict[CurveKey, StraightLine], steps: FloatArray) -> CurvesByKey:
-        nearest = [self.curves[name] for name in Distances(self.specs).nearest(spec)]
+        nearest = [self.curves[name] for name in self.distances().nearest(spec)]
         return _forecast(spec, average(nearest, steps), steps)
 
 
@@ -51,14 +51,13 @@ class SmoothRegression(CurveTheory):
     _NOISES = np.geomspace(1e-3, 1.0, 7)
 
     def learn(self) -> None:
-        self._distances = Distances(self.specs)
         names = sorted(self.specs)
         self._levels = sorted(
             {
                 (name, str(value))
-                for dials in self._distances.known.values()
+                for dials in self.distances().known.values()
                 for name, value in dials.items()
-                if name not in self._distances.columns
+                if name not in self.distances().columns
             }
         )
         self._length, self._noise = 4.0, 0.1
@@ -109,15 +108,10 @@ class SmoothRegression(CurveTheory):
     def _outputs(self, steps: FloatArray) -> dict[CurveKey, FloatArray]:
         names = sorted(self.curves)
         every = sorted({curve for name in names for curve in self.curves[name]})
-        return {
-            curve: np.array(
-                [forward(curve[1], line[curve].at(steps), line[curve].n) for line in map(self.curves.__getitem__, names) if curve in line]
-            )
-            for curve in every
-        }
+        return {curve: on_scale([self.curves[name][curve] for name in names if curve in self.curves[name]], steps) for curve in every}
 
     def _vector(self, spec: Dials) -> FloatArray:
-        known = self._distances
+        known = self.distances()
         # What does not vary among the known specs tells them nothing.
         numbers = [value for name, value in known.vector(spec).items() if known.columns[name][1] > 1e-12]
         alike = [float(str(spec.get(name)) == level) for name, level in self._levels]

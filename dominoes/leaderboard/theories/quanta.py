@@ -24,7 +24,7 @@ from dominoes.spec import SIDES
 
 
 class Quanta(CurveTheory):
-    """The quantisation model (Michaud, Liu, Girit and Tegmark 2023, arXiv 2303.13506, section 2).
+    """The quantisation model (Michaud, Liu, Girit and Tegmark 2023, arXiv 2303.13506).
 
     Quantum k is used with frequency ∝ k^(−(1 + α)) and learned once it has been seen often enough: after t samples those up to
     n ∝ t^(1/(1 + α)) are, and the share not yet learned is Σ_{k > n} k^(−(1 + α)) ∝ n^(−α): 1 − p ∝ t^(−α/(1 + α)), the model's law for

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -27,47 +26,39 @@ from dominoes.leaderboard.theories.base import (
     chance,
     classes_of,
     dial_number,
-    shares,
     shift_to,
     whole,
 )
+from dominoes.leaderboard.theories.integration import Rate
+from dominoes.leaderboard.theories.setting import Setting, optimizer_step, shared_setting
 from dominoes.spec import SIDES
 
 # Bins of accuracy between which losses are interpolated.
 _BINS = 16
+# By how much a parameter is moved for the Jacobian.
+_ASIDE = 1e-4
+# Larger margins are answered for certain, and their exponentials overflow.
+_MOST_MARGIN = 50.0
 
 
-@dataclass(frozen=True)
-class Setting:
-    """The dials that a race knows, of N specs.
+class _Remembered:
+    """Residuals and their Jacobian of one point, made together: a point that is tried is nearly always taken, and then wants both."""
 
-    Attributes:
-        shown: (N, 2) A and C. both: (N, 1) D. alone: (N, 2) shares that show one side alone. reliability: (N, 2).
-        pace: (N, 1) size of a step relative to the fitted specs. reliable: whether every half is right.
-    """
+    def __init__(self, both: Callable[[FloatArray], tuple[FloatArray, FloatArray]]):
+        self._both = both
+        self._point: FloatArray | None = None
+        self._found: tuple[FloatArray, FloatArray]
 
-    shown: FloatArray
-    both: FloatArray
-    alone: FloatArray
-    reliability: FloatArray
-    pace: FloatArray
-    K: int
-    reliable: bool
+    def _at(self, point: FloatArray) -> tuple[FloatArray, FloatArray]:
+        if self._point is None or not np.array_equal(point, self._point):
+            self._point, self._found = point.copy(), self._both(point)
+        return self._found
 
+    def value(self, point: FloatArray) -> FloatArray:
+        return self._at(point)[0]
 
-def shared_setting(specs: Sequence[Dials], clock: float) -> Setting:
-    """The setting of several specs."""
-    each = np.array([shares(spec) for spec in specs], dtype=float).reshape(-1, 3)
-    reliability = np.array([[dial_number(spec, f"reliability_{side}", 1.0) for side in SIDES] for spec in specs]).reshape(-1, 2)
-    pace = np.array([[optimizer_step(spec)] for spec in specs]) / clock
-    shown, both = each[:, :2], each[:, 2:]
-    return Setting(shown, both, shown - both, reliability, pace, classes_of(specs[0]), bool((reliability == 1).all()))
-
-
-def optimizer_step(spec: Dials) -> float:
-    """How far one step goes: lr / (1 − momentum) for SGD; Adam's steps do not grow with momentum."""
-    lr = dial_number(spec, "lr", 0.01)
-    return lr / (1 - min(dial_number(spec, "momentum", 0.9), 0.999)) if spec.get("optimizer", "sgd") == "sgd" else lr
+    def jacobian(self, point: FloatArray) -> FloatArray:
+        return self._at(point)[1]
 
 
 class Race(CurveTheory):
@@ -91,8 +82,8 @@ class Race(CurveTheory):
         self.losses: dict[str, tuple[FloatArray, FloatArray]] = {}
 
     @abstractmethod
-    def rates(self, s: FloatArray, p: FloatArray, where: Setting, k: FloatArray) -> FloatArray:
-        """d ln s / dt: s (B, N, 2) strengths, p (B, P) parameters, k (B, N, 2) speeds -> (B, N, 2)."""
+    def equation(self, p: FloatArray, where: Setting, log_k: FloatArray) -> Rate:
+        """d ln s / dt from ln s, (..., 2, B, N) -> the same: for p (B, P) parameters and ln of the speeds (2, B, N)."""
 
     def stiff(self, where: Setting) -> bool:
         """Whether strengths come to rest: near rest an explicit step is only stable if it is short."""
@@ -108,10 +99,11 @@ class Race(CurveTheory):
 
     def simulate(self, p: FloatArray, where: Setting, extra: FloatArray, steps: FloatArray) -> FloatArray:
         """Margins (T, B, N, 2) at the steps (T,) above 0, for parameters p (B, P) and ln k's further terms extra (B, N, 2)."""
-        k = np.exp(p[:, None, :2] + extra) * where.pace
-        u = np.log(np.broadcast_to(self.initial(p)[:, None, None], (len(p), len(where.shown), 2))).copy()
-        found = integration.integrate_races(lambda u: self.rates(np.exp(u), p, where, k), u, steps, stiff=self.stiff(where))
-        return self.margins(np.exp(found), p)
+        log_k = np.moveaxis(p[:, None, :2] + extra + np.log(where.pace), 2, 0)
+        u = np.empty(log_k.shape)
+        u[:] = np.log(self.initial(p))[:, None]
+        found = integration.integrate_races(self.equation(p, where, log_k.copy()), u, steps, stiff=self.stiff(where))
+        return self.margins(np.exp(np.moveaxis(found, 1, 3)), p)
 
     def learn(self) -> None:
         names = [name for name in self.specs if all((side, "accuracy") in self.curves[name] for side in SIDES)]
@@ -144,21 +136,21 @@ class Race(CurveTheory):
             misfit = np.moveaxis(misfit, 1, 0).reshape(len(theta), -1)
             return np.concatenate([misfit, 0.1 * theta[:, len(self.names) :]], axis=1)
 
-        def alone(theta: FloatArray) -> FloatArray:
-            return np.asarray(residuals(theta[None])[0])
-
-        def jacobian(theta: FloatArray) -> FloatArray:
-            moved = theta + 1e-4 * np.eye(len(theta))
+        def with_jacobian(theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+            """(R,) residuals and (R, P) their differences by each parameter, in one simulation."""
+            moved = theta + _ASIDE * np.eye(len(theta))
             inside = moved.diagonal() <= high
-            moved[~inside] -= 2e-4 * np.eye(len(theta))[~inside]
+            moved[~inside] -= 2 * _ASIDE * np.eye(len(theta))[~inside]
             all_at_once = residuals(np.concatenate([theta[None], moved]))
-            return np.asarray(((all_at_once[1:] - all_at_once[0]) / np.where(inside, 1e-4, -1e-4)[:, None]).T)
+            change = (all_at_once[1:] - all_at_once[0]) / np.where(inside, _ASIDE, -_ASIDE)[:, None]
+            return np.asarray(all_at_once[0]), np.asarray(change.T)
 
         room = np.full(sum(extras), 3.0)
         low, high = np.concatenate([self.low, -room]), np.concatenate([self.high, room])
         begin = np.concatenate([self._guess(names), np.zeros(sum(extras))])
         begin = np.clip(begin, low + 1e-6, high - 1e-6)
-        fit = least_squares(alone, begin, jacobian, bounds=(low, high), max_nfev=15, ftol=1e-4, xtol=1e-4)
+        search = _Remembered(with_jacobian)
+        fit = least_squares(search.value, begin, search.jacobian, bounds=(low, high), max_nfev=15, ftol=1e-4, xtol=1e-4)
         self.parameters = fit.x[: len(self.names)]
         offsets = fit.x[len(self.names) :]
         tops = offsets[: extras[0]]
@@ -209,11 +201,14 @@ class Race(CurveTheory):
     def predict(self, spec: Dials, given: dict[CurveKey, StraightLine], steps: FloatArray) -> CurvesByKey:
         K = classes_of(spec)
         found = chance(spec, len(steps))
-        margins = self._margins(spec, given, steps)
         n = max((line.n for line in given.values()), default=1000.0)
-        for place, side in enumerate(SIDES):
-            if whole(given, (side, "accuracy"), steps):
-                margins[place] = evidence.margin_of_accuracy(given[side, "accuracy"].at(steps), K, n)
+        known = {
+            place: evidence.margin_of_accuracy(given[side, "accuracy"].at(steps), K, n)
+            for place, side in enumerate(SIDES)
+            if whole(given, (side, "accuracy"), steps)
+        }
+        margins = {} if len(known) == len(SIDES) else self._margins(spec, given, steps)
+        margins |= known
         for kind, margin in (("top", margins[0]), ("bottom", margins[1]), ("both", margins[0] + margins[1])):
             found[kind, "accuracy"] = evidence.accuracy_of_margin(margin, K)
             found[kind, "loss"] = self.loss(kind, found[kind, "accuracy"], K)
@@ -223,25 +218,39 @@ class Race(CurveTheory):
             found["conflict", metric] = share
         return found
 
-    def _margins(self, spec: Dials, given: dict[CurveKey, StraightLine], steps: FloatArray) -> list[FloatArray]:
-        """Margins of both sides; where the first steps are given, in the time that meets them best."""
+    def _margins(self, spec: Dials, given: dict[CurveKey, StraightLine], steps: FloatArray) -> dict[int, FloatArray]:
+        """Margins of both sides by their place; where the first steps are given, in the time that meets them best."""
         where = shared_setting([spec], self.clock)
         extra = np.array([[[self._offset(side, spec) for side in range(2)]]])
+        begun = [(side, "accuracy") in given and given[side, "accuracy"].step[-1] < steps[0] for side in SIDES]
         wide = np.unique(np.concatenate([steps, np.geomspace(0.05, steps[-1] * 20, 60)]))
+        if not any(begun):
+            # Later times are read only where a curve is moved.
+            wide = wide[wide <= steps[-1]]
         simulated = self.simulate(self.parameters[None], where, extra, wide)[:, 0, 0, :]
-        found = []
+        found = {}
         for place, side in enumerate(SIDES):
             shift = 0.0
-            if (side, "accuracy") in given and given[side, "accuracy"].step[-1] < steps[0]:
+            if begun[place]:
                 first = given[side, "accuracy"]
                 base = StraightLine("accuracy", wide, evidence.accuracy_of_margin(simulated[:, place], where.K), first.n)
                 shift = shift_to(first, base)
-            found.append(np.interp(np.log(steps) + shift, np.log(wide), simulated[:, place]))
+            found[place] = np.interp(np.log(steps) + shift, np.log(wide), simulated[:, place])
         return found
 
     def _offset(self, side: int, spec: Dials) -> float:
         known = self.offsets[side]
         return known.get(_condition(spec, SIDES[side]), float(np.mean(list(known.values()))) if known else 0.0)
+
+
+def _sides(each: FloatArray) -> FloatArray:
+    """(N, 2), or (N, 1) for both, as (2, 1, N)."""
+    return np.ascontiguousarray(np.broadcast_to(each, (len(each), 2)).T[:, None])
+
+
+def _mates(each: FloatArray) -> FloatArray:
+    """(..., 2, B, N) with the sides exchanged."""
+    return each[..., ::-1, :, :]
 
 
 def _condition(spec: Dials, side: str) -> str:
@@ -265,9 +274,9 @@ def _grid(lines: list[StraightLine]) -> FloatArray:
 class LinearRace(Race):
     """The linear race, or explaining away: a gated deep linear network with one pathway a side.
 
-    ds_t/dt = (2/τ_t) s_t (A r_t − A s_t − D r_t r_b s_b), and likewise for the bottom with C; r_i = (K ρ_i − 1)/(K − 1). This is the mode
-    equation of Saxe, McClelland and Ganguli (2013, arXiv 1312.6120): τ du/dt = 2 u (s − u) for balanced layers, with the correlations of
-    each pathway and between pathways of the race reduction (Saxe, Sodhani and Lewallen 2022, arXiv 2207.10430): input–output
+    ds_t/dt = (2/τ_t) s_t (A r_t − A s_t − D r_t r_b s_b), and likewise for the bottom with C; r_i = (K ρ_i − 1)/(K − 1). This is
+    equation 10 of Saxe, McClelland and Ganguli (2013, arXiv 1312.6120), τ du/dt = 2 u (s − u) for balanced layers, with the correlations
+    of each pathway and between pathways of the race reduction (Saxe, Sodhani and Lewallen 2022, arXiv 2207.10430): input–output
     correlation A r_t, own variance A, overlap D r_t r_b. s = 1 reproduces the label alone. Departures: whitened classes, no depth beyond
     two, margins m_i = β_i s_i as readout (a squared loss has no accuracy of its own). Parameters: τ_t, τ_b, s_0, β_t, β_b.
     """
@@ -286,21 +295,27 @@ class LinearRace(Race):
     def margins(self, s: FloatArray, p: FloatArray) -> FloatArray:
         return np.asarray(s * np.exp(p[:, None, 3:5]))
 
-    def rates(self, s: FloatArray, p: FloatArray, where: Setting, k: FloatArray) -> FloatArray:
+    def equation(self, p: FloatArray, where: Setting, log_k: FloatArray) -> Rate:
         signal = (where.K * where.reliability - 1) / (where.K - 1)
-        overlap = where.both * signal[:, :1] * signal[:, 1:]
-        return np.asarray(k * (where.shown * (signal - s) - overlap * s[..., ::-1]))
+        k = np.exp(log_k)
+        rest, own = k * _sides(where.shown * signal), k * _sides(where.shown)
+        overlap = k * _sides(where.both * signal[:, :1] * signal[:, 1:])
+
+        def rate(u: FloatArray) -> FloatArray:
+            s = np.exp(u)
+            return np.asarray(rest - own * s - overlap * _mates(s))
+
+        return rate
 
 
 class MarginRace(Race):
     """The margin race: margins grow by the share of dominoes that are not yet answered.
 
     ds_i/dt = k_i s_i^q [f_i r(s_i) + D r(s_i + c s_j)], r(m) = (K − 1)/(K − 1 + e^m), f_i the share that shows side i alone. r is minus
-    the derivative of the cross-entropy by the margin. With c = 1 a double that one side answers teaches the other nothing, the
-    "implicit curriculum" by which gradient starvation (Pezeshki et al. 2021, arXiv 2011.09468) is explained there in the dual variables of
-    a kernel regime; c = 0 is no competition. Departure: that paper has coupled features of a linearised network, here each side is
-    one margin with a power q. With reliability, a wrong half pushes the other way with its share: see `_unreliable`. Margins on
-    test pictures are g_i s_i. Parameters: k_t, k_b, s_0, q, g_t, g_b and, if free, c.
+    the derivative of the cross-entropy by the margin. With c = 1 a double that one side answers teaches the other nothing, which is a
+    relative of gradient starvation (Pezeshki et al. 2021, arXiv 2011.09468); c = 0 is no competition. Departure: that paper has coupled
+    features of a linearised network, here each side is one margin with a power q. With reliability, a wrong half pushes the other way
+    with its share: see `_Unreliable`. Margins on test pictures are g_i s_i. Parameters: k_t, k_b, s_0, q, g_t, g_b and, if free, c.
 
     Args:
         c: 0, 1 or None (free).
@@ -323,34 +338,45 @@ class MarginRace(Race):
     def margins(self, s: FloatArray, p: FloatArray) -> FloatArray:
         return np.asarray(s * np.exp(p[:, None, 4:6]))
 
-    def rates(self, s: FloatArray, p: FloatArray, where: Setting, k: FloatArray) -> FloatArray:
+    def equation(self, p: FloatArray, where: Setting, log_k: FloatArray) -> Rate:
         K = where.K
-        c = p[:, 6][:, None, None] if self.c is None else self.c
-        # Larger margins are answered for certain, and their exponentials overflow.
-        s = np.minimum(s, 50.0)
-        other = c * s[..., ::-1]
-        if where.reliable:
+        c = p[:, 6][:, None] if self.c is None else self.c
+        power = p[:, 3][:, None] - 1
+        alone, both = (K - 1) * _sides(where.alone), (K - 1) * _sides(where.both)
+        drive = _Unreliable(where)
+
+        def rate(u: FloatArray) -> FloatArray:
+            u = np.minimum(u, math.log(_MOST_MARGIN))
+            s = np.exp(u)
             e = np.exp(s)
-            drive = where.alone * (K - 1) / (K - 1 + e) + where.both * (K - 1) / (K - 1 + e * np.exp(other))
-        else:
-            drive = self._unreliable(s, other, where)
-        return np.asarray(k * s ** (p[:, 3][:, None, None] - 1) * drive)
+            # e^(c s_j): for c = 1 it is there already, for c = 0 it is 1.
+            f = e if self.c == 1 else np.ones_like(e) if self.c == 0 else np.exp(c * s)
+            found = alone / (K - 1 + e) + both / (K - 1 + e * _mates(f)) if where.reliable else drive(e, _mates(f))
+            return np.asarray(np.exp(log_k + power * u) * found)
 
-    @staticmethod
-    def _unreliable(s: FloatArray, other: FloatArray, where: Setting) -> FloatArray:
-        """Minus the derivative of the cross-entropy by s, over right and wrong halves.
+        return rate
 
-        Alone: ρ r(s) − (1 − ρ)(1 − r(s)), at rest where a = ρ. Doubles by the four cases: both right r(s + c s_j); this right, the other
-        wrong: 1 − softmax of its class; this wrong: minus the softmax of the class it shows, with the other's class the label's, another,
-        or (one in K − 1 of the double errors) the same.
-        """
-        K = where.K
-        own, mate = where.reliability, where.reliability[:, ::-1]
-        e, f = np.exp(s), np.exp(other)
+
+class _Unreliable:
+    """Minus the derivative of the cross-entropy by s, over right and wrong halves, from e = e^s and f = e^(c s_j).
+
+    Alone: ρ r(s) − (1 − ρ)(1 − r(s)), at rest where a = ρ. Doubles by the four cases: both right r(s + c s_j); this right, the other
+    wrong: 1 − softmax of its class; this wrong: minus the softmax of the class it shows, with the other's class the label's, another,
+    or (one in K − 1 of the double errors) the same.
+    """
+
+    def __init__(self, where: Setting):
+        self.K = where.K
+        self.alone, self.both = _sides(where.alone), _sides(where.both)
+        self.own = _sides(where.reliability)
+        self.mate = _mates(self.own)
+
+    def __call__(self, e: FloatArray, f: FloatArray) -> FloatArray:
+        K, own, mate = self.K, self.own, self.mate
         r = (K - 1) / (K - 1 + e)
         single = own * r - (1 - own) * (1 - r)
         apart = e / (e + f + K - 2)
         together = e * f / (e * f + K - 1)
         double = own * (mate * (1 - together) + (1 - mate) * (1 - apart))
         double = double - (1 - own) * (mate * apart + (1 - mate) * ((K - 2) / (K - 1) * apart + together / (K - 1)))
-        return np.asarray(where.alone * single + where.both * double)
+        return np.asarray(self.alone * single + self.both * double)

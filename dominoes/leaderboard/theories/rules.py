@@ -18,7 +18,6 @@ from dominoes.leaderboard.theories.base import (
     CurvesByKey,
     CurveTheory,
     Dials,
-    Distances,
     StraightLine,
     average,
     chance,
@@ -62,7 +61,7 @@ class RuleTheory(CurveTheory):
         curves = [(side, "accuracy"), (side, "loss")]
         if all(whole(given, curve, steps) for curve in curves):
             return {curve: given[curve].at(steps) for curve in curves}
-        nearest = Distances({name: of_side(dials, side) for name, dials in self.specs.items()}).nearest(of_side(spec, side))
+        nearest = self.distances(side).nearest(of_side(spec, side))
         members = [{curve: self.curves[name][curve] for curve in curves if curve in self.curves[name]} for name in nearest]
         shift = 0.0
         if (side, "accuracy") in given and members:
@@ -78,10 +77,11 @@ class RuleTheory(CurveTheory):
 class PatternLearning(RuleTheory):
     """The pattern-learning model (Davies, Langosco and Krueger 2023, arXiv 2303.06173): two patterns fire independently.
 
-    p_i = 1 − e_i K/(K − 1). Doubles: something fires with 1 − (1 − p_t)(1 − p_b), else the answer is a guess: e = K/(K − 1) e_t e_b;
-    read as "fires → sure, else uniform", L = L_t L_b / ln K. Conflicts: neither fires with (1 − p_t)(1 − p_b), the answer is then a
-    guess; where both fire, each is used half of the time (equal usage), or the preferred side always: the side with the higher p on
-    average over log time, since the model does not say which.
+    p_i = 1 − e_i K/(K − 1). Doubles, their equation 1: something fires with 1 − (1 − p_t)(1 − p_b), else the answer is a guess:
+    e = K/(K − 1) e_t e_b; read as "fires → sure, else uniform", L = L_t L_b / ln K. Conflicts, their equation 2: where both fire, each is
+    used half of the time (equal usage), or the preferred side always: the side with the higher p on average over log time, since the
+    model does not say which. Departures: where neither fires, with (1 − p_t)(1 − p_b), the answer is a guess, which they leave open;
+    p_i is measured, not a sigmoid in time.
     """
 
     def __init__(self, usage: str = "equal"):

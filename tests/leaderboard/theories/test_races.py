@@ -12,7 +12,8 @@ from scipy.integrate import solve_ivp
 from dominoes.arrays import FloatArray
 from dominoes.leaderboard.theories import evidence
 from dominoes.leaderboard.theories.base import StraightLine
-from dominoes.leaderboard.theories.races import LinearRace, MarginRace, Race, shared_setting
+from dominoes.leaderboard.theories.races import LinearRace, MarginRace, Race
+from dominoes.leaderboard.theories.setting import shared_setting
 
 K = 10
 STEPS = np.unique(np.round(np.geomspace(1, 400, 20)))

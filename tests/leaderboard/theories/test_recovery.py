@@ -16,7 +16,8 @@ from dominoes.leaderboard.theories import catalogue, evidence
 from dominoes.leaderboard.theories.base import StraightLine
 from dominoes.leaderboard.theories.naive import SmoothRegression
 from dominoes.leaderboard.theories.quanta import Quanta, learned
-from dominoes.leaderboard.theories.races import LinearRace, MarginRace, Race, shared_setting
+from dominoes.leaderboard.theories.races import LinearRace, MarginRace, Race
+from dominoes.leaderboard.theories.setting import shared_setting
 
 K = 10
 # Eight runs with probes of 500.
@@ -68,6 +69,28 @@ def test_a_race_finds_its_parameters_in_noisy_curves(name: str) -> None:
     for parameter, found, true in zip(race.names, race.parameters, wanted, strict=True):
         room = {"q": 0.1, "c": 0.02, "ln s0": 0.05 if name == "linear" else 0.4}.get(parameter, 0.05)
         assert found == pytest.approx(true, abs=room), parameter
+
+
+def test_what_the_curves_hold_of_the_margin_races_start() -> None:
+    """Cramér and Rao's bound of ln s_0 is .08, less than half of it if q is known, and the two go together: no fit finds it closer."""
+    race = MarginRace()
+    race.clock = 0.2
+    where, true = shared_setting(SPECS, race.clock), np.array([*MARGIN, 0.6])
+
+    def stable(parameters: FloatArray) -> FloatArray:
+        margins = race.simulate(parameters[None], where, np.zeros((1, len(SPECS), 2)), STEPS)[:, 0]
+        return np.asarray(np.arcsin(np.sqrt(evidence.accuracy_of_margin(margins, K))).ravel())
+
+    slopes = np.array([(stable(true + aside) - stable(true - aside)) / 2e-4 for aside in 1e-4 * np.eye(len(true))])
+    known = 4 * PICTURES * slopes @ slopes.T
+    spread = np.linalg.inv(known)
+    start, power = race.names.index("ln s0"), race.names.index("q")
+    error = math.sqrt(spread[start, start])
+    rest = [place for place in range(len(true)) if place != power]
+    alone = math.sqrt(np.linalg.inv(known[np.ix_(rest, rest)])[rest.index(start), rest.index(start)])
+    assert error == pytest.approx(0.084, abs=0.01)
+    assert alone < error / 2
+    assert spread[start, power] / error / math.sqrt(spread[power, power]) > 0.9
 
 
 def test_quanta_find_their_parameters_in_noisy_curves() -> None:
