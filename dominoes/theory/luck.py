@@ -26,6 +26,8 @@ from dominoes.theory.run_arrays import RunArrays, Slice
 _FEWEST_CLASSES = 5
 # Of doubles with both halves wrong: where fewer are expected, their variance is not measured.
 _FEWEST_WRONG = 3
+# Standard errors beyond which pictures are taken not to be paired at random.
+_PAIRED = 4.0
 # Share of the variance of pairing that seeds have in common before they are looked at (.1 to .3 in forty runs of the detector that
 # differ by seed and deal), and the degrees of freedom that this counts for.
 _BEFORE = (0.2, 2.0)
@@ -180,35 +182,109 @@ def count_error(share: float, n: float) -> float:
     return least if share < 2 * least else 0.0
 
 
+def paired_by_chance(data: RunArrays, measured: Slice, probe: str) -> tuple[FloatArray, FloatArray] | None:
+    """By how much the share of pictures of a probe whose halves are both answered wrongly alone exceeds what pairing at random gives on
+    average, and the variance of that (the hypergeometric's): (S, T) each; None without crossed answers.
+
+    Which top stands above which bottom is drawn at random, doubles within a class and conflicts between classes, so that the mean of the
+    excess is 0 whatever rule the network follows: m_t m_b is expected of n pictures, with variance m_t (1 − m_t) m_b (1 − m_b) / (n − 1).
+    Doubles are compared within classes, since a class that is hard for both halves is no luck (without a table of classes: None). The two
+    halves of a conflict have different classes, so that classes that are hard for both meet too seldom by Σ_k (t_k − m_t)(b_k − m_b)
+    / K (K − 1), where the classes are known.
+    """
+    crossed = data.crossed(probe, measured)
+    if crossed is None:
+        return None
+    wrong, K = crossed.sum(axis=4), data.classes_count
+    classes = data.common([("accuracy", "top"), ("accuracy", "bottom"), ("n", "both")], per_class=True)
+    known = None if isinstance(classes, str) or not _same(classes, measured) else classes.values
+    top, bottom = wrong[..., 0, :].sum(axis=-1), wrong[..., :, 0].sum(axis=-1)
+    expected, variance = top * bottom, top * (1 - top) * bottom * (1 - bottom) / max(measured.n - 1, 1.0)
+    if known is not None:
+        share, of_top, of_bottom = known[2] / known[2].sum(axis=2, keepdims=True), 1 - known[0], 1 - known[1]
+        within = (share * of_top * of_bottom).sum(axis=2)
+        if probe == "both":
+            each = share**2 * of_top * (1 - of_top) * of_bottom * (1 - of_bottom) / np.maximum(known[2] - 1, 1.0)
+            expected, variance = within, each.sum(axis=2)
+        else:
+            expected = (K * expected - within) / (K - 1)
+    elif probe == "both":
+        return None
+    return wrong[..., 0, 0] - expected, variance
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What the pairing of the pictures of one probe came to, by which what is measured of it can be set right.
+
+    Attributes:
+        excess: (S, T) of `paired_by_chance`. crossed: (S, T, 2, 2, A) as `RunArrays.crossed`. K: classes.
+    """
+
+    excess: FloatArray
+    crossed: FloatArray
+    K: int
+
+    @classmethod
+    def of(cls, data: RunArrays, measured: Slice, probe: str) -> tuple[Chance | None, tuple[str, ...]]:
+        """None where it is not known, or is more than chance allows (`_PAIRED`), which a note then says: the halves were not paired at
+        random."""
+        found, crossed = paired_by_chance(data, measured, probe), data.crossed(probe, measured)
+        if found is None or crossed is None or not math.isfinite(measured.n):
+            return None, ()
+        # Guesses differ between runs and steps, silent halves agree at most as if pictures were learned in one order by all seeds.
+        silent = data.classes_count / (data.classes_count - 1)
+        top, bottom = (np.clip(silent * (1 - side).mean(axis=0), 0.0, 1.0) for side in measured.values[:2])
+        weights = measured.weights * top * (1 - top) * bottom * (1 - bottom)
+        most = _PAIRED * pairing_error(top, bottom, weights, measured.n) / silent**2
+        if abs(float((found[0] @ weights).mean())) > most:
+            name = "doubles" if probe == "both" else "conflicts"
+            note = f"{name}: hard tops stand above hard bottoms more or less often than pairing at random allows, so that is not taken off"
+            return None, (note,)
+        return cls(found[0], crossed, data.classes_count), ()
+
+    def share(self, event: FloatArray, weights: FloatArray) -> FloatArray:
+        """(S, T) what pairing adds to the share of pictures with an event: its excess times the event's interaction, see `by_silence`.
+
+        A control variate (Owen 2013, Monte Carlo theory, methods and examples, section 8.9): its mean is known, so that taking it off
+        leaves what is estimated and removes the luck, of which some is common to all seeds and would not shrink with their number.
+        """
+        silent = self.K / (self.K - 1)
+        each = interaction(by_silence(self.crossed, event, weights, self.K))
+        return silent**2 * each * self.excess
+
+
+def by_silence(crossed: FloatArray, event: FloatArray, weights: FloatArray, K: int) -> FloatArray:
+    """(2, 2) P(event | the top's pattern is silent or fires, the bottom's too), guesses undone; 0 where there are none.
+
+    Over seeds and steps together: at one of them hardly any picture may have both halves wrong. Arguments as in `luck_by_cell`.
+    """
+    back = undone(K)
+    cells = np.einsum("t,fa,gb,stab->fg", weights, back, back, crossed.sum(axis=4))
+    counted = np.einsum("t,fa,gb,stab->fg", weights, back, back, event)
+    found: FloatArray = np.divide(counted, cells, out=np.zeros((2, 2)), where=cells > 0)
+    return found
+
+
+def interaction(share: FloatArray) -> float:
+    """P(both silent) − P(one silent) − P(the other) + P(none): by how much an event is more frequent for each pair of silent halves."""
+    return float(share[0, 0] - share[0, 1] - share[1, 0] + share[1, 1])
+
+
 def agreed(data: RunArrays, measured: Slice) -> float | None:
     """How far the seeds agree on which pictures are hard, from answers crossed picture by picture: the correlation ρ between seeds of a
     normal difficulty, 0 to 1; None without crossed answers or with one seed. Few seeds tell little of it, so what they show is taken
     together with what is usual (`_BEFORE`).
 
-    Of n pictures paired at random, the share on which both halves are answered wrongly deviates from the product of the margins m_t m_b
-    with variance m_t (1 − m_t) m_b (1 − m_b) / (n − 1) (the hypergeometric's). What of it differs between seeds is measured; the rest they
-    share, and ρ is what explains that (`covariance`). Doubles are compared within classes, since a class that is hard for both halves is
-    no luck, and differs between seeds too; conflicts, whose halves have different classes, as they are.
+    Of the luck of pairing (`paired_by_chance`) the variance is known. What of it differs between seeds is measured; the rest they share,
+    and ρ is what explains that (`covariance`).
 
     measured: a slice whose first values are the accuracies of the top and of the bottom alone.
     """
     if measured.n_seeds < 2 or not math.isfinite(measured.n):
         return None
-    pieces = []
-    classes = data.common([("accuracy", "top"), ("accuracy", "bottom"), ("n", "both")], per_class=True)
-    crossed = data.crossed("both", measured)
-    if crossed is not None and not isinstance(classes, str) and _same(classes, measured):
-        top, bottom, count = classes.values
-        share, top, bottom = count / count.sum(axis=2, keepdims=True), 1 - top, 1 - bottom
-        deviation = crossed[..., 0, 0, :].sum(axis=-1) - (share * top * bottom).sum(axis=2)
-        each = share**2 * top * (1 - top) * bottom * (1 - bottom) / np.maximum(count - 1, 1.0)
-        pieces.append((deviation.var(axis=0, ddof=1), each.sum(axis=2).mean(axis=0)))
-    crossed = data.crossed("conflict", measured)
-    if crossed is not None:
-        wrong = crossed.sum(axis=4)
-        top, bottom = wrong[..., 0, :].sum(axis=-1), wrong[..., :, 0].sum(axis=-1)
-        deviation, each = wrong[..., 0, 0] - top * bottom, top * (1 - top) * bottom * (1 - bottom) / max(measured.n - 1, 1.0)
-        pieces.append((deviation.var(axis=0, ddof=1), each.mean(axis=0)))
+    found = [paired_by_chance(data, measured, probe) for probe in ("both", "conflict")]
+    pieces = [(each[0].var(axis=0, ddof=1), each[1].mean(axis=0)) for each in found if each is not None]
     if not pieces:
         return None
     K = data.classes_count
@@ -237,7 +313,16 @@ def agreed(data: RunArrays, measured: Slice) -> float | None:
 
 
 def luck_by_cell(
-    crossed: FloatArray, event: FloatArray, slopes: tuple[FloatArray, FloatArray], weights: FloatArray, pairing: Pairing
+    crossed: FloatArray,
+    event: FloatArray,
+    slopes: tuple[FloatArray, FloatArray],
+    weights: FloatArray,
+    pairing: Pairing,
+    guessed: float,
+    *,
+    set_right: bool = False,
+    predicted: float = 0.0,
+    by_ends: tuple[FloatArray, FloatArray] | None = None,
 ) -> float:
     """Standard error, shared by all seeds, of Σ_t w_t (share of the event − what a rule predicts of it), whatever rule is true; 0 with
     one seed or where the number of pictures is not known.
@@ -246,26 +331,49 @@ def luck_by_cell(
     (`undone`). What the luck of the pictures does is then that of the tops, of the bottoms, and of their pairing, M_t² C_t + M_b² C_b +
     I² C_t C_b, with the main effects and the interaction of v as coefficients and the covariances C between runs (`covariance`). Under
     the product rule only the pairing is left; under another a sample of hard tops moves what is measured and what is predicted by
-    different amounts.
+    different amounts. Where firing does not settle the answer more is added (`_unsettled`).
 
     Args:
         crossed: (S, T, 2, 2, A) shares of pictures, as `RunArrays.crossed`. event: (S, T, 2, 2) those of them that are counted.
         slopes: (T,) derivatives of the prediction by the error of the top, and of the bottom. weights: (T,).
+        guessed: share of the event among guesses.
+        set_right: the luck of the pairing has been taken off (`Chance`), so that only that of the tops and of the bottoms is left.
+        predicted: share of the event that the rule predicts where both patterns are silent, if it predicts of single pictures.
+        by_ends: (T,) what the ends of the window add to the average by the silent tops, and by the silent bottoms (`edges.moved`).
     """
     if pairing.agreed is None or not math.isfinite(pairing.n):
         return 0.0
-    # Over the steps together: at one of them hardly any picture may have both halves wrong.
-    back, silent = undone(pairing.K), pairing.K / (pairing.K - 1)
-    cells = np.einsum("t,fa,gb,stab->fg", weights, back, back, crossed.sum(axis=4))
-    counted = np.einsum("t,fa,gb,stab->fg", weights, back, back, event)
-    share = np.divide(counted, cells, out=np.zeros((2, 2)), where=cells > 0)
-    # Axes: silent, fires.
-    together = np.full(len(weights), share[0, 0] - share[0, 1] - share[1, 0] + share[1, 1])
+    silent, share = pairing.K / (pairing.K - 1), by_silence(crossed, event, weights, pairing.K)
+    unsettled = _unsettled(crossed, event, weights, pairing, share / guessed) * guessed
+    share[0, 0] -= predicted
+    together = np.full(len(weights), interaction(share))
     top = share[0, 1] - share[1, 1] + together * silent * pairing.bottom - slopes[0] / silent
     bottom = share[1, 0] - share[1, 1] + together * silent * pairing.top - slopes[1] / silent
     tops, bottoms = (covariance(silent * error, pairing.agreed) for error in (pairing.top, pairing.bottom))
-    found = np.outer(top, top) * tops + np.outer(bottom, bottom) * bottoms + np.outer(together, together) * tops * bottoms
-    return math.sqrt(max(float(weights @ found @ weights), 0.0) / pairing.n)
+    top, bottom, together = top * weights, bottom * weights, together * weights
+    if by_ends is not None:
+        top, bottom = top + by_ends[0], bottom + by_ends[1]
+    found = float(top @ tops @ top + bottom @ bottoms @ bottom)
+    if not set_right:
+        found += float(together @ (tops * bottoms) @ together)
+    return math.sqrt((max(found, 0.0) + float(weights @ unsettled) ** 2) / pairing.n)
+
+
+def _unsettled(crossed: FloatArray, event: FloatArray, weights: FloatArray, pairing: Pairing, guesses: FloatArray) -> FloatArray:
+    """(T,) standard deviation over pictures, as far as runs share it, of being answered by a guess where firing alone does not say so.
+
+    Under firing patterns the answer is a guess if both are silent, and only then; of noisy evidence that adds up it is one more or less
+    often in each case, and which pictures these are the seeds agree on as they do on what is hard. guesses: (2, 2) their shares; they are
+    moved to 0 or 1 by two standard errors over seeds, so that what is within noise counts as settled. All steps are taken to agree.
+    """
+    assert pairing.agreed is not None
+    K = pairing.K
+    each = np.array([by_silence(crossed[[run]], event[[run]], weights, K) for run in range(len(crossed))])
+    noise = 2 * each.std(axis=0, ddof=1) / math.sqrt(len(each)) * guesses / np.maximum(each.mean(axis=0), 1e-12)
+    sure = np.where(guesses < 0.5, np.maximum(guesses - noise, 0.0), np.minimum(guesses + noise, 1.0))
+    cells = np.einsum("fa,gb,stab->tfg", undone(K), undone(K), crossed.sum(axis=4)) / len(crossed)
+    shared = np.array([[_together(sure[f, [g]], sure[f, [g]], pairing.agreed)[0] for g in (0, 1)] for f in (0, 1)])
+    return np.asarray(np.sqrt(np.maximum((cells * shared).sum(axis=(1, 2)), 0.0)))
 
 
 def undone(K: int) -> FloatArray:

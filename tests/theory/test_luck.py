@@ -10,9 +10,10 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 from simulated_truths import Truth, simulated
 
-from dominoes.theory.luck import Contest, Pairing, agreed, count_error, covariance, luck_by_class, pairing_error
+from dominoes.theory.luck import Chance, Contest, Pairing, agreed, count_error, covariance, luck_by_class, paired_by_chance, pairing_error
 from dominoes.theory.questions.conflicts import WANTED
-from dominoes.theory.run_arrays import arrays
+from dominoes.theory.questions.doubles import known_windows
+from dominoes.theory.run_arrays import RunArrays, Slice, arrays
 
 
 def test_the_error_of_pairing_is_the_spread_over_pairings() -> None:
@@ -93,3 +94,59 @@ def test_half_a_count_widens_only_what_counts_less_than_one() -> None:
     assert count_error(0.0004, 1000) == 0.0005
     assert count_error(0.0, math.nan) == 1e-4
     assert count_error(0.0011, 1000) == 0
+
+
+KINDS = ("top", "bottom", "both", "conflict")
+
+
+def seen(truth: Truth, seeds: int, number: int) -> tuple[RunArrays, Slice]:
+    """A simulation as arrays, and what the rules are judged on."""
+    curves, classes, joint = simulated(truth, seeds, number, kinds=KINDS)
+    data = arrays(curves, classes, joint=joint)
+    measured = data.common(WANTED)
+    assert not isinstance(measured, str)
+    return data, measured
+
+
+@pytest.mark.parametrize("probe", ["both", "conflict"])
+def test_pairing_at_random_exceeds_nothing_on_average(probe: str) -> None:
+    """Over 40 probe sets, with classes that are hard for both halves: the excess has mean 0 within three standard errors at each step,
+    and scatters as its variance says (one run each)."""
+    truth = Truth(n=200, points=8, class_spread=1.0)
+    found = [paired_by_chance(*seen(truth, 1, number), probe) for number in range(40)]
+    excess, variance = (np.array([each[part][0] for each in found if each is not None]) for part in (0, 1))
+    there = variance.mean(axis=0) > 1e-6
+    assert (np.abs(excess.mean(axis=0)) <= 3 * excess.std(axis=0) / math.sqrt(40) + 1e-12).all()
+    assert np.mean(excess.var(axis=0)[there] / variance.mean(axis=0)[there]) == pytest.approx(1, abs=0.25)
+
+
+@pytest.mark.parametrize(("probe", "answer"), [("both", 1), ("conflict", 2)])
+def test_luck_is_taken_off_and_nothing_else(probe: str, answer: int) -> None:
+    """Under the product rule, seeds that agree on what is hard, over 25 probe sets: what is measured, its luck taken off, still has the
+    mean that the rule gives, and less than .4 of the variance (what is left are guesses)."""
+    raw, right = [], []
+    for number in range(25):
+        data, measured = seen(Truth(n=500, points=20, agreement=1.0), 3, number)
+        part = next(part for part in known_windows(measured, 10, 0.05) if not isinstance(part, tuple) and part.window == "rise")
+        (chance, notes), crossed = Chance.of(data, measured, probe), data.crossed(probe, measured)
+        assert chance is not None
+        assert crossed is not None
+        assert notes == ()
+        share = crossed[..., answer]
+        expected = (9, 8)[answer - 1] / 10 * np.prod([(1 - side) * 10 / 9 for side in measured.values[:2]], axis=0)
+        off = ((share.sum(axis=(2, 3)) - expected) @ part.weights).mean()
+        raw.append(off)
+        right.append(off - (chance.share(share, part.weights) @ part.weights).mean())
+    assert abs(np.mean(right)) <= 3 * np.std(right) / 5
+    assert np.var(right) < 0.4 * np.var(raw)
+
+
+def test_halves_that_are_not_paired_at_random_are_left_as_they_are() -> None:
+    """Hard tops above hard bottoms in the probes themselves: that is no luck, is not taken off, and is said."""
+    data, measured = seen(Truth(correlation=0.5), 3, 0)
+    chance, notes = Chance.of(data, measured, "both")
+    assert chance is None
+    assert notes == (
+        "doubles: hard tops stand above hard bottoms more or less often than pairing at random allows, so that is not taken off",
+    )
+    assert Chance.of(data, measured, "conflict")[0] is not None
