@@ -33,7 +33,7 @@ _PAIRED = 4.0
 _BEFORE = (0.2, 2.0)
 # Runs that agree more than this are taken to agree; below, so many nodes integrate the covariance to four digits.
 _ONE = 0.99
-_NODES = 24
+_NODES = tuple(zip(*np.polynomial.legendre.leggauss(24), strict=True))
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _together(one: FloatArray, other: FloatArray, rho: float) -> FloatArray:
         return np.asarray(nested)
     h, k = (ndtri(np.clip(each, 1e-12, 1 - 1e-12)) for each in (one, other))
     found = np.zeros(np.shape(nested))
-    for node, weight in zip(*np.polynomial.legendre.leggauss(_NODES), strict=True):
+    for node, weight in _NODES:
         angle = (node + 1) / 2 * math.asin(rho)
         found += weight * np.exp(-(h**2 + k**2 - 2 * h * k * math.sin(angle)) / (2 * math.cos(angle) ** 2))
     return np.asarray(np.minimum(found * math.asin(rho) / 4 / math.pi, nested))
@@ -372,7 +372,7 @@ def _unsettled(crossed: FloatArray, event: FloatArray, weights: FloatArray, pair
     noise = 2 * each.std(axis=0, ddof=1) / math.sqrt(len(each)) * guesses / np.maximum(each.mean(axis=0), 1e-12)
     sure = np.where(guesses < 0.5, np.maximum(guesses - noise, 0.0), np.minimum(guesses + noise, 1.0))
     cells = np.einsum("fa,gb,stab->tfg", undone(K), undone(K), crossed.sum(axis=4)) / len(crossed)
-    shared = np.array([[_together(sure[f, [g]], sure[f, [g]], pairing.agreed)[0] for g in (0, 1)] for f in (0, 1)])
+    shared = _together(sure, sure, pairing.agreed)
     return np.asarray(np.sqrt(np.maximum((cells * shared).sum(axis=(1, 2)), 0.0)))
 
 
