@@ -344,7 +344,7 @@ def luck_by_cell(
     if pairing.agreed is None or not math.isfinite(pairing.n):
         return 0.0
     silent, share = pairing.K / (pairing.K - 1), by_silence(crossed, event, weights, pairing.K)
-    unsettled = _unsettled(crossed, event, weights, pairing, share / guessed) * guessed
+    unsettled = weights @ _unsettled(crossed, event, weights, pairing, share / guessed) @ weights * guessed**2
     share[0, 0] -= predicted
     together = np.full(len(weights), interaction(share))
     top = share[0, 1] - share[1, 1] + together * silent * pairing.bottom - slopes[0] / silent
@@ -356,24 +356,28 @@ def luck_by_cell(
     found = float(top @ tops @ top + bottom @ bottoms @ bottom)
     if not set_right:
         found += float(together @ (tops * bottoms) @ together)
-    return math.sqrt((max(found, 0.0) + float(weights @ unsettled) ** 2) / pairing.n)
+    return math.sqrt((max(found, 0.0) + float(unsettled)) / pairing.n)
 
 
 def _unsettled(crossed: FloatArray, event: FloatArray, weights: FloatArray, pairing: Pairing, guesses: FloatArray) -> FloatArray:
-    """(T,) standard deviation over pictures, as far as runs share it, of being answered by a guess where firing alone does not say so.
+    """(T, T) covariance over pictures, as far as runs share it, of being answered by a guess where firing alone does not say so.
 
     Under firing patterns the answer is a guess if both are silent, and only then; of noisy evidence that adds up it is one more or less
-    often in each case, and which pictures these are the seeds agree on as they do on what is hard. guesses: (2, 2) their shares; they are
-    moved to 0 or 1 by two standard errors over seeds, so that what is within noise counts as settled. All steps are taken to agree.
+    often in each case, and which pictures these are the seeds agree on as they do on what is hard. They are the pictures that are being
+    learned: a share x of them at a time, so that two steps have them in common as far as less than x has been learned between. guesses:
+    (2, 2) their shares; they are moved to 0 or 1 by two standard errors over seeds, so that what is within noise counts as settled.
     """
     assert pairing.agreed is not None
     K = pairing.K
     each = np.array([by_silence(crossed[[run]], event[[run]], weights, K) for run in range(len(crossed))])
     noise = 2 * each.std(axis=0, ddof=1) / math.sqrt(len(each)) * guesses / np.maximum(each.mean(axis=0), 1e-12)
-    sure = np.where(guesses < 0.5, np.maximum(guesses - noise, 0.0), np.minimum(guesses + noise, 1.0))
-    cells = np.einsum("fa,gb,stab->tfg", undone(K), undone(K), crossed.sum(axis=4)) / len(crossed)
-    shared = _together(sure, sure, pairing.agreed)
-    return np.asarray(np.sqrt(np.maximum((cells * shared).sum(axis=(1, 2)), 0.0)))
+    sure = np.clip(np.where(guesses < 0.5, np.maximum(guesses - noise, 0.0), np.minimum(guesses + noise, 1.0)), 0.0, 1.0)
+    cells = np.clip(np.einsum("fa,gb,stab->tfg", undone(K), undone(K), crossed.sum(axis=4)) / len(crossed), 0.0, 1.0)
+    at_once = (cells * np.minimum(sure, 1 - sure)).sum(axis=(1, 2))
+    size = np.sqrt((cells * _together(sure, sure, pairing.agreed)).sum(axis=(1, 2)))
+    between = sum(np.abs(np.subtract.outer(side, side)) for side in (pairing.top, pairing.bottom))
+    common = 1 - between / np.maximum(np.maximum.outer(at_once, at_once), 1e-12)
+    return np.asarray(np.outer(size, size) * np.maximum(common, 0.0))
 
 
 def undone(K: int) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -10,7 +11,18 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 from simulated_truths import Truth, simulated
 
-from dominoes.theory.luck import Chance, Contest, Pairing, agreed, count_error, covariance, luck_by_class, paired_by_chance, pairing_error
+from dominoes.theory.luck import (
+    Chance,
+    Contest,
+    Pairing,
+    agreed,
+    count_error,
+    covariance,
+    luck_by_cell,
+    luck_by_class,
+    paired_by_chance,
+    pairing_error,
+)
 from dominoes.theory.questions.conflicts import WANTED
 from dominoes.theory.questions.doubles import known_windows
 from dominoes.theory.run_arrays import RunArrays, Slice, arrays
@@ -150,3 +162,43 @@ def test_halves_that_are_not_paired_at_random_are_left_as_they_are() -> None:
         "doubles: hard tops stand above hard bottoms more or less often than pairing at random allows, so that is not taken off",
     )
     assert Chance.of(data, measured, "conflict")[0] is not None
+
+
+def enumerated(silent: list[tuple[float, float]], unsettled: float = 0.0) -> np.ndarray:
+    """(3, T, 2, 2, 2) doubles of three runs alike, their halves silent alone with these probabilities, guesses among ten classes
+    enumerated; where only the bottom fires the answer is a guess all the same with probability `unsettled`."""
+    crossed = np.zeros((3, len(silent), 2, 2, 2))
+    for step, (top, bottom) in enumerate(silent):
+        for fires in itertools.product((0, 1), repeat=2):
+            for lucky in itertools.product((0, 1), repeat=3):
+                share = (1 - top if fires[0] else top) * (1 - bottom if fires[1] else bottom)
+                share *= math.prod(0.1 if luck else 0.9 for luck in lucky)
+                alone = tuple(max(each) for each in zip(fires, lucky[:2], strict=True))
+                guess = {(0, 0): 1.0, (0, 1): unsettled}.get(fires, 0.0)
+                crossed[:, step, *alone, 0 if lucky[2] else 1] += share * guess
+                crossed[:, step, *alone, 0] += share * (1 - guess)
+    return crossed
+
+
+def test_what_firing_settles_is_no_luck_once_pairing_is_taken_off() -> None:
+    """Under the product rule nothing is left; without taking it off, the pairing is; where the answer is a guess in a tenth of the doubles
+    whose bottom alone fires, these pictures are, in the closed form, and further steps that have none of them in common average out."""
+    silent = [(0.5, 0.8), (0.3, 0.6)]
+    pairing = Pairing(*(0.9 * np.array(each) for each in zip(*silent, strict=True)), 1000, 10, 0.95, agreed=0.5)
+    weights = np.array([0.5, 0.5])
+    crossed = enumerated(silent)
+    slopes = (10 / 9 * pairing.bottom, 10 / 9 * pairing.top)
+    assert luck_by_cell(crossed, crossed[..., 1], slopes, weights, pairing, 0.9, set_right=True) == pytest.approx(0, abs=1e-9)
+    left = luck_by_cell(crossed, crossed[..., 1], slopes, weights, pairing, 0.9)
+    assert left == pytest.approx(pairing.error(weights), rel=1e-6)
+    one, alone = np.array([1.0]), Pairing(pairing.top[:1], pairing.bottom[:1], 1000, 10, 0.95, agreed=0.5)
+    crossed = enumerated(silent[:1], 0.1)
+    # No prediction is taken off here, so that which tops and bottoms are hard counts as well, by the main effects.
+    none = luck_by_cell(crossed, crossed[..., 1], (np.zeros(1), np.zeros(1)), one, replace(alone, agreed=0.0), 0.9, set_right=True)
+    assert none == pytest.approx(0, abs=1e-9)
+    top = 0.9 * 0.1 + (0.9 - 0.9 * 0.1) * 0.8
+    bottom = (0.9 - 0.9 * 0.1) * 0.5
+    both = top**2 * covariance(np.array([0.5]), 0.5)[0, 0] + bottom**2 * covariance(np.array([0.8]), 0.5)[0, 0]
+    unsettled = 0.9**2 * 0.5 * 0.2 * covariance(np.array([0.1]), 0.5)[0, 0]
+    found = luck_by_cell(crossed, crossed[..., 1], (np.zeros(1), np.zeros(1)), one, alone, 0.9, set_right=True)
+    assert found == pytest.approx(math.sqrt((both + unsettled) / 1000), rel=1e-3)

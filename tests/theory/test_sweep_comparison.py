@@ -93,8 +93,8 @@ def test_a_late_loss_is_found_and_what_moved_is_named(points: list[tuple[float, 
 @pytest.mark.slow
 @pytest.mark.xfail(
     strict=True,
-    reason="a slope that may differ between seeds has four degrees of freedom, and Student's interval of true error then finds this loss in "
-    ".80 at most; found in .73: docs/explanation/verdict-simulations.md",
+    reason="a slope that may differ between seeds has four degrees of freedom, and Student's interval of true error then finds this loss "
+    "in .80 at most; found in .73: docs/explanation/verdict-simulations.md",
 )
 def test_five_seeds_find_a_smaller_late_loss() -> None:
     """What is asked and cannot be reached: a bottom that ends .07 lower fails late in at least 80 % of simulations, whatever moved."""
