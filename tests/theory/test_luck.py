@@ -11,14 +11,13 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 from simulated_truths import Truth, simulated
 
+from dominoes.theory.cells import Chance, luck_by_cell
 from dominoes.theory.luck import (
-    Chance,
     Contest,
     Pairing,
     agreed,
     count_error,
     covariance,
-    luck_by_cell,
     luck_by_class,
     paired_by_chance,
     pairing_error,

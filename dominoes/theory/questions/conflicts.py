@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dominoes.arrays import FloatArray
+from dominoes.theory.cells import Chance, luck_by_cell, slopes_of
 from dominoes.theory.edges import edges, moved
-from dominoes.theory.luck import Chance, Contest, Pairing, count_error, luck_by_cell, slopes_of
+from dominoes.theory.luck import Contest, Pairing, count_error
 from dominoes.theory.questions.doubles import Known, known_windows
 from dominoes.theory.questions.preference import preference
 from dominoes.theory.rules import Rule, deviance, floored, product_conflicts, rmse

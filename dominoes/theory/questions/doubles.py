@@ -11,9 +11,10 @@ import numpy as np
 
 from dominoes.arrays import FloatArray
 from dominoes.theory import intervals, verdicts
+from dominoes.theory.cells import Chance, luck_by_cell, slopes_of
 from dominoes.theory.edges import edges, moved
 from dominoes.theory.intervals import BoolArray
-from dominoes.theory.luck import Chance, Pairing, agreed, count_error, luck_by_cell, slopes_of
+from dominoes.theory.luck import Pairing, agreed, count_error
 from dominoes.theory.rules import RULES, Rule, deviance, fired, floored, rmse
 from dominoes.theory.run_arrays import RunArrays, Slice
 from dominoes.theory.verdicts import Answer, Options, Verdict

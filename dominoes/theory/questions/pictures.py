@@ -13,8 +13,9 @@ import math
 import numpy as np
 
 from dominoes.arrays import FloatArray
+from dominoes.theory.cells import luck_by_cell, undone
 from dominoes.theory.intervals import number
-from dominoes.theory.luck import Pairing, agreed, count_error, luck_by_cell, undone
+from dominoes.theory.luck import Pairing, agreed, count_error
 from dominoes.theory.questions.doubles import Known, known_windows
 from dominoes.theory.rules import floored
 from dominoes.theory.run_arrays import RunArrays
@@ -35,7 +36,7 @@ def pictures(data: RunArrays, options: Options) -> Answer:
 def firing(crossed: FloatArray, K: int) -> FloatArray:
     """Share of pictures on which the top's pattern fires or not, and the bottom's: (S, T, 2, 2, A) -> (S, T, 2, 2), silent before firing.
 
-    On each axis the guesses are undone (`luck.undone`).
+    On each axis the guesses are undone (`cells.undone`).
     """
     return np.asarray(np.einsum("fa,gb,stab->stfg", undone(K), undone(K), crossed.sum(axis=4)))
 
