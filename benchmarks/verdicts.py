@@ -1,11 +1,12 @@
 """How often the comparator is right: simulated truths whose verdicts are known, at 3, 5 and 10 seeds.
 
 Each truth is a network that is known to follow a rule (tests/oracles/simulated_truths.py); every probe picture is answered by itself. What
-a quantity is in the population is the mean over large simulations (10 seeds, 4,000 pictures a kind); the right verdict follows from it and
-the margin. For each number of seeds the table says how often the verdict was right, how often wrong (the rest cannot tell), and how often
-the interval held the population's value. Beside it, how often it would be right at 5 seeds for an observer who knew the standard error
-of the estimate (its standard deviation over the simulations) and had nothing to estimate but the value: no interval from the same
-statistic is right more often.
+a quantity is in the population is the mean over eight large simulations (10 seeds, 4,000 pictures a kind); the right verdict follows from
+it and the margin. Every simulation has probe pictures of its own; within one, fewer seeds are the first of the ten. For each number of
+seeds the table says how often the verdict was right, how often wrong (the rest cannot tell), and how often the interval held the
+population's value. Beside it, how often it would be right at 5 seeds for an observer who knew the standard error of the estimate (its
+standard deviation over the simulations) and had nothing to estimate but the value: no interval from the same statistic is right more
+often.
 
     python -m benchmarks.verdicts --simulations 60
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,6 +36,8 @@ from dominoes.theory.intervals import FAILS, HOLDS, NOT_APPLICABLE  # noqa: E402
 from dominoes.theory.sweep_comparison import compare_sweep  # noqa: E402
 
 SEEDS, IDEAL = (3, 5, 10), 5
+# Large simulations of a truth, and by how much the numbers of its simulations lie apart from the next truth's: no two share probe pictures.
+LARGE, APART = 8, 100_000
 QUESTIONS = ("doubles", "conflicts", "pictures")
 KEYS = ["question", "side", "model", "rival", "window"]
 # The rows that are followed: question, side, model, rival, window.
@@ -55,8 +59,8 @@ ROWS = (
 TRUTHS = {
     "product rule": Truth(),
     "product rule, winners settled by the picture": Truth(settled=True),
-    "halves correlated .1": Truth(correlation=0.1),
-    "halves correlated .3": Truth(correlation=0.3),
+    "firing correlated .1": Truth(together=0.1),
+    "firing correlated .3": Truth(together=0.3),
     "better side alone": Truth(rule="better"),
     "Gaussian evidence": Truth(rule="gaussian", points=24),
     "late doubles wrong twice as often": Truth(late=2),
@@ -101,11 +105,16 @@ DESIGNS = {
 }
 
 
-def judged(truth: Truth, seeds: int, number: int, *, crossed: bool) -> pd.DataFrame:
-    """The rows that are followed, of one simulation."""
-    curves, classes, joint = simulated(truth, seeds, number)
-    found = compare(curves, classes, joint=joint if crossed else None, questions=QUESTIONS).table
-    return found[found[KEYS].apply(tuple, axis=1).isin(ROWS)]
+def judged(truth: Truth, seeds: Sequence[int], number: int, *, crossed: bool) -> dict[int, pd.DataFrame]:
+    """The rows that are followed, of one simulation, by its first so many seeds."""
+    curves, classes, joint = simulated(truth, max(seeds), number)
+    found = {}
+    for few in seeds:
+        runs = [f"run{seed}" for seed in range(few)]
+        of = [table[table["run"].isin(runs)] for table in (curves, classes, joint)]
+        table = compare(of[0], of[1], joint=of[2] if crossed else None, questions=QUESTIONS).table
+        found[few] = table[table[KEYS].apply(tuple, axis=1).isin(ROWS)]
+    return found
 
 
 def known_error(rows: pd.DataFrame, value: float, low: float, high: float, right: str) -> float:
@@ -160,15 +169,13 @@ def main() -> None:
     given = parser.parse_args()
     head = " | ".join(f"{seeds} seeds" for seeds in given.seeds)
     print(f"| truth | row | population | right verdict | {head} | known error |\n|---|---|---|---|{'---|' * (len(given.seeds) + 1)}")
-    for name, truth in TRUTHS.items():
+    for place, (name, truth) in enumerate(TRUTHS.items()):
         if given.only and name not in given.only:
             continue
-        big = replace(truth, n=4000)
-        large = pd.concat([judged(big, 10, 10_000 + number, crossed=True) for number in range(3)])
-        found = {
-            seeds: pd.concat([judged(truth, seeds, number, crossed=not given.without_joint) for number in range(given.simulations)])
-            for seeds in given.seeds
-        }
+        big, first = replace(truth, n=4000), place * APART
+        large = pd.concat([judged(big, (10,), first + APART // 2 + number, crossed=not given.without_joint)[10] for number in range(LARGE)])
+        each = [judged(truth, given.seeds, first + number, crossed=not given.without_joint) for number in range(given.simulations)]
+        found = {seeds: pd.concat([one[seeds] for one in each]) for seeds in given.seeds}
         print("\n".join(lines(name, large, found, KEYS)), flush=True)
     for name, design in DESIGNS.items():
         if given.only and name not in given.only:

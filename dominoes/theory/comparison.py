@@ -7,9 +7,9 @@ of these predictions is judged, beside the rivals that a researcher would think 
 
 What the intervals hold: the spread of seeds (`intervals.SeedSpread`), and the part of the sampling of pictures that all seeds share.
 All probes show the same pictures (the i-th double is the i-th top picture above the i-th bottom picture), so how hard the pictures are
-cancels between the kinds; what remains is that hard tops may happen to be paired with hard bottoms (`rules.pairing_error`, an upper
-bound). More seeds do not shrink that, more pictures do; and answers crossed picture by picture (joint.csv) do away with it
-(`questions.pictures`). Guesses, and everything else that differs between runs, are in the spread of seeds.
+cancels between the kinds; what remains is that hard tops may happen to be paired with hard bottoms (`luck.pairing_error`, an upper
+bound). More seeds do not shrink that, more pictures do; where answers are crossed picture by picture (joint.csv) it is seen and taken off
+(`cells.Chance`). Guesses, and everything else that differs between runs, are in the spread of seeds.
 """
 
 from __future__ import annotations

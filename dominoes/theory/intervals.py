@@ -139,9 +139,13 @@ class SeedSpread:
         half = math.sqrt(sum(float(stats.t.ppf(tail, each)) ** 2 * variance / S for each, variance in spread)) / abs(float(size.mean()))
         return Interval(estimate, estimate - half, estimate + half)
 
-    def log_ratio(self, above: FloatArray, below: FloatArray, pictures: float = 0.0) -> Interval:
-        """The interval of log(mean above / mean below), both (S,) and positive in the mean of every S − 1 seeds."""
-        return self.interval(lambda weights: np.asarray(np.log(weights @ above) - np.log(weights @ below)), pictures)
+    def log_ratio(self, above: FloatArray, below: FloatArray, pictures: float = 0.0, moved: FloatArray | float = 0.0) -> Interval:
+        """The interval of log(mean above / mean below), both (S,) and positive in the mean of every S − 1 seeds.
+
+        moved: (S,), mean 0: what each seed adds to the logarithm by moving the ends of the window that was averaged over.
+        """
+        ends = np.broadcast_to(np.asarray(moved, dtype=float), (self.n_seeds,))
+        return self.interval(lambda weights: np.asarray(np.log(weights @ above) - np.log(weights @ below) + weights @ ends), pictures)
 
     def log_ratios(self, above: FloatArray, below: FloatArray, pictures: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Estimate, low and high of mean above / mean below at each step, from logarithms: (S, T), (S, T), (T,) -> three of (T,)."""

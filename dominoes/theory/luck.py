@@ -10,7 +10,6 @@ twice. How far they agree is read off the answers crossed picture by picture (`a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -31,7 +30,7 @@ _FEWEST_WRONG = 3
 _BEFORE = (0.2, 2.0)
 # Runs that agree more than this are taken to agree; below, so many nodes integrate the covariance to four digits.
 _ONE = 0.99
-_NODES = 24
+_NODES = tuple(zip(*np.polynomial.legendre.leggauss(24), strict=True))
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ def _together(one: FloatArray, other: FloatArray, rho: float) -> FloatArray:
         return np.asarray(nested)
     h, k = (ndtri(np.clip(each, 1e-12, 1 - 1e-12)) for each in (one, other))
     found = np.zeros(np.shape(nested))
-    for node, weight in zip(*np.polynomial.legendre.leggauss(_NODES), strict=True):
+    for node, weight in _NODES:
         angle = (node + 1) / 2 * math.asin(rho)
         found += weight * np.exp(-(h**2 + k**2 - 2 * h * k * math.sin(angle)) / (2 * math.cos(angle) ** 2))
     return np.asarray(np.minimum(found * math.asin(rho) / 4 / math.pi, nested))
@@ -180,35 +179,51 @@ def count_error(share: float, n: float) -> float:
     return least if share < 2 * least else 0.0
 
 
+def paired_by_chance(data: RunArrays, measured: Slice, probe: str) -> tuple[FloatArray, FloatArray] | None:
+    """By how much the share of pictures of a probe whose halves are both answered wrongly alone exceeds what pairing at random gives on
+    average, and the variance of that (the hypergeometric's): (S, T) each; None without crossed answers.
+
+    Which top stands above which bottom is drawn at random, doubles within a class and conflicts between classes, so that the mean of the
+    excess is 0 whatever rule the network follows: m_t m_b is expected of n pictures, with variance m_t (1 − m_t) m_b (1 − m_b) / (n − 1).
+    Doubles are compared within classes, since a class that is hard for both halves is no luck (without a table of classes: None). The two
+    halves of a conflict have different classes, so that classes that are hard for both meet too seldom by Σ_k (t_k − m_t)(b_k − m_b)
+    / K (K − 1), where the classes are known.
+    """
+    crossed = data.crossed(probe, measured)
+    if crossed is None:
+        return None
+    wrong, K = crossed.sum(axis=4), data.classes_count
+    classes = data.common([("accuracy", "top"), ("accuracy", "bottom"), ("n", "both")], per_class=True)
+    known = None if isinstance(classes, str) or not _same(classes, measured) else classes.values
+    top, bottom = wrong[..., 0, :].sum(axis=-1), wrong[..., :, 0].sum(axis=-1)
+    expected, variance = top * bottom, top * (1 - top) * bottom * (1 - bottom) / max(measured.n - 1, 1.0)
+    if known is not None:
+        share, of_top, of_bottom = known[2] / known[2].sum(axis=2, keepdims=True), 1 - known[0], 1 - known[1]
+        within = (share * of_top * of_bottom).sum(axis=2)
+        if probe == "both":
+            each = share**2 * of_top * (1 - of_top) * of_bottom * (1 - of_bottom) / np.maximum(known[2] - 1, 1.0)
+            expected, variance = within, each.sum(axis=2)
+        else:
+            expected = (K * expected - within) / (K - 1)
+    elif probe == "both":
+        return None
+    return wrong[..., 0, 0] - expected, variance
+
+
 def agreed(data: RunArrays, measured: Slice) -> float | None:
     """How far the seeds agree on which pictures are hard, from answers crossed picture by picture: the correlation ρ between seeds of a
     normal difficulty, 0 to 1; None without crossed answers or with one seed. Few seeds tell little of it, so what they show is taken
     together with what is usual (`_BEFORE`).
 
-    Of n pictures paired at random, the share on which both halves are answered wrongly deviates from the product of the margins m_t m_b
-    with variance m_t (1 − m_t) m_b (1 − m_b) / (n − 1) (the hypergeometric's). What of it differs between seeds is measured; the rest they
-    share, and ρ is what explains that (`covariance`). Doubles are compared within classes, since a class that is hard for both halves is
-    no luck, and differs between seeds too; conflicts, whose halves have different classes, as they are.
+    Of the luck of pairing (`paired_by_chance`) the variance is known. What of it differs between seeds is measured; the rest they share,
+    and ρ is what explains that (`covariance`).
 
     measured: a slice whose first values are the accuracies of the top and of the bottom alone.
     """
     if measured.n_seeds < 2 or not math.isfinite(measured.n):
         return None
-    pieces = []
-    classes = data.common([("accuracy", "top"), ("accuracy", "bottom"), ("n", "both")], per_class=True)
-    crossed = data.crossed("both", measured)
-    if crossed is not None and not isinstance(classes, str) and _same(classes, measured):
-        top, bottom, count = classes.values
-        share, top, bottom = count / count.sum(axis=2, keepdims=True), 1 - top, 1 - bottom
-        deviation = crossed[..., 0, 0, :].sum(axis=-1) - (share * top * bottom).sum(axis=2)
-        each = share**2 * top * (1 - top) * bottom * (1 - bottom) / np.maximum(count - 1, 1.0)
-        pieces.append((deviation.var(axis=0, ddof=1), each.sum(axis=2).mean(axis=0)))
-    crossed = data.crossed("conflict", measured)
-    if crossed is not None:
-        wrong = crossed.sum(axis=4)
-        top, bottom = wrong[..., 0, :].sum(axis=-1), wrong[..., :, 0].sum(axis=-1)
-        deviation, each = wrong[..., 0, 0] - top * bottom, top * (1 - top) * bottom * (1 - bottom) / max(measured.n - 1, 1.0)
-        pieces.append((deviation.var(axis=0, ddof=1), each.mean(axis=0)))
+    found = [paired_by_chance(data, measured, probe) for probe in ("both", "conflict")]
+    pieces = [(each[0].var(axis=0, ddof=1), each[1].mean(axis=0)) for each in found if each is not None]
     if not pieces:
         return None
     K = data.classes_count
@@ -234,55 +249,6 @@ def agreed(data: RunArrays, measured: Slice) -> float | None:
     if seen >= weights @ shared(1.0):
         return 1.0
     return float(optimize.brentq(lambda rho: float(weights @ shared(rho)) - seen, 0.0, 1.0, xtol=1e-4))
-
-
-def luck_by_cell(
-    crossed: FloatArray, event: FloatArray, slopes: tuple[FloatArray, FloatArray], weights: FloatArray, pairing: Pairing
-) -> float:
-    """Standard error, shared by all seeds, of Σ_t w_t (share of the event − what a rule predicts of it), whatever rule is true; 0 with
-    one seed or where the number of pictures is not known.
-
-    A picture counts by whether the patterns of its halves are silent: v(T, B) = P(event | T, B) − slope_t T − slope_b B, guesses undone
-    (`undone`). What the luck of the pictures does is then that of the tops, of the bottoms, and of their pairing, M_t² C_t + M_b² C_b +
-    I² C_t C_b, with the main effects and the interaction of v as coefficients and the covariances C between runs (`covariance`). Under
-    the product rule only the pairing is left; under another a sample of hard tops moves what is measured and what is predicted by
-    different amounts.
-
-    Args:
-        crossed: (S, T, 2, 2, A) shares of pictures, as `RunArrays.crossed`. event: (S, T, 2, 2) those of them that are counted.
-        slopes: (T,) derivatives of the prediction by the error of the top, and of the bottom. weights: (T,).
-    """
-    if pairing.agreed is None or not math.isfinite(pairing.n):
-        return 0.0
-    # Over the steps together: at one of them hardly any picture may have both halves wrong.
-    back, silent = undone(pairing.K), pairing.K / (pairing.K - 1)
-    cells = np.einsum("t,fa,gb,stab->fg", weights, back, back, crossed.sum(axis=4))
-    counted = np.einsum("t,fa,gb,stab->fg", weights, back, back, event)
-    share = np.divide(counted, cells, out=np.zeros((2, 2)), where=cells > 0)
-    # Axes: silent, fires.
-    together = np.full(len(weights), share[0, 0] - share[0, 1] - share[1, 0] + share[1, 1])
-    top = share[0, 1] - share[1, 1] + together * silent * pairing.bottom - slopes[0] / silent
-    bottom = share[1, 0] - share[1, 1] + together * silent * pairing.top - slopes[1] / silent
-    tops, bottoms = (covariance(silent * error, pairing.agreed) for error in (pairing.top, pairing.bottom))
-    found = np.outer(top, top) * tops + np.outer(bottom, bottom) * bottoms + np.outer(together, together) * tops * bottoms
-    return math.sqrt(max(float(weights @ found @ weights), 0.0) / pairing.n)
-
-
-def undone(K: int) -> FloatArray:
-    """(2, 2): from the shares of a side that are wrong and right alone those that are silent and fire, guesses among K classes undone.
-
-    silent = K/(K−1) · wrong, fires = right − wrong/(K−1).
-    """
-    return np.array([[K / (K - 1), 0.0], [-1 / (K - 1), 1.0]])
-
-
-def slopes_of(
-    predict: Callable[[FloatArray, FloatArray], FloatArray], top: FloatArray, bottom: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """(T,), (T,): derivatives of a prediction by the error of the top and of the bottom."""
-    move = 1e-3
-    here = predict(top, bottom)
-    return (predict(top + move, bottom) - here) / move, (predict(top, bottom + move) - here) / move
 
 
 def _same(one: Slice, other: Slice) -> bool:

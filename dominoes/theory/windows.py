@@ -11,6 +11,8 @@ from dominoes.theory.intervals import BoolArray
 WINDOWS = ("early", "rise", "late")
 # Mean rise of the pair below which a step is early, and above which it is late.
 _EARLY, _LATE = 0.2, 0.8
+# Rise at which each of the windows begins and ends; None: at the ends of training.
+ENDS: dict[str, tuple[float | None, float | None]] = {"early": (None, _EARLY), "rise": (_EARLY, _LATE), "late": (_LATE, None)}
 _FEWEST = 2
 
 

@@ -29,7 +29,9 @@ class Truth:
         class_spread: standard deviation, in log onset, of the difficulty of a class, the same for both halves.
         seed_spread: standard deviation, in log onset, between seeds (each side its own).
         agreement: correlation between seeds of which pictures are learned early.
-        correlation: between the two halves of a double, of how early they are learned.
+        correlation: between the two halves of a double, of how early they are learned: probes that are not paired at random.
+        together: correlation of the firing of the two patterns on one domino, beyond what its pictures say alone: halves are paired at
+            random, and of those that fire alone the bottom's do so on a domino as far as the top's does.
         settled: which of two patterns that both fire wins is settled by the picture, the same for every seed.
         late: doubles are wrong so many times as often as the product rule says, once the pair has risen by four fifths.
     """
@@ -44,6 +46,7 @@ class Truth:
     seed_spread: float = 0.15
     agreement: float = 0.6
     correlation: float = 0.0
+    together: float = 0.0
     settled: bool = False
     late: float = 1.0
     dip: float = 0.0
@@ -86,7 +89,8 @@ def simulated(
     curve_parts, class_parts, joint_parts = [], [], []
     for seed in range(seeds):
         generator = np.random.default_rng([number, 1, seed, point])
-        early = norm.cdf(np.sqrt(truth.agreement) * pictures + np.sqrt(1 - truth.agreement) * generator.normal(size=pictures.shape))
+        place = np.sqrt(truth.agreement) * pictures + np.sqrt(1 - truth.agreement) * generator.normal(size=pictures.shape)
+        early = norm.cdf(place)
         chance = [_firing(truth, side, time, hard, generator)[:, label] for side in (0, 1)]
         noise = None
         if evidence is not None:
@@ -98,12 +102,15 @@ def simulated(
             bottom_label = other if kind == "conflict" else label
             p_top = chance[0] if top else np.zeros_like(chance[0])
             p_bottom = chance[1][:, own] if bottom else np.zeros_like(chance[1])
+            early_bottom = early[1][own]
+            if truth.together and top and bottom:
+                early_bottom = norm.cdf(truth.together * place[0] + np.sqrt(1 - truth.together**2) * place[1][own])
             if noise is not None:
                 answers, loss = _by_largest(truth, p_top, p_bottom, noise[0], noise[1][own], label, bottom_label)
             elif truth.rule == "addition":
-                answers, loss = _by_evidence(truth, time, p_top, p_bottom, early[0], early[1][own], label, bottom_label, generator)
+                answers, loss = _by_evidence(truth, time, p_top, p_bottom, early[0], early_bottom, label, bottom_label, generator)
             else:
-                answers, loss = _by_patterns(truth, time, p_top, p_bottom, early[0], early[1][own], label, bottom_label, generator, coin)
+                answers, loss = _by_patterns(truth, time, p_top, p_bottom, early[0], early_bottom, label, bottom_label, generator, coin)
             if kind == "both" and truth.late != 1:
                 answers = _worse(truth, time, chance, answers, label, generator)
             right = answers == label

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -10,9 +11,20 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 from simulated_truths import Truth, simulated
 
-from dominoes.theory.luck import Contest, Pairing, agreed, count_error, covariance, luck_by_class, pairing_error
+from dominoes.theory.cells import Chance, luck_by_cell
+from dominoes.theory.luck import (
+    Contest,
+    Pairing,
+    agreed,
+    count_error,
+    covariance,
+    luck_by_class,
+    paired_by_chance,
+    pairing_error,
+)
 from dominoes.theory.questions.conflicts import WANTED
-from dominoes.theory.run_arrays import arrays
+from dominoes.theory.questions.doubles import known_windows
+from dominoes.theory.run_arrays import RunArrays, Slice, arrays
 
 
 def test_the_error_of_pairing_is_the_spread_over_pairings() -> None:
@@ -93,3 +105,99 @@ def test_half_a_count_widens_only_what_counts_less_than_one() -> None:
     assert count_error(0.0004, 1000) == 0.0005
     assert count_error(0.0, math.nan) == 1e-4
     assert count_error(0.0011, 1000) == 0
+
+
+KINDS = ("top", "bottom", "both", "conflict")
+
+
+def seen(truth: Truth, seeds: int, number: int) -> tuple[RunArrays, Slice]:
+    """A simulation as arrays, and what the rules are judged on."""
+    curves, classes, joint = simulated(truth, seeds, number, kinds=KINDS)
+    data = arrays(curves, classes, joint=joint)
+    measured = data.common(WANTED)
+    assert not isinstance(measured, str)
+    return data, measured
+
+
+@pytest.mark.parametrize("probe", ["both", "conflict"])
+def test_pairing_at_random_exceeds_nothing_on_average(probe: str) -> None:
+    """Over 40 probe sets, with classes that are hard for both halves: the excess has mean 0 within three standard errors at each step,
+    and scatters as its variance says (one run each)."""
+    truth = Truth(n=200, points=8, class_spread=1.0)
+    found = [paired_by_chance(*seen(truth, 1, number), probe) for number in range(40)]
+    excess, variance = (np.array([each[part][0] for each in found if each is not None]) for part in (0, 1))
+    there = variance.mean(axis=0) > 1e-6
+    assert (np.abs(excess.mean(axis=0)) <= 3 * excess.std(axis=0) / math.sqrt(40) + 1e-12).all()
+    assert np.mean(excess.var(axis=0)[there] / variance.mean(axis=0)[there]) == pytest.approx(1, abs=0.25)
+
+
+@pytest.mark.parametrize(("probe", "answer"), [("both", 1), ("conflict", 2)])
+def test_luck_is_taken_off_and_nothing_else(probe: str, answer: int) -> None:
+    """Under the product rule, seeds that agree on what is hard, over 25 probe sets: what is measured, its luck taken off, still has the
+    mean that the rule gives, and less than .4 of the variance (what is left are guesses)."""
+    raw, right = [], []
+    for number in range(25):
+        data, measured = seen(Truth(n=500, points=20, agreement=1.0), 3, number)
+        part = next(part for part in known_windows(measured, 10, 0.05) if not isinstance(part, tuple) and part.window == "rise")
+        (chance, notes), crossed = Chance.of(data, measured, probe), data.crossed(probe, measured)
+        assert chance is not None
+        assert crossed is not None
+        assert notes == ()
+        share = crossed[..., answer]
+        expected = (9, 8)[answer - 1] / 10 * np.prod([(1 - side) * 10 / 9 for side in measured.values[:2]], axis=0)
+        off = ((share.sum(axis=(2, 3)) - expected) @ part.weights).mean()
+        raw.append(off)
+        right.append(off - (chance.share(share, part.weights) @ part.weights).mean())
+    assert abs(np.mean(right)) <= 3 * np.std(right) / 5
+    assert np.var(right) < 0.4 * np.var(raw)
+
+
+def test_halves_that_are_not_paired_at_random_are_left_as_they_are() -> None:
+    """Hard tops above hard bottoms in the probes themselves: that is no luck, is not taken off, and is said."""
+    data, measured = seen(Truth(correlation=0.5), 3, 0)
+    chance, notes = Chance.of(data, measured, "both")
+    assert chance is None
+    assert notes == (
+        "doubles: hard tops stand above hard bottoms more or less often than pairing at random allows, so that is not taken off",
+    )
+    assert Chance.of(data, measured, "conflict")[0] is not None
+
+
+def enumerated(silent: list[tuple[float, float]], unsettled: float = 0.0) -> np.ndarray:
+    """(3, T, 2, 2, 2) doubles of three runs alike, their halves silent alone with these probabilities, guesses among ten classes
+    enumerated; where only the bottom fires the answer is a guess all the same with probability `unsettled`."""
+    crossed = np.zeros((3, len(silent), 2, 2, 2))
+    for step, (top, bottom) in enumerate(silent):
+        for fires in itertools.product((0, 1), repeat=2):
+            for lucky in itertools.product((0, 1), repeat=3):
+                share = (1 - top if fires[0] else top) * (1 - bottom if fires[1] else bottom)
+                share *= math.prod(0.1 if luck else 0.9 for luck in lucky)
+                alone = tuple(max(each) for each in zip(fires, lucky[:2], strict=True))
+                guess = {(0, 0): 1.0, (0, 1): unsettled}.get(fires, 0.0)
+                crossed[:, step, *alone, 0 if lucky[2] else 1] += share * guess
+                crossed[:, step, *alone, 0] += share * (1 - guess)
+    return crossed
+
+
+def test_what_firing_settles_is_no_luck_once_pairing_is_taken_off() -> None:
+    """Under the product rule nothing is left; without taking it off, the pairing is; where the answer is a guess in a tenth of the doubles
+    whose bottom alone fires, these pictures are, in the closed form, and further steps that have none of them in common average out."""
+    silent = [(0.5, 0.8), (0.3, 0.6)]
+    pairing = Pairing(*(0.9 * np.array(each) for each in zip(*silent, strict=True)), 1000, 10, 0.95, agreed=0.5)
+    weights = np.array([0.5, 0.5])
+    crossed = enumerated(silent)
+    slopes = (10 / 9 * pairing.bottom, 10 / 9 * pairing.top)
+    assert luck_by_cell(crossed, crossed[..., 1], slopes, weights, pairing, 0.9, set_right=True) == pytest.approx(0, abs=1e-9)
+    left = luck_by_cell(crossed, crossed[..., 1], slopes, weights, pairing, 0.9)
+    assert left == pytest.approx(pairing.error(weights), rel=1e-6)
+    one, alone = np.array([1.0]), Pairing(pairing.top[:1], pairing.bottom[:1], 1000, 10, 0.95, agreed=0.5)
+    crossed = enumerated(silent[:1], 0.1)
+    # No prediction is taken off here, so that which tops and bottoms are hard counts as well, by the main effects.
+    none = luck_by_cell(crossed, crossed[..., 1], (np.zeros(1), np.zeros(1)), one, replace(alone, agreed=0.0), 0.9, set_right=True)
+    assert none == pytest.approx(0, abs=1e-9)
+    top = 0.9 * 0.1 + (0.9 - 0.9 * 0.1) * 0.8
+    bottom = (0.9 - 0.9 * 0.1) * 0.5
+    both = top**2 * covariance(np.array([0.5]), 0.5)[0, 0] + bottom**2 * covariance(np.array([0.8]), 0.5)[0, 0]
+    unsettled = 0.9**2 * 0.5 * 0.2 * covariance(np.array([0.1]), 0.5)[0, 0]
+    found = luck_by_cell(crossed, crossed[..., 1], (np.zeros(1), np.zeros(1)), one, alone, 0.9, set_right=True)
+    assert found == pytest.approx(math.sqrt((both + unsettled) / 1000), rel=1e-3)

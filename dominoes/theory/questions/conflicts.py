@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dominoes.arrays import FloatArray
-from dominoes.theory.luck import Contest, Pairing, count_error, luck_by_cell, slopes_of
+from dominoes.theory.cells import Chance, luck_by_cell, slopes_of
+from dominoes.theory.edges import edges, moved
+from dominoes.theory.luck import Contest, Pairing, count_error
 from dominoes.theory.questions.doubles import Known, known_windows
 from dominoes.theory.questions.preference import preference
 from dominoes.theory.rules import Rule, deviance, floored, product_conflicts, rmse
@@ -35,6 +37,8 @@ def conflicts(data: RunArrays, options: Options) -> Answer:
         shares[f"product, {side} preferred"] = product_conflicts(1 - top, 1 - bottom, K, value)
     rows: list[Verdict] = []
     contest = Contest.of(data, measured, options.level)
+    chance, said = Chance.of(data, measured, "conflict")
+    notes = (*notes, *said)
     for part in known_windows(measured, K, options.margins.known):
         if not isinstance(part, Known):
             rows += options.unanswered("conflicts", part[1], measured.n_seeds, window=part[0]).verdicts
@@ -42,26 +46,36 @@ def conflicts(data: RunArrays, options: Options) -> Answer:
         if K > 2:
             predicted = {name: each[2] for name, each in shares.items() if name in options.rules}
             crossed = data.crossed("conflict", measured)
-            rows += [_neither(options, measured, name, each, part, contest.pairing, crossed) for name, each in predicted.items()]
+            rows += [_neither(options, measured, name, each, part, contest.pairing, crossed, chance) for name, each in predicted.items()]
         rows += [_closer(options, measured, shares, name, part, contest) for name in shares if name != "product"]
     return gathered([Answer(tuple(rows), (), notes), preference(measured, shares, contest, options)])
 
 
 def _neither(
-    options: Options, measured: Slice, model: str, predicted: FloatArray, part: Known, pairing: Pairing, crossed: FloatArray | None
+    options: Options,
+    measured: Slice,
+    model: str,
+    predicted: FloatArray,
+    part: Known,
+    pairing: Pairing,
+    crossed: FloatArray | None,
+    chance: Chance | None,
 ) -> Verdict:
     """The share of answers that are neither class, against a rule's."""
     *_, for_top, for_bottom = measured.values
     n, share = measured.n, np.maximum(1 - for_top - for_bottom, 0.0)
-    above, below = floored(share @ part.weights, n), floored(predicted @ part.weights, n)
+    luck = 0.0 if chance is None or crossed is None else chance.share(crossed[..., 2], part.weights) @ part.weights
+    above, below = floored(share @ part.weights - luck, n), floored(predicted @ part.weights, n)
     level, K = float(above.mean()), pairing.K
+    ends, by_ends = moved(edges(measured, part.window, part.used, K), share, predicted, part.weights, K / (K - 1))
     # Of K/(K−1) times the errors that are paired, the share (K−2)/K is neither class.
     pictures = (K - 2) / (K - 1) * pairing.error(part.weights)
     if crossed is not None:
         slopes = slopes_of(lambda top, bottom: _answer_neither(options.rules[model], top, bottom, K), pairing.top, pairing.bottom)
         ratio = level / float(below.mean())
-        pictures = luck_by_cell(crossed, crossed[..., 2], (ratio * slopes[0], ratio * slopes[1]), part.weights, pairing)
-    interval = options.spread(measured.n_seeds).log_ratio(above, below, math.hypot(pictures, count_error(level, n)) / level).exp()
+        by_side, right = (ratio * slopes[0], ratio * slopes[1]), chance is not None
+        pictures = luck_by_cell(crossed, crossed[..., 2], by_side, part.weights, pairing, (K - 2) / K, set_right=right, by_ends=by_ends)
+    interval = options.spread(measured.n_seeds).log_ratio(above, below, math.hypot(pictures, count_error(level, n)) / level, ends).exp()
     off = float(deviance(share, predicted, part.weights, n).mean()), float(rmse(share, predicted, part.weights).mean())
     return options.judge(
         "conflicts", f"{options.rules[model].label} for conflicts", "measured / predicted share of answers that are neither class",

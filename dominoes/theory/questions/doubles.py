@@ -11,8 +11,10 @@ import numpy as np
 
 from dominoes.arrays import FloatArray
 from dominoes.theory import intervals, verdicts
+from dominoes.theory.cells import Chance, luck_by_cell, slopes_of
+from dominoes.theory.edges import edges, moved
 from dominoes.theory.intervals import BoolArray
-from dominoes.theory.luck import Pairing, agreed, count_error, luck_by_cell, slopes_of
+from dominoes.theory.luck import Pairing, agreed, count_error
 from dominoes.theory.rules import RULES, Rule, deviance, fired, floored, rmse
 from dominoes.theory.run_arrays import RunArrays, Slice
 from dominoes.theory.verdicts import Answer, Options, Verdict
@@ -79,9 +81,11 @@ def doubles(data: RunArrays, options: Options) -> Answer:
     alone = top.mean(axis=0), bottom.mean(axis=0)
     parts = known_windows(measured, K, options.margins.known)
     pairing = Pairing(*alone, n, K, options.level, agreed(data, measured), by_class)
+    chance, said = Chance.of(data, measured, "both")
+    notes = (*notes, *said)
     for part in parts:
         if isinstance(part, Known):
-            rows += _in_window(options, measured, forms, part, pairing, data.crossed("both", measured))
+            rows += _in_window(options, measured, forms, part, pairing, data.crossed("both", measured), chance)
         else:
             rows += options.unanswered("doubles", part[1], measured.n_seeds, window=part[0]).verdicts
     used = np.any([part.used for part in parts if isinstance(part, Known)] or [np.zeros(len(measured.steps), dtype=bool)], axis=0)
@@ -107,21 +111,27 @@ def _in_window(
     part: Known,
     pairing: Pairing,
     crossed: FloatArray | None,
+    chance: Chance | None,
 ) -> list[Verdict]:
     n, spread = measured.n, options.spread(measured.n_seeds)
     paired = pairing.error(part.weights)
+    luck = np.zeros_like(measured.values[0]) if chance is None or crossed is None else chance.share(crossed[..., 1], part.weights)
     name = partial(rule_in_words, rules=options.rules)
-    rows, scores = [], {}
+    rows, scores, silent = [], {}, pairing.K / (pairing.K - 1)
     for model, (error, predicted) in forms.items():
-        above, below = floored(error @ part.weights, n), floored(predicted @ part.weights, n)
+        above, below = floored((error - luck) @ part.weights, n), floored(predicted @ part.weights, n)
         level = float(above.mean())
+        ends, by_ends = moved(edges(measured, part.window, part.used, pairing.K), error, predicted, part.weights, silent)
         pictures = paired
         if crossed is not None:
             predict = options.rules[model.removesuffix(" per class")].doubles
             slopes = slopes_of(lambda top, bottom, of=predict: of(top, bottom, pairing.K), pairing.top, pairing.bottom)  # type: ignore[misc]
             ratio = level / float(below.mean())
-            pictures = luck_by_cell(crossed, crossed[..., 1], (ratio * slopes[0], ratio * slopes[1]), part.weights, pairing)
-        interval = spread.log_ratio(above, below, math.hypot(pictures, count_error(level, n)) / level).exp()
+            by_side, right = (ratio * slopes[0], ratio * slopes[1]), chance is not None
+            pictures = luck_by_cell(
+                crossed, crossed[..., 1], by_side, part.weights, pairing, (pairing.K - 1) / pairing.K, set_right=right, by_ends=by_ends
+            )
+        interval = spread.log_ratio(above, below, math.hypot(pictures, count_error(level, n)) / level, ends).exp()
         scores[model] = deviance(error, predicted, part.weights, n), rmse(error, predicted, part.weights)
         off = float(scores[model][0].mean()), float(scores[model][1].mean())
         also = f"RMSE {intervals.number(off[1])}"
@@ -137,7 +147,12 @@ def _in_window(
     for model in ("product", "product per class"):
         for rival in scores:
             if model in scores and _is_rival(model, rival):
-                interval = spread.mean(scores[rival][which] - scores[model][which], _surprise(forms[model], forms[rival], part, pairing))
+                ahead = scores[rival][which] - scores[model][which]
+                surprise = _surprise(forms[model], forms[rival], part, n)
+                pictures = pairing.error(surprise)
+                if chance is not None and which == 0:
+                    ahead, pictures = ahead - luck @ surprise, 0.0
+                interval = spread.mean(ahead, pictures)
                 off = float(scores[model][0].mean()), float(scores[model][1].mean())
                 rows.append(
                     options.judge(
@@ -149,14 +164,13 @@ def _in_window(
     return rows
 
 
-def _surprise(model: tuple[FloatArray, FloatArray], rival: tuple[FloatArray, FloatArray], part: Known, pairing: Pairing) -> float:
-    """What the pairing of pictures does to a difference of two deviances: it is linear in the measured error m,
-    2n [m ln(q/r) + (1 − m) ln((1 − q)/(1 − r))] for predictions q and r."""
-    n = pairing.n
+def _surprise(model: tuple[FloatArray, FloatArray], rival: tuple[FloatArray, FloatArray], part: Known, n: float) -> FloatArray:
+    """(T,) weights with which a measured error m enters a difference of two deviances: it is linear in m, averaged over the window
+    2n [m ln(q/r) + (1 − m) ln((1 − q)/(1 − r))] for predictions q and r; 0 where n is not known."""
     if not math.isfinite(n):
-        return 0.0
+        return np.zeros(len(part.weights))
     q, r = (np.clip(each[1].mean(axis=0), 0.5 / n, 1 - 0.5 / n) for each in (model, rival))
-    return pairing.error(part.weights * 2 * n * (np.log(q / (1 - q)) - np.log(r / (1 - r))))
+    return np.asarray(part.weights * 2 * n * (np.log(q / (1 - q)) - np.log(r / (1 - r))))
 
 
 def _per_class(values: Sequence[FloatArray], classes_count: int, rules: Mapping[str, Rule]) -> dict[str, tuple[FloatArray, FloatArray]]:

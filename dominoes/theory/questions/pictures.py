@@ -13,8 +13,9 @@ import math
 import numpy as np
 
 from dominoes.arrays import FloatArray
+from dominoes.theory.cells import luck_by_cell, undone
 from dominoes.theory.intervals import number
-from dominoes.theory.luck import Pairing, agreed, count_error, luck_by_cell, undone
+from dominoes.theory.luck import Pairing, agreed, count_error
 from dominoes.theory.questions.doubles import Known, known_windows
 from dominoes.theory.rules import floored
 from dominoes.theory.run_arrays import RunArrays
@@ -35,7 +36,7 @@ def pictures(data: RunArrays, options: Options) -> Answer:
 def firing(crossed: FloatArray, K: int) -> FloatArray:
     """Share of pictures on which the top's pattern fires or not, and the bottom's: (S, T, 2, 2, A) -> (S, T, 2, 2), silent before firing.
 
-    On each axis the guesses are undone (`luck.undone`).
+    On each axis the guesses are undone (`cells.undone`).
     """
     return np.asarray(np.einsum("fa,gb,stab->stfg", undone(K), undone(K), crossed.sum(axis=4)))
 
@@ -78,12 +79,9 @@ def _ratio(
     n, K = pairing.n, pairing.K
     above, below = floored(seen @ part.weights, n), floored(predicted @ part.weights, n)
     level = float(above.mean())
-    # What is predicted of a picture follows from its own cell, and is no event: what is left of v is (seen − ratio × predicted).
-    share = (K - 1) / K if what == "doubles" else (K - 2) / K
-    expected = level / float(below.mean()) * share * np.outer(undone(K)[0], undone(K)[0])
-    event = crossed[..., 1 if what == "doubles" else 2] - crossed.sum(axis=4) * expected
-    none = np.zeros(len(part.weights))
-    pictures = luck_by_cell(crossed, event, (none, none), part.weights, pairing)
+    share, answer = ((K - 1) / K, 1) if what == "doubles" else ((K - 2) / K, 2)
+    expected, none = level / float(below.mean()) * share, np.zeros(len(part.weights))
+    pictures = luck_by_cell(crossed, crossed[..., answer], (none, none), part.weights, pairing, share, predicted=expected)
     interval = options.spread(len(seen)).log_ratio(above, below, math.hypot(pictures, count_error(level, n)) / level).exp()
     quantity = "error" if what == "doubles" else "share of answers that are neither class"
     return options.judge(
