@@ -18,6 +18,8 @@ _LN_ZERO = -1e6
 _RISE_ERRORS = 3.5
 # Points below which nothing is told of a curve.
 _FEWEST = 4
+#: Curves that are fitted side by side: many enough to share the calls, few enough to stay in the cache and in memory.
+AT_ONCE = 256
 
 
 def has_risen(curves: CurveArrays) -> npt.NDArray[np.bool_]:
@@ -209,15 +211,11 @@ def fit_each(family_name: str, curves: CurveArrays, risen: npt.NDArray[np.bool_]
             singles[r] = Single(f"too few points: {points[r]}, expected at least {free + 1}", False, False, _mean(curves.values[r]))
         else:
             singles[r] = Single("not learned", False, True, _mean(curves.values[r]))
-    if len(fitted):
-        some = CurveArrays(
-            curves.steps,
-            curves.values[fitted],
-            None if curves.examples is None else curves.examples[fitted],
-            curves.floor,
-            curves.rising,
-        )
-        singles |= dict(zip(fitted.tolist(), _fit_risen(family, some, free), strict=True))
+    for start in range(0, len(fitted), AT_ONCE):
+        some = fitted[start : start + AT_ONCE]
+        examples = None if curves.examples is None else curves.examples[some]
+        part = CurveArrays(curves.steps, curves.values[some], examples, curves.floor, curves.rising)
+        singles |= dict(zip(some.tolist(), _fit_risen(family, part, free), strict=True))
     return [singles[r] for r in range(len(curves.values))]
 
 

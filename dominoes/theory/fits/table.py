@@ -14,7 +14,7 @@ from dominoes import tables
 from dominoes.errors import FitError
 from dominoes.theory.fits.curve import METRICS, SHAPES, fit_all
 from dominoes.theory.fits.families import is_brought_family
-from dominoes.theory.fits.one_seed import has_risen
+from dominoes.theory.fits.one_seed import AT_ONCE, has_risen
 from dominoes.theory.fits.records import CurveArrays
 
 #: Columns of the table of `fit_table`; those of swept parameters follow.
@@ -24,8 +24,6 @@ FITS = (
 )
 # What is no float among the columns of a fit.
 _TYPES: dict[str, type] = {"metric": object, "family": object, "time": object, "n_points": np.int64, "status": object}
-# Curves that are fitted side by side: many enough to share the calls, few enough to stay in the cache and in memory.
-_AT_ONCE = 256
 
 
 def fit_table(
@@ -70,8 +68,8 @@ def fit_table(
     shape = (len(places), len(metrics), len(families))
     columns: dict[str, npt.NDArray[Any]] = {name: np.empty(shape, dtype=_TYPES.get(name, float)) for name in FITS[4:]}
     for numbers in alike.values():
-        for start in range(0, len(numbers), _AT_ONCE):
-            some = numbers[start : start + _AT_ONCE]
+        for start in range(0, len(numbers), AT_ONCE):
+            some = numbers[start : start + AT_ONCE]
             rows = np.stack([places[number] for number in some])
             for m, metric in enumerate(metrics):
                 rising = metric == "accuracy"
