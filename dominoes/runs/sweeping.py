@@ -98,7 +98,8 @@ def prepare_sweep(
     kept = mirror.of(setting.out)
     if kept is not None:
         _refuse_folders(planned, kept.store.url, packed)
-    code = sorted({(each.ref, each.sha256) for run in planned.runs for each in used(run.spec)})
+    different = {run.spec.named(): run.spec for run in planned.runs}
+    code = sorted({(each.ref, each.sha256) for spec in different.values() for each in used(spec)})
     setting = replace(setting, modules=Path.cwd(), code=tuple(code))
     if planned.infeasible and not skip_infeasible:
         raise SpecError(
