@@ -168,7 +168,7 @@ class Shard:
         self.part = part
         self._tables: dict[str, pa.Table] = {}
         self._places: dict[str, dict[str, tuple[int, int]]] = {}
-        self._odd: dict[tuple[str, str], bytes] | None = None
+        self._odd: dict[str, dict[str, bytes]] = {}
 
     def folded(self, what: str) -> pa.Table:
         """The rows of a file: curves of a form, or `runs`."""
@@ -225,11 +225,13 @@ class Shard:
 
     def odd(self, form: str) -> dict[str, bytes]:
         """By run, tables of a form that are kept as they were written."""
-        if self._odd is None:
-            members = self.folded("runs")
-            pairs = zip(members["run"].to_pylist(), members["files"].to_pylist(), strict=True)
-            self._odd = {(run, name): content for run, kept in pairs for name, content in kept if name.endswith(".csv")}
-        return {run: content for (run, name), content in self._odd.items() if name == f"{form}.csv"}
+        if form not in self._odd:
+            name, folded = f"{form}.csv", self.spans(form)
+            # The file that has them is the largest, and is not read where no run has a table that was not folded.
+            left = [run for run, (_, _, names) in self.about().items() if name in names and run not in folded]
+            found = {run: dict(self.folded("runs")["files"][self._rows[run]].as_py()) for run in left}
+            self._odd[form] = {run: kept[name] for run, kept in found.items() if name in kept}
+        return self._odd[form]
 
     def rows(self, form: str, runs: Iterable[str] | None = None) -> pa.Table:
         """The long table of some runs (None: all), but for those of `odd`, in the shard's order."""
