@@ -369,9 +369,7 @@ def test_the_demo_prints_where_and_what(demo: tuple[Path, str]) -> None:
         MemoryError(),
         OSError(errno.ENOMEM, "Cannot allocate memory", "a.csv"),
         ImportError("libtorch_cpu.so: failed to map segment from shared object"),
-        RuntimeError(
-            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"
-        ),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"),
         RuntimeError("can't start new thread"),
         pa.ArrowException("Unknown error: Failed to launch worker thread: Resource temporarily unavailable"),
         pa.ArrowMemoryError("malloc of size 64 failed"),
