@@ -6,12 +6,14 @@ What a command needs is imported where it runs, so that help and `solve` answer 
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -45,6 +47,23 @@ def _end(number: int, _: FrameType | None) -> None:
     raise _Ended(number)
 
 
+# How libraries say that memory, which threads and mapped files take too, is not to be had.
+_NO_MEMORY = re.compile(
+    r"can't allocate memory|cannot allocate memory|failed to map segment|failed to launch worker thread|can't start new thread"
+    r"|unable to allocate|malloc of size|bad_alloc",
+    re.IGNORECASE,
+)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM or bool(_NO_MEMORY.search(str(error)))
+
+
+def _say_memory() -> NoReturn:
+    click.echo("Error: this needs more memory than there is; ask for fewer dominoes or fewer runs, or free memory", err=True)
+    sys.exit(2)
+
+
 class _Commands(click.Group):
     """Turns the errors that users can cause into one line and exit code 2, and Ctrl-C and signals into 128 and their number."""
 
@@ -72,15 +91,18 @@ class _Commands(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
         except OSError as error:
+            if _lacks_memory(error):
+                _say_memory()
             where = f"{error.filename}: " if error.filename else ""
             click.echo(f"Error: {where}{error.strerror or error}; check the path and its permissions", err=True)
-            sys.exit(2)
-        except MemoryError:
-            click.echo("Error: this needs more memory than there is; ask for fewer dominoes", err=True)
             sys.exit(2)
         except KeyboardInterrupt as error:
             click.echo("Interrupted. What is finished is kept; the same command goes on with the rest.", err=True)
             sys.exit(128 + (error.number if isinstance(error, _Ended) else signal.SIGINT))
+        except Exception as error:
+            if _lacks_memory(error):
+                _say_memory()
+            raise
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

@@ -321,7 +321,8 @@ def pack(folder: Path) -> None:
     """Put the finished runs of results FOLDER into shards.
 
     A shard has 500 runs in a few Parquet files. It is read back and compared to the last byte before the folders of its runs go; every
-    command reads packed runs as it reads folders, and exports the same bytes. Runs that keep networks stay folders.
+    command reads packed runs as it reads folders, and exports the same bytes. Runs that keep networks stay folders. Small shards, as
+    launches that were stopped leave them, are put together.
     """
     from tqdm import tqdm
 
@@ -337,7 +338,10 @@ def pack(folder: Path) -> None:
     networks = f"; {found.networks} that keep networks stay folders" if found.networks else ""
     from dominoes.runs.packed import mirror
 
-    click.echo(f"{mirror.known_as(folder)}: {found.runs} runs packed into {found.shards} shard{'s' * (found.shards != 1)}{networks}")
+    merged = f"; {found.merged} small shards put into larger ones" if found.merged else ""
+    click.echo(
+        f"{mirror.known_as(folder)}: {found.runs} runs packed into {found.shards} shard{'s' * (found.shards != 1)}{merged}{networks}"
+    )
     output.incomplete(output.damaged(found.damaged), accepted=False)
 
 

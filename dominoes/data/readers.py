@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -70,7 +72,7 @@ def stack(found: Iterator[tuple[str, NDArray[Any]]], count: int, resample: str |
     Those of 28×28 are padded with 0; those of other sizes are resampled, or refused where no way to do so is named.
     """
     # Gray until one has colours: three times as much memory, which of a million pictures is 3 GB.
-    stacked = np.zeros((count, 1, SIZE, SIZE), dtype=np.uint8)
+    stacked = _room((count, 1, SIZE, SIZE))
     for number, (where, picture) in enumerate(found):
         if picture.ndim == 2:
             picture = picture[:, :, None]
@@ -84,11 +86,29 @@ def stack(found: Iterator[tuple[str, NDArray[Any]]], count: int, resample: str |
         height, width = picture.shape[:2]
         edge = (SIZE - height) // 2
         if channels == 3 and stacked.shape[1] == 1:
-            before, stacked = stacked, np.zeros((count, 3, SIZE, SIZE), dtype=np.uint8)
+            before, stacked = stacked, _room((count, 3, SIZE, SIZE))
             stacked[:number] = before[:number]
             del before
         stacked[number, :, edge : edge + height, edge : edge + width] = picture.transpose(2, 0, 1)
     return stacked
+
+
+# Bytes of pictures beyond which they are in a file without a name, and not in memory, until the cache has them.
+_IN_MEMORY = 1 << 28
+
+
+def _room(shape: tuple[int, ...]) -> Pictures:
+    """Zeros: in memory, or of very many pictures in a file, which the system can write out where memory is short."""
+    size = int(np.prod(shape))
+    if size > _IN_MEMORY and hasattr(os, "posix_fallocate"):
+        try:
+            with tempfile.TemporaryFile() as file:
+                # A disk that is full says so here; a write to what is mapped would end the process.
+                os.posix_fallocate(file.fileno(), 0, size)
+                return np.asarray(np.memmap(file, np.uint8, "r+", shape=shape))
+        except OSError:
+            return np.zeros(shape, dtype=np.uint8)
+    return np.zeros(shape, dtype=np.uint8)
 
 
 def _other_size(where: str, height: int, width: int) -> SourceError:

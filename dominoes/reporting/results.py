@@ -90,9 +90,10 @@ class Results:
         found = [part for part in parts if part is not None]
         return pd.concat(found, ignore_index=True) if found else None
 
-    def with_known(self, curves: pd.DataFrame) -> pd.DataFrame:
-        """Rows of `curves` with the sources, the shares shown, the reliabilities and the deal's seed of their runs, where known."""
-        return _taken(curves, self.made, [name for name in _KNOWN if name in self.made.columns and name not in curves.columns])
+    def with_known(self, curves: pd.DataFrame, names: Sequence[str] = _KNOWN) -> pd.DataFrame:
+        """Rows of `curves` with the sources, the shares shown, the reliabilities and the deal's seed of their runs, or some of these, where
+        known."""
+        return _taken(curves, self.made, [name for name in names if name in self.made.columns and name not in curves.columns])
 
     @cached_property
     def _groups(self) -> dict[str, str]:

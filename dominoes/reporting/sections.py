@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 
 from dominoes.data import dealing, sources
-from dominoes.data.dominoes import Dominoes
 from dominoes.errors import CurvesError, DominoesError
 from dominoes.reporting import completion
 from dominoes.reporting.chart import Chart
@@ -120,6 +119,9 @@ def _dealt(results: Results, data: Path | None) -> Section:
 
 
 def _preview(results: Results, data: Path | None) -> Section:
+    # Loads torch, whose memory comes on top: not before the tables of all runs have been gone through.
+    from dominoes.data.dominoes import Dominoes
+
     images, notes = [], []
     different: dict[tuple[Any, ...], tuple[str, DominoSpec]] = {}
     for title, spec in results.datasets().items():

@@ -17,7 +17,7 @@ from pyarrow import parquet
 from dominoes import files, tables
 from dominoes.errors import OutputError, RunError, SpecError
 from dominoes.runs import parameters, progress, run_folders, state
-from dominoes.runs.packed.columns import TYPES, header
+from dominoes.runs.packed.columns import TYPES, arrow_source, header
 from dominoes.runs.plan import Plan, Planned, Refused
 from dominoes.runs.progress import Survey
 from dominoes.runs.state import RUNS, State
@@ -159,9 +159,8 @@ def _write(done: list[Planned], columns: Mapping[str, Mapping[str, Any]], out: P
         with parquet.ParquetWriter(temporary, schema) as writer:
             for chunk in _chunks([run.id for run in done]):
                 texts = list(_rows(chunk, out, form))
-                read = arrow_csv.read_csv(
-                    io.BytesIO((header(form) + "".join(texts)).encode()), convert_options=arrow_csv.ConvertOptions(column_types=TYPES)
-                )
+                source = arrow_source((header(form) + "".join(texts)).encode())
+                read = arrow_csv.read_csv(source, convert_options=arrow_csv.ConvertOptions(column_types=TYPES))
                 lengths = [text.count("\n") for text in texts]
                 for called_so, name in zip(called, names, strict=True):
                     values = pa.array([columns[run][name] for run in chunk], _type(columns, name))

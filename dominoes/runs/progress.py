@@ -181,18 +181,24 @@ def _folders(out: Path) -> list[Path]:
 
 def changes(plan: Plan, found: Survey, *, data: Path | None = None, download: bool = False) -> list[str]:
     """What finished runs were made with that is different now, a sentence each: the package, PyTorch, code from outside, the pictures."""
-    specs = {run.spec.id: run.spec for run in plan.runs}
+    specs = {run.id: run.spec for run in plan.runs}
     now = {"package": __version__, "torch": _public(version("torch"))}
     known: dict[tuple[str, Split, tuple[str, ...]], str] = {}
     counts: dict[str, int] = {}
+    # Of a hundred thousand runs most name the same things, and were made with the same code.
+    code: dict[tuple[object, str], str] = {}
     for name, content in found.environments.items():
         for key, title in (("package", "dominoes"), ("torch", "PyTorch")):
             made = _public(str(content.get(key)))
             if made != now[key]:
                 sentence = f"made by {title} {made} (this is {now[key]})"
                 counts[sentence] = counts.get(sentence, 0) + 1
-        if sentence := changed(specs[name], content.get("code", [])):
-            sentence = f"made with other code: {sentence}"
+        recorded = content.get("code", [])
+        named = (specs[name].named(), repr(recorded))
+        if named not in code:
+            code[named] = changed(specs[name], recorded)
+        if code[named]:
+            sentence = f"made with other code: {code[named]}"
             counts[sentence] = counts.get(sentence, 0) + 1
         for part, digest in _digests(specs[name], known, data, download).items():
             if content["digests"].get(part) != digest:

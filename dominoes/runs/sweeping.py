@@ -98,7 +98,8 @@ def prepare_sweep(
     kept = mirror.of(setting.out)
     if kept is not None:
         _refuse_folders(planned, kept.store.url, packed)
-    code = sorted({(each.ref, each.sha256) for run in planned.runs for each in used(run.spec)})
+    different = {run.spec.named(): run.spec for run in planned.runs}
+    code = sorted({(each.ref, each.sha256) for spec in different.values() for each in used(spec)})
     setting = replace(setting, modules=Path.cwd(), code=tuple(code))
     if planned.infeasible and not skip_infeasible:
         raise SpecError(
@@ -129,9 +130,10 @@ def prepare_sweep(
 
 
 def pack_results(out: Path, *, progress: Callable[[int, int], None] = lambda done, of: None) -> Packed:
-    """Put the finished runs of a results folder into shards, in the order of its plan if it has one (`packing.pack_folders`)."""
+    """Put the finished runs of a results folder into shards, in the order of its plan if it has one, and small shards into larger ones
+    (`packing.pack_folders`)."""
     planned = plan.load_plan(out) if plan.record(out) else None
-    packed = packing.pack_folders(out, order=[run.id for run in planned.runs] if planned else (), progress=progress)
+    packed = packing.pack_folders(out, order=[run.id for run in planned.runs] if planned else (), merge=True, progress=progress)
     if planned:
         plan.save_plan(planned, Path(out), None, table=True)
         if (kept := mirror.of(out)) is not None:

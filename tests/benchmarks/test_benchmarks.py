@@ -95,8 +95,9 @@ def test_no_rounds_are_refused(module: str) -> None:
 
 @pytest.mark.slow
 def test_growth_is_measured() -> None:
-    """`benchmarks.scale` makes packed sweeps of the sizes asked for and says what their status takes, and how that grows."""
-    command = [sys.executable, "-m", "benchmarks.scale", "--only", "status", "--sizes", "500", "1000"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.count("| status, packed runs |") == 3
-    assert "failed" not in done.stdout
+    """`benchmarks.scale` makes packed sweeps of the sizes asked for and says what their status and another launch take."""
+    for name, sizes, rows in (("status", ("500", "1000"), 3), ("resume", ("500",), 1)):
+        command = [sys.executable, "-m", "benchmarks.scale", "--only", name, "--sizes", *sizes]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert done.stdout.count(f"| {name}, packed runs |") == rows
+        assert "failed" not in done.stdout

@@ -1,6 +1,7 @@
 """The command line as people use it: results on stdout, one sentence and exit code 2 on bad input, nothing half-written."""
 
 import csv
+import errno
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
@@ -359,3 +361,34 @@ def test_the_demo_prints_where_and_what(demo: tuple[Path, str]) -> None:
     for name in ("dataset", "curves.csv", "curves.png", "comparison.csv", "report.html"):
         assert (out / name).exists()
         assert str(out / name) in text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory", "a.csv"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("can't start new thread"),
+        pa.ArrowException("Unknown error: Failed to launch worker thread: Resource temporarily unavailable"),
+        pa.ArrowMemoryError("malloc of size 64 failed"),
+    ],
+)
+def test_where_memory_ends_a_sentence_says_so(error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever finds it out, and in whatever words: exit code 2, and nothing is written."""
+
+    def fails(_: str) -> None:
+        raise error
+
+    monkeypatch.setattr("dominoes.theory.pattern_model.preset", fails)
+    done = CliRunner().invoke(main, ["toy", "--out", str(tmp_path / "a.csv")])
+    assert done.exit_code == 2
+    assert done.stderr == "Error: this needs more memory than there is; ask for fewer dominoes or fewer runs, or free memory\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_mishaps_are_not_taken_for_want_of_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A fault of the package itself shows as one."""
+    monkeypatch.setattr("dominoes.theory.pattern_model.preset", lambda _: 1 / 0)
+    assert isinstance(CliRunner().invoke(main, ["toy", "--out", str(tmp_path / "a.csv")]).exception, ZeroDivisionError)

@@ -30,6 +30,29 @@ def test_pictures_of_an_npz_are_read_in_slices(shape: tuple[int, ...], order: st
         np.testing.assert_array_equal(known, labels)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_very_many_pictures_are_not_in_memory(channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are the same, gray and in colour, and Python's memory holds a slice of them; where the disk has no room they are in memory."""
+    pictures = np.random.default_rng(0).integers(0, 256, (9000, 32, 32, channels), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", x_train=pictures, y_train=np.arange(9000) % 10)
+    size = pictures.nbytes
+    expected = pictures.transpose(0, 3, 1, 2)
+    monkeypatch.setattr(readers, "_IN_MEMORY", size // 4)
+    monkeypatch.setattr(readers, "_SLICE", 256)
+    tracemalloc.start()
+    found, _, _ = readers.read_npz(tmp_path / "a.npz", Split.TRAIN)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < size / 4
+    np.testing.assert_array_equal(found, expected)
+
+    def full(*_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(readers.os, "posix_fallocate", full)
+    np.testing.assert_array_equal(readers.read_npz(tmp_path / "a.npz", Split.TRAIN)[0], expected)
+
+
 def test_an_npz_that_ends_early_is_refused(tmp_path: Path) -> None:
     """The sentence names the file."""
     np.savez(tmp_path / "a.npz", x_train=np.zeros((3, 32, 32), np.uint8), y_train=np.arange(3))

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from dominoes import files
-from dominoes.data.dominoes import Dominoes
 from dominoes.data.locations import SIZE
 from dominoes.reporting.stills import PER_ROW, known_format, literal
+
+if TYPE_CHECKING:
+    from dominoes.data.dominoes import Dominoes
 
 
 def preview_groups(dominoes: Dominoes) -> dict[str, np.ndarray]:

@@ -15,8 +15,9 @@ from dominoes.errors import CurvesError
 from dominoes.reporting.chart import HUES, Chart, Grid, Line, Panel
 from dominoes.reporting.charts.learning import probes_text
 from dominoes.reporting.results import SIMPLICITY, Results
+from dominoes.runs.parameters import SHOWN
 from dominoes.spec import SIDES
-from dominoes.tables import CURVES
+from dominoes.tables import CURVES, DEAL
 from dominoes.theory.intervals import FAILS, HOLDS, number
 from dominoes.theory.questions import simplicity
 from dominoes.theory.questions.competition import competition as competition_of
@@ -46,7 +47,8 @@ def judged(results: Results) -> tuple[list[Chart], list[str], pd.DataFrame | Non
     if not results.fields:
         return [], ["the runs differ in nothing but the seed: nothing is swept"] if len(results.curves) else [], None
     table = results.curves
-    table = results.with_known(table.loc[(table["split"] == "test") & table["kind"].isin(SIDES), [*CURVES, *results.fields]])
+    table = table.loc[(table["split"] == "test") & table["kind"].isin(SIDES), [*CURVES, *results.fields]]
+    table = results.with_known(table, (*SHOWN, DEAL))
     try:
         data = arranged(table, by=results.fields, classes_count=results.classes_count or 10)
         options = Options(Margins(), _LEVEL, data.deals)

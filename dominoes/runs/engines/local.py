@@ -16,6 +16,8 @@ from dominoes.runs.engines.protocol import ENVIRONMENT, MOST_TOGETHER, Job, RunR
 
 # A run that ends its process so often is at fault itself.
 _ATTEMPTS = 2
+# So long the pipe of a process that has ended is listened to, should a process of its own still hold it.
+_LISTENS_SECONDS = 10.0
 
 
 def workers_here(device: str) -> int:
@@ -56,7 +58,8 @@ class _Process:
             encoding="utf-8",
             env=environment,
         )
-        threading.Thread(target=self._listen, args=(replies,), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(replies,), daemon=True)
+        self._listener.start()
         self._send(setting.dumps())
 
     def _listen(self, replies: queue.SimpleQueue[tuple[_Process, str | None]]) -> None:
@@ -83,6 +86,9 @@ class _Process:
         """Stop the process and say how it ended."""
         self._popen.kill()
         code = self._popen.wait()
+        # It comes to the end of what the process said. A pipe that is closed while it listens is a traceback, and a thread that writes one
+        # while the interpreter ends may abort it.
+        self._listener.join(timeout=_LISTENS_SECONDS)
         for pipe in (self._popen.stdin, self._popen.stdout):
             if pipe is not None:
                 try:

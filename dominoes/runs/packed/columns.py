@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,6 +38,18 @@ class Unfoldable(ValueError):  # noqa: N818  (a finding, not a mishap)
     """A text that is not written as runs write their tables."""
 
 
+def arrow_source(content: bytes) -> pa.BufferReader:
+    """Bytes for Arrow to read, in memory of its own.
+
+    Arrow's threads let go of what they read when they come to it, which may be when the interpreter has begun to end. Where that is an
+    object of Python's, they need the interpreter for it, are ended instead, and take the process with them (SIGABRT, "terminate called
+    without an active exception").
+    """
+    memory = pa.BufferOutputStream()
+    memory.write(content)
+    return pa.BufferReader(memory.getvalue())
+
+
 def header(form: str) -> str:
     """First line of a table, with its end."""
     return ",".join(tables.COLUMNS[form]) + "\n"
@@ -58,7 +69,8 @@ def parsed(texts: Sequence[bytes], form: str) -> pa.Table:
     try:
         # An empty field is no number, and no text; blocks that hold a row each time are of the reader's choosing.
         how = arrow_csv.ConvertOptions(column_types=kinds, null_values=[""], strings_can_be_null=False)
-        return arrow_csv.read_csv(io.BytesIO(head + b"".join(text[len(head) :] for text in texts)), convert_options=how).combine_chunks()
+        whole = head + b"".join(text[len(head) :] for text in texts)
+        return arrow_csv.read_csv(arrow_source(whole), convert_options=how).combine_chunks()
     except pa.ArrowInvalid as error:
         raise Unfoldable(str(error)) from error
 

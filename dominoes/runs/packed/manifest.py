@@ -24,6 +24,7 @@ from pyarrow import parquet
 
 from dominoes import files
 from dominoes.runs.packed import mirror
+from dominoes.runs.packed.columns import arrow_source
 from dominoes.runs.packed.place import HOME, MANIFEST
 
 FORMAT = 1
@@ -207,7 +208,7 @@ def read_part(path: Path) -> Part:
     stem, _, check = path.name.removesuffix(MANIFEST).partition(".")
     if _short(content) != check:
         raise Broken("it is not what was written (its SHA-256 differs)")
-    table = parquet.read_table(io.BytesIO(content))
+    table = parquet.read_table(arrow_source(content))
     said = json.loads(table.schema.metadata[b"dominoes"])
     if said["format"] != FORMAT:
         raise Broken(f"it has format {said['format']}, this version of the package reads {FORMAT}")

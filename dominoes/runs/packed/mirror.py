@@ -151,6 +151,10 @@ class Mirror:
             self._whole.add((name, mark))
         return None
 
+    def packed_names(self) -> list[str]:
+        """What the store has among its packed results just now. Raises OutputError."""
+        return list(self.store.names(HOME))
+
     def remove(self, names: Iterable[str]) -> None:
         """Remove objects of packed results, one after the other. Raises OutputError."""
         for name in names:

@@ -48,6 +48,15 @@ class ObjectLeases:
                     if generation <= _generation(mine):
                         self._store.remove(f"{FOLDER}/{name}.{generation:06d}")
 
+    def others(self, mine: str) -> list[str]:
+        """Names of the leases besides one's own, but those whose process was of this machine and has ended. Raises OutputError."""
+        found = []
+        for each in self._store.names(FOLDER):
+            content = self._content(each) if each.rpartition(".")[0] != mine else None
+            if content is not None and not self._is_still(each, content):
+                found.append(each)
+        return found
+
     def _taken(self, name: str) -> tuple[str, str]:
         """Name and token of a lease that was put just now."""
         there = self._generations(name)

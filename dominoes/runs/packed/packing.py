@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from dominoes.errors import OutputError, RunError
 from dominoes.runs import claims, state
-from dominoes.runs.packed import manifest, mirror, shards
+from dominoes.runs.packed import manifest, merging, mirror, shards
 from dominoes.runs.packed.place import HOME, MANIFEST, PARTIAL
 from dominoes.runs.packed.shards import RUNS_A_SHARD, Member
 from dominoes.runs.state import DONE, RUNS, Damage
@@ -29,12 +31,14 @@ class Packed:
         shards: that were written.
         networks: finished runs that stay folders, because they keep networks.
         damaged: by id, what is wrong with folders marked DONE; they stay.
+        merged: small shards that went into larger ones.
     """
 
     runs: int
     shards: int
     networks: int
     damaged: Mapping[str, str]
+    merged: int = 0
 
 
 def pack_folders(
@@ -44,6 +48,7 @@ def pack_folders(
     only: Collection[str] | None = None,
     size: int = RUNS_A_SHARD,
     wait: bool = False,
+    merge: bool = False,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Packed:
     """Put the finished run folders of a results folder into shards. A folder goes when its run is in the manifest, read back and compared.
@@ -54,6 +59,7 @@ def pack_folders(
         only: ids of the runs to pack; None: all, and what processes that died have left is cleared up first.
         size: runs of a shard at most.
         wait: for another process that packs here.
+        merge: put shards together that have room in one, too (`merging.merge_shards`).
         progress: called after each shard with (runs packed, runs to pack).
 
     Raises RunError if there is no such folder or another process packs it, OutputError if it cannot be written. What was not packed stays
@@ -65,7 +71,9 @@ def pack_folders(
     while True:
         try:
             with claims.claimed(out / HOME) as claim:
-                return _pack(out, [*order], only, size, progress, claim)
+                packed = _pack(out, [*order], only, size, progress, claim)
+                merged = merging.merge_shards(out, [*order], size, claim) if merge else 0
+                return dataclasses.replace(packed, merged=merged)
         except claims.Busy as error:
             if not wait:
                 raise RunError(f"{out} is being packed by another process ({error}); wait for it") from error
@@ -89,20 +97,12 @@ def _pack(
     done = count = 0
     while chunk := list(islice(members, size)):
         claim.check(now=True)
-        part = _entered(chunk, out, kept)
+        part = shards.enter_shard(partial(shards.write_shard, chunk), out)
         for member in chunk:
             remove(out / RUNS / member.run, part)
         done, count = done + len(chunk), count + 1
         progress(done, len(folders))
     return Packed(done, count, len(keeping), damaged)
-
-
-def _entered(chunk: list[Member], out: Path, kept: mirror.Mirror | None) -> manifest.Part:
-    """Runs in a shard that the manifest has, in the object store if the folder stands for one."""
-    if kept is None:
-        return shards.write_shard(chunk, out / HOME)
-    part = shards.write_shard(chunk, out / mirror.OUTGOING)
-    return manifest.read_part(kept.send(part.path, part.files))
 
 
 def _finished(out: Path, only: Collection[str] | None) -> list[str]:

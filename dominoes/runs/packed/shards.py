@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +17,7 @@ from pyarrow import parquet
 
 from dominoes import files
 from dominoes.errors import OutputError
-from dominoes.runs.packed import columns, manifest
+from dominoes.runs.packed import columns, manifest, mirror
 from dominoes.runs.packed.manifest import Broken, Part
 from dominoes.runs.packed.place import HOME, PARTIAL
 
@@ -99,6 +98,18 @@ def keep_shard(tables: Mapping[str, pa.Table], rows: list[dict[str, Any]], home:
     return manifest.read_part(home / name)
 
 
+def enter_shard(write: Callable[[Path], Part], out: Path) -> Part:
+    """A shard that `write` puts into the folder it is given, where the results folder keeps its shards: there, or in the object store that
+    it stands for. Raises OutputError."""
+    kept = mirror.of(out)
+    if kept is None:
+        return write(out / HOME)
+    part = write(out / mirror.OUTGOING)
+    # Files of which the store's manifest has no part yet are nobody's leavings as long as there is a lease.
+    with kept.leases.held(f"sending-{secrets.token_hex(6)}"):
+        return manifest.read_part(kept.send(part.path, part.files))
+
+
 def _folded(members: Sequence[Member], form: str, rest: dict[str, dict[str, bytes]]) -> pa.Table:
     """The curves of the members that have such a table; those that do not unfold to the same text keep it as it is, in `rest`."""
     name = f"{form}.csv"
@@ -157,7 +168,7 @@ class Shard:
         self.part = part
         self._tables: dict[str, pa.Table] = {}
         self._places: dict[str, dict[str, tuple[int, int]]] = {}
-        self._odd: dict[tuple[str, str], bytes] | None = None
+        self._odd: dict[str, dict[str, bytes]] = {}
 
     def folded(self, what: str) -> pa.Table:
         """The rows of a file: curves of a form, or `runs`."""
@@ -169,14 +180,14 @@ class Shard:
                 raise Broken(f"{HOME}/{path.name} is missing or cannot be read ({error.strerror})") from error
             if hashlib.sha256(content).hexdigest() != self.part.files[path.name]["sha256"]:
                 raise Broken(f"{HOME}/{path.name} is not what was written (its SHA-256 differs)")
-            self._tables[what] = parquet.read_table(io.BytesIO(content))
+            self._tables[what] = parquet.read_table(columns.arrow_source(content))
         return self._tables[what]
 
     @cached_property
     def _rows(self) -> dict[str, int]:
         return {run: row for row, run in enumerate(self.folded("runs")["run"].to_pylist())}
 
-    def _spans(self, form: str) -> dict[str, tuple[int, int]]:
+    def spans(self, form: str) -> dict[str, tuple[int, int]]:
         """By run, where its curves begin and how many they are."""
         if form not in self._places:
             starts, lengths, names = columns.spans(self.folded(form)["run"])
@@ -214,17 +225,19 @@ class Shard:
 
     def odd(self, form: str) -> dict[str, bytes]:
         """By run, tables of a form that are kept as they were written."""
-        if self._odd is None:
-            members = self.folded("runs")
-            pairs = zip(members["run"].to_pylist(), members["files"].to_pylist(), strict=True)
-            self._odd = {(run, name): content for run, kept in pairs for name, content in kept if name.endswith(".csv")}
-        return {run: content for (run, name), content in self._odd.items() if name == f"{form}.csv"}
+        if form not in self._odd:
+            name, folded = f"{form}.csv", self.spans(form)
+            # The file that has them is the largest, and is not read where no run has a table that was not folded.
+            left = [run for run, (_, _, names) in self.about().items() if name in names and run not in folded]
+            found = {run: dict(self.folded("runs")["files"][self._rows[run]].as_py()) for run in left}
+            self._odd[form] = {run: kept[name] for run, kept in found.items() if name in kept}
+        return self._odd[form]
 
     def rows(self, form: str, runs: Iterable[str] | None = None) -> pa.Table:
         """The long table of some runs (None: all), but for those of `odd`, in the shard's order."""
         folded = self.folded(form)
         if runs is not None:
-            chosen = [span for span in map(self._spans(form).get, dict.fromkeys(runs)) if span is not None]
+            chosen = [span for span in map(self.spans(form).get, dict.fromkeys(runs)) if span is not None]
             parts = [folded.slice(start, length) for start, length in sorted(chosen)]
             folded = pa.concat_tables(parts) if parts else folded.slice(0, 0)
         return columns.unfold_curves(folded, form)

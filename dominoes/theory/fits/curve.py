@@ -170,25 +170,33 @@ def _check(steps: Array, values: Array, family: str, metric: str, chance: float 
             raise FitError(f"n has shape {examples.shape}, expected one that broadcasts to {values.shape}") from None
 
 
-def fit_all(curves: CurveArrays, family: str) -> list[CurveFit]:
-    """Each curve's own fit."""
+def fit_all(curves: CurveArrays, family: str, risen: npt.NDArray[np.bool_] | None = None) -> list[CurveFit]:
+    """Each curve's own fit; `risen` is `has_risen` of the curves, where that was asked before."""
     last = float(curves.steps[-1])
+    risen = has_risen(curves) if risen is None else risen
     if family not in BASELINES:
-        time = find_family(family).time
-        singles = fit_each(family, curves)
-        shapes: list[Callable[[Array], Array]] = [partial(_shape, family, single.parameters, last) for single in singles]
+        known = find_family(family)
+        time = known.time
+        singles = fit_each(family, curves, risen)
+        shapes: list[Callable[[Array], Array]] = [
+            partial(_shape, family, single.parameters, last) if single.learned else partial(_flat, single.level) for single in singles
+        ]
+        fitted = np.repeat([[single.level] for single in singles], len(curves.steps), axis=1)
+        learned = np.flatnonzero([single.learned for single in singles])
+        if len(learned):
+            own = np.stack([singles[r].parameters for r in learned])
+            fitted[learned] = evaluate(known, own, coordinates(known, curves.steps, last))
     else:
         time = "none"
-        judged = [_baseline(family, curves, r, risen) for r, risen in enumerate(has_risen(curves))]
+        judged = [_baseline(family, curves, r, bool(each)) for r, each in enumerate(risen)]
         singles, shapes = [single for single, _ in judged], [shape for _, shape in judged]
+        fitted = np.stack([shape(curves.steps) for shape in shapes])
+    seen = ~np.isnan(curves.values)
+    counts = seen.sum(axis=1)
+    deviances = _deviances(curves, fitted, seen)
+    rmses = np.sqrt(_squares(curves, fitted, seen) / np.maximum(counts, 1))
     fits = []
-    for r, (single, shape) in enumerate(zip(singles, shapes, strict=True)):
-        flat = family not in BASELINES and not single.learned
-        curve: Callable[[Array], Array] = partial(_flat, single.level) if flat else shape
-        seen = ~np.isnan(curves.values[r])
-        observed, fitted = curves.values[r, seen], curve(curves.steps[seen])
-        rmse = math.sqrt(float(np.mean((observed - fitted) ** 2))) if seen.any() else math.nan
-        deviance = _deviance(observed, fitted, None if curves.examples is None else curves.examples[r, seen]) if seen.any() else math.nan
+    for single, curve, points, rmse, deviance in zip(singles, shapes, counts.tolist(), rmses.tolist(), deviances.tolist(), strict=True):
         speed, onset = _natural(single.log_speed), _natural(single.log_onset)
         fits.append(
             CurveFit(
@@ -205,11 +213,11 @@ def fit_all(curves: CurveArrays, family: str) -> list[CurveFit]:
                 onset=onset.value,
                 onset_se=onset.error,
                 freedom=single.freedom,
-                n_points=int(seen.sum()),
+                n_points=points,
                 n_seeds=1,
                 n_learned=int(single.learned),
-                rmse=rmse,
-                deviance=deviance,
+                rmse=rmse if points else math.nan,
+                deviance=deviance if points else math.nan,
                 learned=single.learned,
                 converged=single.converged,
                 status=single.status,
@@ -244,12 +252,19 @@ def _carried(knots: Array, values: Array, steps: Array) -> Array:
     return carried
 
 
-def _deviance(observed: Array, fitted: Array, examples: Array | None) -> float:
-    if examples is None:
-        return float(np.sum((observed - fitted) ** 2))
-    safe = np.clip(fitted, 1e-9, 1 - 1e-9)
+def _squares(curves: CurveArrays, fitted: Array, seen: npt.NDArray[np.bool_]) -> Array:
+    """(R,) sums of squared residuals."""
+    return np.asarray(np.sum(np.where(seen, curves.values - fitted, 0.0) ** 2, axis=1))
+
+
+def _deviances(curves: CurveArrays, fitted: Array, seen: npt.NDArray[np.bool_]) -> Array:
+    """(R,) binomial deviances where the number of examples is known, else the sums of squared residuals."""
+    if curves.examples is None:
+        return _squares(curves, fitted, seen)
+    safe = np.clip(np.where(seen, fitted, 0.5), 1e-9, 1 - 1e-9)
+    observed = np.where(seen, curves.values, 0.5)
     terms = xlogy(observed, observed / safe) + xlogy(1 - observed, (1 - observed) / (1 - safe))
-    return float(2 * np.sum(examples * terms))
+    return np.asarray(2 * np.sum(np.where(seen, curves.examples, 0.0) * terms, axis=1))
 
 
 def _baseline(family: str, curves: CurveArrays, r: int, risen: bool) -> tuple[Single, Callable[[Array], Array]]:

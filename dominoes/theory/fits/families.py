@@ -110,11 +110,12 @@ FAMILIES: dict[str, Family] = {
 BASELINES = ("isotonic", "last")
 
 
-def half(family: Family, log_shape: float) -> tuple[float, float]:
-    """z of the half point, F(z) = 1/2, and ln of four times the slope there (0 for the logistic)."""
-    z = family.inverse(0.5, log_shape)
-    _, slope, _ = family.rise(np.array([z]), np.array([log_shape]))
-    return z, math.log(4 * float(slope[0]))
+def half_points(family: Family, log_shapes: Array) -> tuple[Array, Array]:
+    """z of the half point, F(z) = 1/2, for each ln ν (R,), and ln of four times the slope there (0 for the logistic)."""
+    known = log_shapes if family.shape is not None else log_shapes[:1]
+    z = np.array([family.inverse(0.5, float(log_shape)) for log_shape in known])
+    _, slope, _ = family.rise(z, known)
+    return np.broadcast_to(z, log_shapes.shape), np.broadcast_to(np.log(4 * slope), log_shapes.shape)
 
 
 def is_brought_family(name: str) -> bool:

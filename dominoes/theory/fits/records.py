@@ -9,6 +9,11 @@ import numpy as np
 
 from dominoes.theory.fits.least_squares import Array
 
+#: Columns of the parameters of a curve: floor, ceiling, ln α, b, ln ν. On the linear axis x = step / last step.
+FLOOR, CEILING, SPEED, PLACE, SHAPE = range(5)
+#: So close to 0 and 1 a share is taken to be, where its logarithm is needed.
+CERTAIN = 1e-9
+
 
 @dataclass(frozen=True)
 class CurveArrays:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from dominoes import tables
 from dominoes.errors import FitError
 from dominoes.theory.fits.curve import METRICS, SHAPES, fit_all
 from dominoes.theory.fits.families import is_brought_family
+from dominoes.theory.fits.one_seed import AT_ONCE, has_risen
 from dominoes.theory.fits.records import CurveArrays
 
 #: Columns of the table of `fit_table`; those of swept parameters follow.
@@ -19,6 +22,8 @@ FITS = (
     *("run", "seed", "split", "kind", "metric", "family", "time", "n_points", "ceiling", "ceiling_se", "speed", "speed_se"),
     *("onset", "onset_se", "floor", "rmse", "deviance", "status"),
 )
+# What is no float among the columns of a fit.
+_TYPES: dict[str, type] = {"metric": object, "family": object, "time": object, "n_points": np.int64, "status": object}
 
 
 def fit_table(
@@ -54,25 +59,31 @@ def fit_table(
     further = [column for column in table.columns if column not in tables.CURVES]
     varying = tables.of_rows(table, further)
     swept = [column for column in further if column not in varying]
-    groups = [table.iloc[rows] for rows in table.groupby(["run", "split", "kind"], sort=False).indices.values()]
-    # CurveArrays on one grid are fitted side by side: the same numbers, several times faster.
+    values = {name: table[name].to_numpy(float) for name in ("step", "n", *metrics)}
+    places = list(table.groupby(["run", "split", "kind"], sort=False, observed=True).indices.values())
+    # Curves of one grid are fitted side by side: the same numbers, many times faster.
     alike: dict[bytes, list[int]] = {}
-    for number, group in enumerate(groups):
-        alike.setdefault(group["step"].to_numpy(float).tobytes(), []).append(number)
-    rows: dict[tuple[int, int, int], dict[str, object]] = {}
+    for number, rows in enumerate(places):
+        alike.setdefault(values["step"][rows].tobytes(), []).append(number)
+    shape = (len(places), len(metrics), len(families))
+    columns: dict[str, npt.NDArray[Any]] = {name: np.empty(shape, dtype=_TYPES.get(name, float)) for name in FITS[4:]}
     for numbers in alike.values():
-        steps = groups[numbers[0]]["step"].to_numpy(float)
-        examples = np.stack([groups[number]["n"].to_numpy(float) for number in numbers])
-        for m, metric in enumerate(metrics):
-            values = np.stack([groups[number][metric].to_numpy(float) for number in numbers])
-            rising = metric == "accuracy"
-            floor = chance if chance is None or rising else -math.log(chance)
-            batch = CurveArrays(steps, values, examples if rising else None, floor, rising)
-            for f, family in enumerate(families):
-                for number, fit in zip(numbers, fit_all(batch, family), strict=True):
-                    first = groups[number].iloc[0]
-                    row = {column: first[column] for column in (*FITS[:4], *swept)}
-                    rows[number, m, f] = row | {column: getattr(fit, column) for column in FITS[4:]}
-    result = pd.DataFrame([rows[key] for key in sorted(rows)], columns=[*FITS, *swept])
+        for start in range(0, len(numbers), AT_ONCE):
+            some = numbers[start : start + AT_ONCE]
+            rows = np.stack([places[number] for number in some])
+            for m, metric in enumerate(metrics):
+                rising = metric == "accuracy"
+                floor = chance if chance is None or rising else -math.log(chance)
+                steps, examples = values["step"][rows[0]], values["n"][rows] if rising else None
+                batch = CurveArrays(steps, values[metric][rows], examples, floor, rising)
+                risen = has_risen(batch)
+                for f, family in enumerate(families):
+                    fits = fit_all(batch, family, risen)
+                    for name, column in columns.items():
+                        column[some, m, f] = [getattr(fit, name) for fit in fits]
+    first = table[[*FITS[:4], *swept]].iloc[[rows[0] for rows in places]] if len(places) else table[[*FITS[:4], *swept]].iloc[:0]
+    result = first.iloc[np.repeat(np.arange(len(places)), shape[1] * shape[2])].reset_index(drop=True)
+    for place, (name, column) in enumerate(columns.items()):
+        result.insert(4 + place, name, column.ravel())
     result.attrs["left_out"] = varying
     return result

@@ -2,7 +2,11 @@
 
 import json
 import os
+import queue
 import shutil
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -279,3 +283,27 @@ def test_a_setting_travels_whole(tmp_path: Path) -> None:
     """What a worker is told is what was said."""
     for setting in (WorkerSetting(tmp_path), WorkerSetting(tmp_path, "cuda", tmp_path / "data", True, 7, False)):
         assert WorkerSetting.loads(setting.dumps()) == setting
+
+
+class _Slow(queue.SimpleQueue):  # type: ignore[type-arg]
+    """A queue whose senders are slow to listen again, as they are on a crowded machine."""
+
+    def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
+        super().put(item)
+        time.sleep(0.3)
+
+
+def test_a_worker_that_ended_leaves_no_thread(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Who listens to a worker has heard its end before the pipe is closed, so that nothing is written while the interpreter ends."""
+    start_process = subprocess.Popen
+    echo = "import sys\nfor line in sys.stdin: print(line, end='', flush=True)"
+    monkeypatch.setattr(local.subprocess, "Popen", lambda _, **how: start_process([sys.executable, "-S", "-c", echo], **how))
+    raised: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", raised.append)
+    before = set(threading.enumerate())
+    replies: queue.SimpleQueue[tuple[local._Process, str | None]] = _Slow()
+    process = local._Process(WorkerSetting(tmp_path, "cpu"), None, replies)
+    assert replies.get()[1]
+    assert process.end() == "signal 9"
+    assert set(threading.enumerate()) <= before
+    assert raised == []

@@ -238,6 +238,16 @@ def test_folding_gives_back_every_number_to_the_letter() -> None:
     assert columns.header("measures") + columns.texts(columns.unfold_curves(folded, "measures"), "measures")["abc"] == text
 
 
+def test_what_arrow_reads_is_its_own() -> None:
+    """Its threads outlive what they read; they hold no object of Python's, which they could not let go of while the interpreter ends."""
+    content = columns.header("measures").encode() + b"abc,1,top,margin mean,0.5\n" * 10
+    held = sys.getrefcount(content)
+    source = columns.arrow_source(content)
+    assert sys.getrefcount(content) == held
+    assert not source.closed
+    assert source.read_buffer().to_pybytes() == content
+
+
 SCRIPT = """
 import sys
 from pathlib import Path

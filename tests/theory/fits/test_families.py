@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from dominoes.theory.fits.families import FAMILIES, half
+from dominoes.theory.fits.families import FAMILIES, half_points
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -55,7 +55,8 @@ def test_special_cases() -> None:
 
 def test_half() -> None:
     """The half point of the logistic is its inflection, where four times the slope is its rate."""
-    assert half(FAMILIES["logistic"], 0.0) == pytest.approx((0.0, 0.0), abs=1e-15)
-    z, log_slope = half(FAMILIES["exponential"], 0.0)
+    z, log_slope = half_points(FAMILIES["logistic"], np.zeros(2))
+    assert [*z, *log_slope] == pytest.approx([0.0] * 4, abs=1e-15)
+    z, log_slope = (float(each[0]) for each in half_points(FAMILIES["exponential"], np.zeros(1)))
     assert math.exp(z) == pytest.approx(math.log(2))
     assert math.exp(log_slope) == pytest.approx(4 * math.log(2) / 2)
