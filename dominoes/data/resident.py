@@ -85,9 +85,12 @@ class Resident:
         """The upper (`place` 0) or lower (1) halves of `compose`, normalised: N×3×32×32."""
         side = self._places[place]
         pictures = self._pictures[side].index_select(0, self._index[side].index_select(0, rows))
-        pictures = pictures.mul_(self._visible[side].index_select(0, rows)).expand(-1, 3, -1, -1)
-        found = self._normalized(pictures)
+        found = self._normalized(pictures.mul_(self._visible[side].index_select(0, rows))).expand(-1, 3, -1, -1)
         return found.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+    def visible(self, rows: Tensor, place: int) -> Tensor:
+        """Which of the upper (`place` 0) or lower (1) halves are not blank: N bool."""
+        return self._visible[self._places[place]].view(-1).index_select(0, rows).bool()
 
     def _normalized(self, pictures: Tensor) -> Tensor:
         return pictures.float().sub_(255 * self._mean).div_(255 * self._std)
@@ -112,7 +115,8 @@ class Hung(Resident):
         mean, self._std = SCALES[scale]
         self.label = torch.from_numpy(table.label).to(device)
         self._hanging = hang(chosen, device)
-        blank, first = len(self._hanging) - 1, {"top": 0, "bottom": len(chosen["top"].pictures)}
+        self._blank = blank = len(self._hanging) - 1
+        first = {"top": 0, "bottom": len(chosen["top"].pictures)}
         places = [np.where(table.index[side] >= 0, table.index[side] + first[side], blank) for side in (SIDES[::-1] if swap else SIDES)]
         self._rows = torch.from_numpy(np.stack(places, axis=1)).to(device)
         self._zero = torch.tensor(-mean / self._std, device=device)
@@ -136,3 +140,7 @@ class Hung(Resident):
         pictures = self._hanging.index_select(0, self._rows[:, place].index_select(0, rows))
         found = torch.add(self._zero, pictures, alpha=1 / (255 * self._std))
         return found.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+    def visible(self, rows: Tensor, place: int) -> Tensor:
+        """Which of the upper (`place` 0) or lower (1) halves are not blank: N bool."""
+        return self._rows[:, place].index_select(0, rows) != self._blank

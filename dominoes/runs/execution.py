@@ -271,6 +271,7 @@ def _environment(trained: Trained, dealt: Dealt, digests: Mapping[str, str], har
         "deterministic": hardware.deterministic,
         **({"stacked": trained.stacked} if trained.stacked else {}),
         "steps": trained.steps,
+        "training": dict(trained.training),
         "measuring": dict(trained.measuring),
         **({"levels": [asdict(level) for level in trained.levels]} if trained.levels else {}),
         "status": "finished" if trained.diverged is None else "diverged",

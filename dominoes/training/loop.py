@@ -33,7 +33,7 @@ from dominoes.training.levels import LOOKS, Level, Levels, kinds_of
 from dominoes.training.models import chosen, initial
 from dominoes.training.optimizers import is_short, make_optimizer
 from dominoes.training.scorer import Scorer
-from dominoes.training.steps import about, rate_setter, replayed, row_batches, stepper
+from dominoes.training.steps import TRAINING_VERSION, about, rate_setter, replayed, row_batches, stepper, takes_halves
 
 # Steps after which a turn ends: enough to keep a device busy while other runs have theirs.
 _TURN = 32
@@ -61,6 +61,8 @@ class Trained:
         joint: table of `tables.JOINT`.
         measures: table of `tables.MEASURES`.
         measuring: how it was measured (`data.measuring.told`).
+        training: how it was trained: `version` of the numbers (`steps.TRAINING_VERSION`) and `halves`, whether blank halves were computed once a
+            batch.
         stacked: with how many runs, itself included, it was one batched network (`stacked`); 0: it had its own.
     """
 
@@ -75,6 +77,7 @@ class Trained:
     joint: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(tables.JOINT)))
     measures: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(tables.MEASURES)))
     measuring: Mapping[str, int | bool] = field(default_factory=dict)
+    training: Mapping[str, int | bool] = field(default_factory=lambda: {"version": TRAINING_VERSION, "halves": False})
     stacked: int = 0
 
 
@@ -170,7 +173,9 @@ def train_by_turns(
             decoder = Decoder(how, dominoes, probes["both"], hardware.device, channels_last=channels_last)
         descent = make_optimizer(network, how, hardware, static=record.static)
         rate = rate_setter(descent, how, steps)
-        take = stepper(network, descent, resident, hardware, spec, about(dominoes, how, hardware.device), channels_last=channels_last)
+        by_halves = takes_halves(record, how, dominoes.deal, hardware)
+        told = about(dominoes, how, hardware.device)
+        take = stepper(network, descent, resident, hardware, spec, told, channels_last=channels_last, by_halves=by_halves)
         ask: Callable[[], list[Tensor]] = partial(meter.answers, network)
         graphs = hardware.graphs and record.static and rate is None and is_short(how) and how.loss == "cross-entropy" and not how.augment
         if graphs:
@@ -255,6 +260,7 @@ def train_by_turns(
         meter.joint(),
         meter.measures(),
         measuring.told(how, count, halves=record.halves),
+        {"version": TRAINING_VERSION, "halves": by_halves},
     )
 
 
