@@ -61,8 +61,8 @@ class Trained:
         joint: table of `tables.JOINT`.
         measures: table of `tables.MEASURES`.
         measuring: how it was measured (`data.measuring.told`).
-        training: how it was trained: `version` of the numbers (`steps.TRAINING_VERSION`) and `halves`, whether blank halves were computed once a
-            batch.
+        training: how it was trained: `version` of the numbers (`steps.TRAINING_VERSION`) and `halves`, whether blank halves were
+            computed once a batch.
         stacked: with how many runs, itself included, it was one batched network (`stacked`); 0: it had its own.
     """
 
@@ -176,7 +176,7 @@ def train_by_turns(
         by_halves = takes_halves(record, how, dominoes.deal, hardware)
         told = about(dominoes, how, hardware.device)
         take = stepper(network, descent, resident, hardware, spec, told, channels_last=channels_last, by_halves=by_halves)
-        ask: Callable[[], list[Tensor]] = partial(meter.answers, network)
+        ask: Callable[[], Tensor] = partial(meter.judge, network)
         graphs = hardware.graphs and record.static and rate is None and is_short(how) and how.loss == "cross-entropy" and not how.augment
         if graphs:
             assert isinstance(descent, torch.optim.Optimizer)
@@ -198,21 +198,21 @@ def train_by_turns(
         """Look at the network after a step that is due, or may be: false if a loss was not finite."""
         whole = step in due
         with hardware.entered(), aside():
-            asked = [hardware.download(answers) for answers in (ask() if whole else [meter.train_answers(network)])]
+            judged = hardware.download(ask() if whole else meter.judge(network, train_only=True))
             clock.mark("measuring")
         yield
         clock.wait()
-        if levels.asked and levels.look(step, meter.train_losses(asked[0])) and not whole:
+        if levels.asked and levels.look(step, meter.train_losses(judged)) and not whole:
             whole = True
             with hardware.entered(), aside():
                 clock.start()
-                asked = [hardware.download(answers) for answers in ask()]
+                judged = hardware.download(ask())
                 clock.mark("measuring")
             yield
             clock.wait()
         if not whole:
             return True
-        if not meter.score(asked, step, step / per_epoch, samples):
+        if not meter.score(judged, step, step / per_epoch, samples):
             return False
         if how.decode is Decode.MEASUREMENTS:
             decoded(step)
