@@ -31,6 +31,7 @@ from dominoes.errors import DatasetError, OutputError, RunError
 from dominoes.runs import claims, execution, state
 from dominoes.runs.code import used
 from dominoes.runs.engines.protocol import BY_ANOTHER, MOST_TOGETHER, Job, RunReport, Task, WorkerSetting, dataset_folder, failed
+from dominoes.runs.writing import Writer
 from dominoes.spec import DominoSpec, RunSpec, recorded
 from dominoes.training import loop, trial
 from dominoes.training.device import Device, broken, device_of
@@ -58,9 +59,10 @@ def together(setting: WorkerSetting) -> Pack[Job, RunReport]:
     limit = setting.pack or (MOST_TOGETHER if cuda else 1)
     memory = CardMemory(torch.device("cuda")) if cuda and setting.pack is None else None
     train = Stacks().turns if setting.pack_mode == "stacked" else loop.train_by_turns
+    writer = Writer() if limit > 1 else None
 
     def start(job: Job, count: Callable[[], int]) -> Generator[None, None, RunReport]:
-        return _turns(job, setting, count, train) if isinstance(job, RunSpec) else _task(job, setting)
+        return _turns(job, setting, count, train, writer) if isinstance(job, RunSpec) else _task(job, setting)
 
     return Pack(start, limit, memory)
 
@@ -100,7 +102,9 @@ def attempt(specs: Iterable[Job], setting: WorkerSetting) -> Iterator[RunReport]
             yield report
 
 
-def _turns(spec: RunSpec, setting: WorkerSetting, packing: Callable[[], int], train: execution.Train) -> Generator[None, None, RunReport]:
+def _turns(
+    spec: RunSpec, setting: WorkerSetting, packing: Callable[[], int], train: execution.Train, writer: Writer | None
+) -> Generator[None, None, RunReport]:
     """One run by turns; whatever goes wrong is in the report, and in the run's folder if that can be written.
 
     Raises what is wrong with the device.
@@ -117,7 +121,7 @@ def _turns(spec: RunSpec, setting: WorkerSetting, packing: Callable[[], int], tr
         return failed(spec, setting, execution.failure(error), traceback.format_exc(), time.perf_counter() - began)
     try:
         outcome = yield from execution.execute_by_turns(
-            spec, dealt, tests, setting.out, hardware, packing=packing, train=train, repair=True, callbacks=callbacks
+            spec, dealt, tests, setting.out, hardware, packing=packing, train=train, writer=writer, repair=True, callbacks=callbacks
         )
     except claims.Busy as error:
         return RunReport(spec.id, "running", str(error), seconds=time.perf_counter() - began)
