@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import Self
 
 import numpy as np
 import torch
@@ -62,8 +63,9 @@ class Resident:
         self._mean, self._std = SCALES[scale]
         # Sides from the upper half of the picture to the lower.
         self._places = SIDES[::-1] if swap else SIDES
-        self.label = torch.from_numpy(table.label).to(device)
-        self.shown = {side: torch.from_numpy(table.shown[side]).to(device) for side in SIDES}
+        # Copies: what others take over in place (`become`) is never the table itself.
+        self.label = torch.tensor(table.label, device=device)
+        self.shown = {side: torch.tensor(table.shown[side], device=device) for side in SIDES}
         self._index = {side: torch.from_numpy(table.index[side]).clamp(min=0).to(device) for side in SIDES}
         self._visible = {
             side: torch.from_numpy((table.index[side] >= 0).astype(np.uint8))[:, None, None, None].to(device) for side in SIDES
@@ -92,6 +94,13 @@ class Resident:
         """Which of the upper (`place` 0) or lower (1) halves are not blank: N bool."""
         return self._visible[self._places[place]].view(-1).index_select(0, rows).bool()
 
+    def become(self, other: Self) -> None:
+        """Take over another's dominoes, as many and of the same pictures, in place: who knows these tensors finds them there."""
+        self.label.copy_(other.label)
+        for mine, its in ((self.shown, other.shown), (self._index, other._index), (self._visible, other._visible)):
+            for side in SIDES:
+                mine[side].copy_(its[side])
+
     def _normalized(self, pictures: Tensor) -> Tensor:
         return pictures.float().sub_(255 * self._mean).div_(255 * self._std)
 
@@ -113,7 +122,7 @@ class Hung(Resident):
     ):
         self.device = device
         mean, self._std = SCALES[scale]
-        self.label = torch.from_numpy(table.label).to(device)
+        self.label = torch.tensor(table.label, device=device)
         self._hanging = hang(chosen, device)
         self._blank = blank = len(self._hanging) - 1
         first = {"top": 0, "bottom": len(chosen["top"].pictures)}
@@ -144,3 +153,8 @@ class Hung(Resident):
     def visible(self, rows: Tensor, place: int) -> Tensor:
         """Which of the upper (`place` 0) or lower (1) halves are not blank: N bool."""
         return self._rows[:, place].index_select(0, rows) != self._blank
+
+    def become(self, other: Self) -> None:
+        """Take over another's dominoes, as many and of the same pictures, in place: who knows these tensors finds them there."""
+        self.label.copy_(other.label)
+        self._rows.copy_(other._rows)

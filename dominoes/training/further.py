@@ -14,9 +14,9 @@ _QUARTILES = {"margin lower quartile": 0.25, "margin median": 0.5, "margin upper
 
 def logit_margins(logits: Tensor, label: Tensor) -> Tensor:
     """The logit of each of N labels less the highest other one, of N×K on any device; with one class the logit."""
-    label = label[:, None]
-    found = logits.gather(1, label)[:, 0]
-    return found if logits.shape[1] == 1 else found - logits.scatter(1, label, -torch.inf).amax(1)
+    own = label[:, None] == torch.arange(logits.shape[1], device=logits.device)
+    found = logits.gather(1, label[:, None])[:, 0]
+    return found if logits.shape[1] == 1 else found - logits.masked_fill(own, -torch.inf).amax(1)
 
 
 def further(margin: NDArray[np.float64], label: NDArray[np.int64], classes: int) -> Iterator[tuple[str, float]]:

@@ -32,8 +32,10 @@ from dominoes.training.device import Device, NoiseStream
 from dominoes.training.levels import LOOKS, Level, Levels, kinds_of
 from dominoes.training.models import chosen, initial
 from dominoes.training.optimizers import is_short, make_optimizer
+from dominoes.training.recordings import Recordings, Stage
+from dominoes.training.recordings import shape as recorded_shape
 from dominoes.training.scorer import Scorer
-from dominoes.training.steps import TRAINING_VERSION, about, rate_setter, replayed, row_batches, stepper, takes_halves
+from dominoes.training.steps import TRAINING_VERSION, about, rate_setter, row_batches, stepper, takes_halves
 
 # Steps after which a turn ends: enough to keep a device busy while other runs have theirs.
 _TURN = 32
@@ -143,8 +145,12 @@ def train_by_turns(
     progress: Callable[[int, int], None] = lambda step, steps: None,
     keep: Keep | None = None,
     callbacks: Sequence[Callback] = (),
+    recordings: Recordings | None = None,
 ) -> Generator[None, None, Trained]:
-    """What `train` does, as a generator that yields after every turn: a few steps, or up to the next measurement."""
+    """What `train` does, as a generator that yields after every turn: a few steps, or up to the next measurement.
+
+    `recordings` are recorded steps of runs before, which are used where they fit and left to others in the end.
+    """
     how = spec.train
     count = len(dominoes)
     per_epoch = -(-count // how.batch)
@@ -167,20 +173,22 @@ def train_by_turns(
         if channels_last:
             network = network.to(memory_format=torch.channels_last)
         resident = residents.resident(dominoes.deal, dominoes.sources, hardware.device, swap=dominoes.swap, scale=how.input)
-        meter = Scorer(spec, resident, dominoes.deal, probes, record)
-        decoder = None
-        if how.decode is not Decode.NONE and "both" in probes:
-            decoder = Decoder(how, dominoes, probes["both"], hardware.device, channels_last=channels_last)
         descent = make_optimizer(network, how, hardware, static=record.static)
         rate = rate_setter(descent, how, steps)
         by_halves = takes_halves(record, how, dominoes.deal, hardware)
         told = about(dominoes, how, hardware.device)
         take = stepper(network, descent, resident, hardware, spec, told, channels_last=channels_last, by_halves=by_halves)
-        ask: Callable[[], Tensor] = partial(meter.judge, network)
+        stage, shape = Stage(network, resident, descent, take), recorded_shape(how, dominoes, hardware)
         graphs = hardware.graphs and record.static and rate is None and is_short(how) and how.loss == "cross-entropy" and not how.augment
         if graphs:
-            assert isinstance(descent, torch.optim.Optimizer)
-            take = replayed(take, network, descent, how.batch, count, hardware)
+            stage = (recordings or Recordings()).recorded(stage, shape, how.batch, count, hardware)
+            network, take = stage.network, stage.take
+        meter = Scorer(spec, stage.resident, dominoes.deal, probes, record)
+        decoder = None
+        if how.decode is not Decode.NONE and "both" in probes:
+            decoder = Decoder(how, dominoes, probes["both"], hardware.device, channels_last=channels_last)
+        ask: Callable[[], Tensor] = partial(meter.judge, network)
+        if graphs:
             ask()
             ask = hardware.recorded(ask)
         batches = row_batches(count, how, spec.seed, hardware, due | looks, graphs)
@@ -249,6 +257,10 @@ def train_by_turns(
         decoded(step)
     if keep is not None and how.checkpoints == "last" and finite:
         keep(step, network)
+    if graphs and recordings is not None:
+        with hardware.entered():
+            network = deepcopy(network)
+        recordings.give_back(stage, shape, hardware)
     return Trained(
         *meter.tables(),
         network,

@@ -98,10 +98,11 @@ def test_steps_take_halves_where_it_is_worth_it(small: Dealt) -> None:
 
 
 def test_a_recorded_graph_gets_whole_dominoes(small: Dealt) -> None:
-    """A device that is no CPU is told of batches of one shape."""
-    hardware = Device(CPU)
-    hardware.device = torch.device("meta")
-    assert not takes_halves(chosen("detector"), TrainSpec(), small.deal, hardware)
+    """What is no CPU, or records its steps, is told of batches of one shape."""
+    for change in ({"device": torch.device("meta")}, {"graphs": True}):
+        hardware = Device(CPU)
+        vars(hardware).update(change)
+        assert not takes_halves(chosen("detector"), TrainSpec(), small.deal, hardware)
 
 
 def test_a_step_by_halves_makes_no_whole_pictures(small: Dealt, monkeypatch: pytest.MonkeyPatch) -> None:

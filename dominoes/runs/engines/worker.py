@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import asdict
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from dominoes.spec import DominoSpec, RunSpec, recorded
 from dominoes.training import loop, trial
 from dominoes.training.device import Device, broken, device_of
 from dominoes.training.loop import Callback, callback
+from dominoes.training.recordings import Recordings
 from dominoes.training.stacked import Stacks
 from dominoes.training.turns import CardMemory, Pack
 
@@ -58,13 +59,14 @@ def together(setting: WorkerSetting) -> Pack[Job, RunReport]:
     cuda = setting.device in ("auto", "cuda") and torch.cuda.is_available()
     limit = setting.pack or (MOST_TOGETHER if cuda else 1)
     memory = CardMemory(torch.device("cuda")) if cuda and setting.pack is None else None
-    train = Stacks().turns if setting.pack_mode == "stacked" else loop.train_by_turns
+    recordings = Recordings()
+    train = Stacks().turns if setting.pack_mode == "stacked" else partial(loop.train_by_turns, recordings=recordings)
     writer = Writer() if limit > 1 else None
 
     def start(job: Job, count: Callable[[], int]) -> Generator[None, None, RunReport]:
         return _turns(job, setting, count, train, writer) if isinstance(job, RunSpec) else _task(job, setting)
 
-    return Pack(start, limit, memory)
+    return Pack(start, limit, memory, recordings.forget)
 
 
 def read_job(line: str, setting: WorkerSetting) -> Job:
