@@ -7,6 +7,7 @@ In training the blank halves of a batch, a third of all where prevalences are .6
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -134,9 +135,10 @@ def check_distinct(network: nn.Module, said: str) -> None:
     halves = torch.linspace(-1, 1, 2 * 2 * 3 * 32 * 32).view(2, 2, 3, 32, 32).sin()
     numbers = torch.tensor([0, 1, 1]), torch.tensor([1, 0, 1])
     whole = torch.cat([halves[place].index_select(0, numbers[place]) for place in (UPPER, LOWER)], 2)
-    network.train()
+    tried = copy.deepcopy(network).train()
+    weights = tuple(tried.parameters())
     found = []
-    for answers in (network(whole), network.of_distinct(*zip(halves, numbers, strict=True))):  # type: ignore[operator]
-        found.append([answers, *torch.autograd.grad(answers.square().sum(), tuple(network.parameters()))])
+    for answers in (tried(whole), tried.of_distinct(*zip(halves, numbers, strict=True))):  # type: ignore[operator]
+        found.append([answers, *torch.autograd.grad(answers.square().sum(), weights, allow_unused=True, materialize_grads=True)])
     if any(one.shape != other.shape or not torch.allclose(one, other, rtol=1e-3, atol=1e-4) for one, other in zip(*found, strict=True)):
         raise SpecError(f"{said} learns otherwise from distinct halves than from whole pictures; expected the same, or distinct=False")
