@@ -32,10 +32,18 @@ from dominoes.training.device import Device, NoiseStream
 from dominoes.training.levels import LOOKS, Level, Levels, kinds_of
 from dominoes.training.models import chosen, initial
 from dominoes.training.optimizers import is_short, make_optimizer
-from dominoes.training.recordings import Recordings, Stage
-from dominoes.training.recordings import shape as recorded_shape
 from dominoes.training.scorer import Scorer
-from dominoes.training.steps import TRAINING_VERSION, about, rate_setter, row_batches, stepper, takes_halves
+from dominoes.training.steps import (
+    TRAINING_VERSION,
+    Recordings,
+    Stage,
+    about,
+    rate_setter,
+    recorded_shape,
+    row_batches,
+    stepper,
+    takes_halves,
+)
 
 # Steps after which a turn ends: enough to keep a device busy while other runs have theirs.
 _TURN = 32

@@ -20,7 +20,7 @@ from dominoes.runs.engines.protocol import WorkerSetting
 from dominoes.spec import RunSpec
 from dominoes.training.device import Device
 from dominoes.training.loop import Trained, finish, train, train_by_turns
-from dominoes.training.recordings import Recordings
+from dominoes.training.steps import Recordings
 from dominoes.training.turns import Pack
 
 

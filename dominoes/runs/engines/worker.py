@@ -36,8 +36,8 @@ from dominoes.spec import DominoSpec, RunSpec, recorded
 from dominoes.training import loop, trial
 from dominoes.training.device import Device, broken, device_of
 from dominoes.training.loop import Callback, callback
-from dominoes.training.recordings import Recordings
 from dominoes.training.stacked import Stacks
+from dominoes.training.steps import Recordings
 from dominoes.training.turns import CardMemory, Pack
 
 
