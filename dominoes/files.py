@@ -8,11 +8,15 @@ import re
 import shutil
 import stat
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from dominoes.errors import OutputError
+
+# Of two threads that read the process's mask at once one would take the other's for it, and leave it so.
+_mask_read = threading.Lock()
 
 
 def sha256(path: Path) -> str:
@@ -169,8 +173,9 @@ def _flush(file: Path) -> None:
 
 def _umask() -> int:
     # The process's mask can only be read by setting it; temporary files are made private, results are not.
-    mask = os.umask(0o022)
-    os.umask(mask)
+    with _mask_read:
+        mask = os.umask(0o022)
+        os.umask(mask)
     return mask
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import Self
 
 import numpy as np
 import torch
@@ -62,8 +63,9 @@ class Resident:
         self._mean, self._std = SCALES[scale]
         # Sides from the upper half of the picture to the lower.
         self._places = SIDES[::-1] if swap else SIDES
-        self.label = torch.from_numpy(table.label).to(device)
-        self.shown = {side: torch.from_numpy(table.shown[side]).to(device) for side in SIDES}
+        # Copies: what others take over in place (`become`) is never the table itself.
+        self.label = torch.tensor(table.label, device=device)
+        self.shown = {side: torch.tensor(table.shown[side], device=device) for side in SIDES}
         self._index = {side: torch.from_numpy(table.index[side]).clamp(min=0).to(device) for side in SIDES}
         self._visible = {
             side: torch.from_numpy((table.index[side] >= 0).astype(np.uint8))[:, None, None, None].to(device) for side in SIDES
@@ -85,9 +87,19 @@ class Resident:
         """The upper (`place` 0) or lower (1) halves of `compose`, normalised: N×3×32×32."""
         side = self._places[place]
         pictures = self._pictures[side].index_select(0, self._index[side].index_select(0, rows))
-        pictures = pictures.mul_(self._visible[side].index_select(0, rows)).expand(-1, 3, -1, -1)
-        found = self._normalized(pictures)
+        found = self._normalized(pictures.mul_(self._visible[side].index_select(0, rows))).expand(-1, 3, -1, -1)
         return found.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+    def visible(self, rows: Tensor, place: int) -> Tensor:
+        """Which of the upper (`place` 0) or lower (1) halves are not blank: N bool."""
+        return self._visible[self._places[place]].view(-1).index_select(0, rows).bool()
+
+    def become(self, other: Self) -> None:
+        """Take over another's dominoes, as many and of the same pictures, in place: who knows these tensors finds them there."""
+        self.label.copy_(other.label)
+        for mine, its in ((self.shown, other.shown), (self._index, other._index), (self._visible, other._visible)):
+            for side in SIDES:
+                mine[side].copy_(its[side])
 
     def _normalized(self, pictures: Tensor) -> Tensor:
         return pictures.float().sub_(255 * self._mean).div_(255 * self._std)
@@ -110,9 +122,10 @@ class Hung(Resident):
     ):
         self.device = device
         mean, self._std = SCALES[scale]
-        self.label = torch.from_numpy(table.label).to(device)
+        self.label = torch.tensor(table.label, device=device)
         self._hanging = hang(chosen, device)
-        blank, first = len(self._hanging) - 1, {"top": 0, "bottom": len(chosen["top"].pictures)}
+        self._blank = blank = len(self._hanging) - 1
+        first = {"top": 0, "bottom": len(chosen["top"].pictures)}
         places = [np.where(table.index[side] >= 0, table.index[side] + first[side], blank) for side in (SIDES[::-1] if swap else SIDES)]
         self._rows = torch.from_numpy(np.stack(places, axis=1)).to(device)
         self._zero = torch.tensor(-mean / self._std, device=device)
@@ -136,3 +149,12 @@ class Hung(Resident):
         pictures = self._hanging.index_select(0, self._rows[:, place].index_select(0, rows))
         found = torch.add(self._zero, pictures, alpha=1 / (255 * self._std))
         return found.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+    def visible(self, rows: Tensor, place: int) -> Tensor:
+        """Which of the upper (`place` 0) or lower (1) halves are not blank: N bool."""
+        return self._rows[:, place].index_select(0, rows) != self._blank
+
+    def become(self, other: Self) -> None:
+        """Take over another's dominoes, as many and of the same pictures, in place: who knows these tensors finds them there."""
+        self.label.copy_(other.label)
+        self._rows.copy_(other._rows)

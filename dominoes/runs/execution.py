@@ -28,6 +28,7 @@ from dominoes.errors import DominoesError, RunError
 from dominoes.runs import checkpoints, claims, run_folders, state
 from dominoes.runs.code import changed, used
 from dominoes.runs.state import DONE, RUNS
+from dominoes.runs.writing import Writer
 from dominoes.spec import SIDES, RunSpec
 from dominoes.training import loop, trial
 from dominoes.training.device import Device, broken, out_of_memory
@@ -129,6 +130,7 @@ def execute_by_turns(
     *,
     packing: Callable[[], int] = lambda: 1,
     train: Train | None = None,
+    writer: Writer | None = None,
     progress: Callable[[int, int], None] = lambda step, steps: None,
     repair: bool = False,
     accept_changed: bool = False,
@@ -142,6 +144,7 @@ def execute_by_turns(
     Args:
         packing: says, at the end, how many runs were on the device at once at most.
         train: what makes the turns of training: `loop.train_by_turns` if not given, or a stack's.
+        writer: writes what the run leaves behind, with turns for others meanwhile; if not given that is done at once.
     """
     folder = Path(out) / RUNS / spec.id
     digests = _digests(dealt, probes)
@@ -157,7 +160,7 @@ def execute_by_turns(
         _forget_parts(folder)
         try:
             environment = yield from _run(
-                spec, dealt, probes, folder, claim, digests, hardware, packing, train or loop.train_by_turns, progress, callbacks
+                spec, dealt, probes, folder, claim, digests, hardware, packing, train or loop.train_by_turns, progress, callbacks, writer
             )
         except Exception as error:
             if not of_device(error):
@@ -196,6 +199,7 @@ def _run(
     train: Train,
     progress: Callable[[int, int], None],
     callbacks: Sequence[Callback],
+    writer: Writer | None,
 ) -> Generator[None, None, dict[str, Any]]:
     """Train and write a claimed folder, DONE last; return the content of environment.json."""
     files.write(folder / "spec.json", json.dumps(spec.identity(), indent=1, sort_keys=True) + "\n")
@@ -210,20 +214,24 @@ def _run(
 
     code = [each.plain() for each in used(spec)]
     trained = yield from train(spec, Dominoes.of(dealt), probes, hardware, progress=step_done, keep=keep, callbacks=callbacks)
-    tables.write_table(trained.curves, folder / "curves.csv")
-    tables.write_table(trained.classes, folder / "classes.csv", form="classes")
-    tables.write_table(trained.joint, folder / state.JOINT_FILE, form="joint")
-    tables.write_table(trained.measures, folder / state.MEASURES_FILE, form="measures")
     environment = _environment(trained, dealt, digests, hardware) | {"packing": packing()} | ({"code": code} if code else {})
-    kept = [checkpoints.checkpoint_name(step) for step in checkpoints.steps_kept(folder)]
-    with files.replacing(folder / state.CONFUSION) as temporary:
-        np.savez_compressed(temporary, counts=trained.confusion)
-    environment["files"] = {name: state.file_record(folder / name) for name in (*state.TABLES, *state.FURTHER, *kept)}
-    environment["seconds"] |= {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
-    files.write(folder / "environment.json", state.sealed(environment))
-    claim.check(now=True)
-    files.write(folder / DONE, "")
-    return environment
+
+    def write() -> dict[str, Any]:
+        tables.write_table(trained.curves, folder / "curves.csv")
+        tables.write_table(trained.classes, folder / "classes.csv", form="classes")
+        tables.write_table(trained.joint, folder / state.JOINT_FILE, form="joint")
+        tables.write_table(trained.measures, folder / state.MEASURES_FILE, form="measures")
+        kept = [checkpoints.checkpoint_name(step) for step in checkpoints.steps_kept(folder)]
+        with files.replacing(folder / state.CONFUSION) as temporary:
+            np.savez_compressed(temporary, counts=trained.confusion)
+        environment["files"] = {name: state.file_record(folder / name) for name in (*state.TABLES, *state.FURTHER, *kept)}
+        environment["seconds"] |= {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+        files.write(folder / "environment.json", state.sealed(environment))
+        claim.check(now=True)
+        files.write(folder / DONE, "")
+        return environment
+
+    return write() if writer is None else (yield from writer.done(write))
 
 
 def _digests(dealt: Dealt, probes: Mapping[str, Dominoes]) -> dict[str, str]:
@@ -271,6 +279,7 @@ def _environment(trained: Trained, dealt: Dealt, digests: Mapping[str, str], har
         "deterministic": hardware.deterministic,
         **({"stacked": trained.stacked} if trained.stacked else {}),
         "steps": trained.steps,
+        "training": dict(trained.training),
         "measuring": dict(trained.measuring),
         **({"levels": [asdict(level) for level in trained.levels]} if trained.levels else {}),
         "status": "finished" if trained.diverged is None else "diverged",

@@ -82,6 +82,11 @@ class Device:
         """A tensor of the device on the CPU; on CUDA its content is there only when an event recorded after this has passed."""
         return values.to("cpu", non_blocking=self.cuda)
 
+    def wait(self) -> None:
+        """Until the device has done all that it was told on this stream."""
+        if self._stream is not None:
+            self._stream.synchronize()
+
     def recorded(self, call: Callable[[], T]) -> Callable[[], T]:
         """The call as one piece of work that the device repeats by itself: a CUDA graph. Elsewhere the call as it is.
 

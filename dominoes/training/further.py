@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 _QUARTILES = {"margin lower quartile": 0.25, "margin median": 0.5, "margin upper quartile": 0.75}
 
 
-def logit_margins(logits: NDArray[np.float64], label: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The logit of each of N labels less the highest other one, of N×K with K > 1."""
-    rows = np.arange(len(label))
-    others = logits.copy()
-    others[rows, label] = -np.inf
-    found: NDArray[np.float64] = logits[rows, label] - others.max(axis=1)
-    return found
+def logit_margins(logits: Tensor, label: Tensor) -> Tensor:
+    """The logit of each of N labels less the highest other one, of N×K on any device; with one class the logit."""
+    own = label[:, None] == torch.arange(logits.shape[1], device=logits.device)
+    found = logits.gather(1, label[:, None])[:, 0]
+    return found if logits.shape[1] == 1 else found - logits.masked_fill(own, -torch.inf).amax(1)
 
 
-def further(
-    logits: NDArray[np.float64], label: NDArray[np.int64], margin: NDArray[np.float64] | None = None
-) -> Iterator[tuple[str, float]]:
+def further(margin: NDArray[np.float64], label: NDArray[np.int64], classes: int) -> Iterator[tuple[str, float]]:
     """Name and value of each measure of one kind's dominoes.
 
     `margin` is the logit of the label less the highest other logit: its mean, and its quartiles (interpolated linearly). `auc`, where there
@@ -29,17 +27,17 @@ def further(
     pairs of one domino of each class that the difference puts in order. It is left out where all dominoes have one label.
 
     Args:
-        logits: N×K, finite.
+        margin: N `logit_margins`, finite; nothing is said of them where there is one class.
         label: N classes.
-        margin: their `logit_margins`, where these are known.
+        classes: how many there are.
     """
-    if logits.shape[1] > 1:
-        margin = logit_margins(logits, label) if margin is None else margin
+    if classes > 1:
         yield "margin mean", float(margin.mean())
         for name, value in zip(_QUARTILES, np.quantile(margin, list(_QUARTILES.values())), strict=True):
             yield name, float(value)
-    if logits.shape[1] == 2 and 0 < label.sum() < len(label):
-        yield "auc", area_under_roc(logits[:, 1] - logits[:, 0], label == 1)
+    if classes == 2 and 0 < label.sum() < len(label):
+        # Of two classes the margin is the difference of the logits, or its negative.
+        yield "auc", area_under_roc(np.where(label == 1, margin, -margin), label == 1)
 
 
 def area_under_roc(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:

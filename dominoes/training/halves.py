@@ -2,10 +2,12 @@
 
 The probes show the same pictures in several kinds of dominoes, and blank halves are all alike. A network whose first layers look at one
 half at a time can be asked for each half once and then only join what it has of two halves: the same answers but for the order of sums.
+In training the blank halves of a batch, a third of all where prevalences are .65, are one.
 """
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,6 +39,25 @@ class ByHalves(Protocol):
 
     def of_halves(self, upper: tuple[Tensor, ...], lower: tuple[Tensor, ...]) -> Tensor:
         """N×classes answers, before the softmax, of what `of_half` gave for N upper and N lower halves."""
+
+
+#: M distinct halves, M×3×32×32, and for each of N dominoes the number of its own among them.
+Distinct = tuple[Tensor, Tensor]
+
+
+class ByDistinctHalves(Protocol):
+    """What a network has, in training mode, whose record says `distinct`."""
+
+    def of_distinct(self, upper: Distinct, lower: Distinct) -> Tensor:
+        """N×classes answers, before the softmax: those of ``forward`` to the whole pictures but for rounding, and so are gradients."""
+
+
+def distinct(resident: Resident, rows: Tensor, place: int, *, channels_last: bool) -> Distinct:
+    """The halves of N dominoes on a CPU in one place, the blank ones, which are all alike, once and last."""
+    visible = resident.visible(rows, place)
+    shown, blank = visible.nonzero().view(-1), (~visible).nonzero().view(-1)[:1]
+    numbers = torch.full((len(rows),), len(shown)).index_copy_(0, shown, torch.arange(len(shown)))
+    return resident.half(rows.index_select(0, torch.cat([shown, blank])), place, channels_last=channels_last), numbers
 
 
 @dataclass(frozen=True)
@@ -102,3 +123,22 @@ def check_halves(network: nn.Module, said: str) -> None:
         apart = network.of_halves(network.of_half(pictures[:, :, :32], UPPER), network.of_half(pictures[:, :, 32:], LOWER))  # type: ignore[operator]
     if apart.shape != whole.shape or not torch.allclose(apart, whole, rtol=1e-3, atol=1e-4):
         raise SpecError(f"{said} answers otherwise by halves than to whole pictures; expected the same but for rounding, or halves=False")
+
+
+def check_distinct(network: nn.Module, said: str) -> None:
+    """Raise SpecError if a network whose record says `distinct` cannot be asked so, or learns otherwise than from whole pictures."""
+    if not callable(getattr(network, "of_distinct", None)):
+        raise SpecError(
+            f"{said} says that it takes distinct halves but has no method of_distinct; expected of_distinct(upper, lower), or "
+            "distinct=False"
+        )
+    halves = torch.linspace(-1, 1, 2 * 2 * 3 * 32 * 32).view(2, 2, 3, 32, 32).sin()
+    numbers = torch.tensor([0, 1, 1]), torch.tensor([1, 0, 1])
+    whole = torch.cat([halves[place].index_select(0, numbers[place]) for place in (UPPER, LOWER)], 2)
+    tried = copy.deepcopy(network).train()
+    weights = tuple(tried.parameters())
+    found = []
+    for answers in (tried(whole), tried.of_distinct(*zip(halves, numbers, strict=True))):  # type: ignore[operator]
+        found.append([answers, *torch.autograd.grad(answers.square().sum(), weights, allow_unused=True, materialize_grads=True)])
+    if any(one.shape != other.shape or not torch.allclose(one, other, rtol=1e-3, atol=1e-4) for one, other in zip(*found, strict=True)):
+        raise SpecError(f"{said} learns otherwise from distinct halves than from whole pictures; expected the same, or distinct=False")

@@ -6,9 +6,10 @@ after the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -16,6 +17,11 @@ from torch import Tensor, nn
 
 # Values of a layer at a time: 2 MB, which stay in a processor's cache until the next step has read them.
 _PART = 2**19
+# The same before pooling: the halves of a batch of 64 in one part, 26 whole pictures.
+_WIDE = 3 * 2**19
+# Features of some pictures, M×c; which c columns of the weights are theirs; for each of N pictures its row among them (None: N rows, each
+# picture's own).
+Block = tuple[Tensor, slice, Tensor | None]
 _POOL: tuple[list[int], ...] = ([2, 2], [2, 2], [0, 0], [1, 1])
 
 
@@ -46,6 +52,22 @@ def conv_pool(x: Tensor, conv: nn.Conv2d) -> Tensor:
         found: Tensor = _ConvPool.apply(x, conv.weight, conv.bias, torch.is_grad_enabled())
         return found
     return torch.relu(nn.functional.max_pool2d(conv(x), 2))
+
+
+def blockwise(weight: Tensor, bias: Tensor | None, blocks: Sequence[Block]) -> Tensor:
+    """A linear layer of N pictures whose features come in blocks, of which several pictures may share a row: N×O.
+
+    The same as `nn.functional.linear` of the features put together but for the order of sums; what pictures share is multiplied once, and
+    the gradient of the weights is written once, block after block.
+
+    Args:
+        weight: O×C, all blocks together make up the C columns.
+        bias: O.
+        blocks: of the features.
+    """
+    values, columns, numbers = zip(*blocks, strict=True)
+    found: Tensor = _Blockwise.apply(weight, columns, numbers, *values)
+    return found if bias is None else found + bias
 
 
 def norm(x: Tensor, module: nn.Module, residual: Tensor | None = None, *, relu: bool = True) -> Tensor:
@@ -148,7 +170,7 @@ class _ConvPool(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, learning: bool) -> Tensor:
         height, width = (x.shape[2] - 2) // 2, (x.shape[3] - 2) // 2
         out = torch.empty((len(x), len(weight), height, width), memory_format=torch.channels_last)
-        parts = _parts(len(x), 4 * out[0].numel())
+        parts = _wide_parts(len(x), 4 * out[0].numel())
         winners = torch.empty_like(out if learning else out[:0], dtype=torch.int64)
         for rows in parts:
             wide = nn.functional.conv2d(x[rows], weight, bias)
@@ -164,8 +186,8 @@ class _ConvPool(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor, None]:
         x, weight, out, winners = ctx.saved_tensors
-        parts = _parts(len(x), 4 * out[0].numel())
-        shape = (parts[0].stop, len(weight), x.shape[2] - 2, x.shape[3] - 2)
+        parts = _wide_parts(len(x), 4 * out[0].numel())
+        shape = (max(part.stop - part.start for part in parts), len(weight), x.shape[2] - 2, x.shape[3] - 2)
         wide = torch.empty(shape, memory_format=torch.channels_last)
         to_weight, to_bias = torch.zeros_like(weight), weight.new_zeros(len(weight))
         for rows in parts:
@@ -180,6 +202,35 @@ class _ConvPool(torch.autograd.Function):
         return None, to_weight, to_bias, None
 
 
+class _Blockwise(torch.autograd.Function):
+    """A linear layer of blocks of columns."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, columns: Sequence[slice], numbers: Sequence[Tensor | None], *values: Tensor) -> Tensor:
+        found: Tensor | None = None
+        for mine, block, of in zip(values, columns, numbers, strict=True):
+            share = mine @ weight[:, block].t()
+            share = share if of is None else share.index_select(0, of)
+            found = share if found is None else found.add_(share)
+        ctx.save_for_backward(weight, *values)
+        ctx.columns, ctx.numbers = columns, numbers
+        assert found is not None
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        weight, *values = ctx.saved_tensors
+        gradient = gradients[0]
+        to_weight = torch.empty_like(weight)
+        to_values: list[Tensor | None] = []
+        for number, (mine, block, of) in enumerate(zip(values, ctx.columns, ctx.numbers, strict=True)):
+            # Pictures that share a row add up what they have for it.
+            share = gradient if of is None else gradient.new_zeros(len(mine), gradient.shape[1]).index_add_(0, of, gradient)
+            torch.mm(share.t(), mine, out=to_weight[:, block])
+            to_values.append(share @ weight[:, block] if ctx.needs_input_grad[3 + number] else None)
+        return to_weight, None, None, *to_values
+
+
 def _largest_of_four(x: Tensor, out: Tensor) -> None:
     """2×2 max-pooling, N×C×H×W to N×C×H/2×W/2, channels last both."""
     lines = x.permute(0, 2, 3, 1)[:, : 2 * out.shape[2], : 2 * out.shape[3]]
@@ -191,3 +242,10 @@ def _parts(count: int, values: int) -> list[slice]:
     """A batch of pictures with so many values each, by parts."""
     step = max(_PART // values, 1)
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]
+
+
+def _wide_parts(count: int, values: int) -> list[slice]:
+    """The same for the map before pooling, by parts that are about equal."""
+    parts = -(-count // max(_WIDE // values, 1))
+    ends = [count * number // parts for number in range(parts + 1)]
+    return [slice(start, end) for start, end in pairwise(ends)]

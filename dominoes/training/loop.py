@@ -33,7 +33,17 @@ from dominoes.training.levels import LOOKS, Level, Levels, kinds_of
 from dominoes.training.models import chosen, initial
 from dominoes.training.optimizers import is_short, make_optimizer
 from dominoes.training.scorer import Scorer
-from dominoes.training.steps import about, rate_setter, replayed, row_batches, stepper
+from dominoes.training.steps import (
+    TRAINING_VERSION,
+    Recordings,
+    Stage,
+    about,
+    rate_setter,
+    recorded_shape,
+    row_batches,
+    stepper,
+    takes_halves,
+)
 
 # Steps after which a turn ends: enough to keep a device busy while other runs have theirs.
 _TURN = 32
@@ -61,6 +71,8 @@ class Trained:
         joint: table of `tables.JOINT`.
         measures: table of `tables.MEASURES`.
         measuring: how it was measured (`data.measuring.told`).
+        training: how it was trained: `version` of the numbers (`steps.TRAINING_VERSION`) and `halves`, whether blank halves were
+            computed once a batch.
         stacked: with how many runs, itself included, it was one batched network (`stacked`); 0: it had its own.
     """
 
@@ -75,6 +87,7 @@ class Trained:
     joint: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(tables.JOINT)))
     measures: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(tables.MEASURES)))
     measuring: Mapping[str, int | bool] = field(default_factory=dict)
+    training: Mapping[str, int | bool] = field(default_factory=lambda: {"version": TRAINING_VERSION, "halves": False})
     stacked: int = 0
 
 
@@ -140,8 +153,12 @@ def train_by_turns(
     progress: Callable[[int, int], None] = lambda step, steps: None,
     keep: Keep | None = None,
     callbacks: Sequence[Callback] = (),
+    recordings: Recordings | None = None,
 ) -> Generator[None, None, Trained]:
-    """What `train` does, as a generator that yields after every turn: a few steps, or up to the next measurement."""
+    """What `train` does, as a generator that yields after every turn: a few steps, or up to the next measurement.
+
+    `recordings` are recorded steps of runs before, which are used where they fit and left to others in the end.
+    """
     how = spec.train
     count = len(dominoes)
     per_epoch = -(-count // how.batch)
@@ -164,18 +181,22 @@ def train_by_turns(
         if channels_last:
             network = network.to(memory_format=torch.channels_last)
         resident = residents.resident(dominoes.deal, dominoes.sources, hardware.device, swap=dominoes.swap, scale=how.input)
-        meter = Scorer(spec, resident, dominoes.deal, probes, record)
+        descent = make_optimizer(network, how, hardware, static=record.static)
+        rate = rate_setter(descent, how, steps)
+        by_halves = takes_halves(record, how, dominoes.deal, hardware)
+        told = about(dominoes, how, hardware.device)
+        take = stepper(network, descent, resident, hardware, spec, told, channels_last=channels_last, by_halves=by_halves)
+        stage, shape = Stage(network, resident, descent, take), recorded_shape(how, dominoes, hardware)
+        graphs = hardware.graphs and record.static and rate is None and is_short(how) and how.loss == "cross-entropy" and not how.augment
+        if graphs:
+            stage = (recordings or Recordings()).recorded(stage, shape, how.batch, count, hardware)
+            network, take = stage.network, stage.take
+        meter = Scorer(spec, stage.resident, dominoes.deal, probes, record)
         decoder = None
         if how.decode is not Decode.NONE and "both" in probes:
             decoder = Decoder(how, dominoes, probes["both"], hardware.device, channels_last=channels_last)
-        descent = make_optimizer(network, how, hardware, static=record.static)
-        rate = rate_setter(descent, how, steps)
-        take = stepper(network, descent, resident, hardware, spec, about(dominoes, how, hardware.device), channels_last=channels_last)
-        ask: Callable[[], list[Tensor]] = partial(meter.answers, network)
-        graphs = hardware.graphs and record.static and rate is None and is_short(how) and how.loss == "cross-entropy" and not how.augment
+        ask: Callable[[], Tensor] = partial(meter.judge, network)
         if graphs:
-            assert isinstance(descent, torch.optim.Optimizer)
-            take = replayed(take, network, descent, how.batch, count, hardware)
             ask()
             ask = hardware.recorded(ask)
         batches = row_batches(count, how, spec.seed, hardware, due | looks, graphs)
@@ -193,21 +214,21 @@ def train_by_turns(
         """Look at the network after a step that is due, or may be: false if a loss was not finite."""
         whole = step in due
         with hardware.entered(), aside():
-            asked = [hardware.download(answers) for answers in (ask() if whole else [meter.train_answers(network)])]
+            judged = hardware.download(ask() if whole else meter.judge(network, train_only=True))
             clock.mark("measuring")
         yield
         clock.wait()
-        if levels.asked and levels.look(step, meter.train_losses(asked[0])) and not whole:
+        if levels.asked and levels.look(step, meter.train_losses(judged)) and not whole:
             whole = True
             with hardware.entered(), aside():
                 clock.start()
-                asked = [hardware.download(answers) for answers in ask()]
+                judged = hardware.download(ask())
                 clock.mark("measuring")
             yield
             clock.wait()
         if not whole:
             return True
-        if not meter.score(asked, step, step / per_epoch, samples):
+        if not meter.score(judged, step, step / per_epoch, samples):
             return False
         if how.decode is Decode.MEASUREMENTS:
             decoded(step)
@@ -244,6 +265,10 @@ def train_by_turns(
         decoded(step)
     if keep is not None and how.checkpoints == "last" and finite:
         keep(step, network)
+    if graphs and recordings is not None:
+        with hardware.entered():
+            network = deepcopy(network)
+        recordings.give_back(stage, shape, hardware)
     return Trained(
         *meter.tables(),
         network,
@@ -255,6 +280,7 @@ def train_by_turns(
         meter.joint(),
         meter.measures(),
         measuring.told(how, count, halves=record.halves),
+        {"version": TRAINING_VERSION, "halves": by_halves},
     )
 
 

@@ -20,8 +20,8 @@ from dominoes import registry
 from dominoes.errors import RegistryError, SpecError
 from dominoes.spec import stream
 from dominoes.training import halves
-from dominoes.training.halves import UPPER
-from dominoes.training.layers import conv_pool, is_last, norm
+from dominoes.training.halves import UPPER, Distinct
+from dominoes.training.layers import blockwise, conv_pool, is_last, norm
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Network:
             may be recorded as a CUDA graph, and the optimisers' short forms do for it.
         halves: in evaluation mode it says apart what its first layers make of each half (`halves.ByHalves`), so that a half that several
             measured dominoes show is computed once.
+        distinct: in training too it answers dominoes whose distinct halves it is given (`halves.ByDistinctHalves`), so that on a CPU the
+            blank halves of a batch are computed once.
     """
 
     build: Callable[..., nn.Module]
@@ -44,6 +46,7 @@ class Network:
     folds: bool = False
     static: bool = False
     halves: bool = False
+    distinct: bool = False
 
 
 class Detector(nn.Module):
@@ -74,10 +77,27 @@ class Detector(nn.Module):
 
     def of_halves(self, upper: tuple[Tensor, ...], lower: tuple[Tensor, ...]) -> Tensor:
         """The pooled row of the seam, which sees two rows of either half, and all that comes after the sum."""
-        order = torch.channels_last if self.conv.weight.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
-        seam = torch.cat([upper[1], lower[1]], 2).contiguous(memory_format=order)
-        at_seam = self._hidden(conv_pool(seam, self.conv), slice(15, 16), self.hidden.bias)
+        at_seam = self._hidden(self._at_seam(upper[1], lower[1]), slice(15, 16), self.hidden.bias)
         return self.out(torch.relu(at_seam + upper[0] + lower[0]))  # type: ignore[no-any-return]
+
+    def of_distinct(self, upper: Distinct, lower: Distinct) -> Tensor:
+        """The same as `forward` of the whole, each half once: rows of the pooled map that see one half are multiplied for that half."""
+        (above, of_above), (below, of_below) = upper, lower
+        seam = self._at_seam(above[:, :, 30:].index_select(0, of_above), below[:, :, :2].index_select(0, of_below))
+        blocks = [
+            (_lines(each), slice(480 * start, 480 * end), numbers)
+            for each, start, end, numbers in (
+                (seam, 15, 16, None),
+                (conv_pool(above, self.conv), 0, 15, of_above),
+                (conv_pool(below, self.conv), 16, 31, of_below),
+            )
+        ]
+        return self.out(torch.relu(blockwise(_lines(self.hidden.weight), self.hidden.bias, blocks)))  # type: ignore[no-any-return]
+
+    def _at_seam(self, above: Tensor, below: Tensor) -> Tensor:
+        """The pooled row that sees the last two rows of an upper and the first two of a lower half: N×32×1×15."""
+        order = torch.channels_last if is_last(self.conv.weight) else torch.contiguous_format
+        return conv_pool(torch.cat([above, below], 2).contiguous(memory_format=order), self.conv)
 
 
 class MLP(nn.Module):
@@ -103,6 +123,11 @@ class MLP(nn.Module):
         """The layers after the sum of both shares."""
         x = upper[0] + lower[0] + cast(nn.Linear, self.layers[1]).bias
         return self.layers[2:](x)  # type: ignore[no-any-return]
+
+
+def _lines(maps: Tensor) -> Tensor:
+    """A line for each of N maps, row after row and channels innermost; the same memory where channels are last."""
+    return maps.permute(0, 2, 3, 1).flatten(1)
 
 
 class _Shortcut(nn.Sequential):
@@ -179,7 +204,7 @@ def resnet18(classes: int) -> nn.Module:
 
 
 MODELS: dict[str, Network] = {
-    "detector": Network(Detector, channels_last=True, static=True, halves=True),
+    "detector": Network(Detector, channels_last=True, static=True, halves=True, distinct=True),
     "mlp": Network(MLP, static=True, halves=True),
     "resnet8": Network(ResNet8, channels_last=True, folds=True, static=True),
     "resnet18": Network(resnet18, folds=True, static=True),
@@ -230,4 +255,6 @@ def _tried(network: Network, said: str, classes: int, arguments: Mapping[str, An
         )
     if network.halves:
         halves.check_halves(made, said)
+    if network.distinct:
+        halves.check_distinct(made, said)
     return made.train()

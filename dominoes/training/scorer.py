@@ -48,9 +48,9 @@ class _Part:
     Attributes:
         resident: where its pictures are.
         rows: its distinct dominoes (empty ones are all alike), on the device.
-        inverse: for each domino of the groups, one after the other, its number among them.
+        inverse: for each domino of the groups, one after the other, its number among them, where it is judged.
         groups: which of them are scored as one.
-        label: of the dominoes of all groups; None without any.
+        label: of the dominoes of all groups, and on the device; None without any.
         halves: of the distinct dominoes, where the network is asked by halves.
     """
 
@@ -58,7 +58,7 @@ class _Part:
     rows: Tensor
     inverse: Tensor
     groups: list[_Group]
-    label: NDArray[np.int64] | None
+    label: tuple[NDArray[np.int64], Tensor] | None
     halves: Halves | None
 
 
@@ -84,8 +84,10 @@ class Scorer:
         def part(table: Deal, rows: NDArray[np.int64], where: Resident, groups: list[_Group]) -> _Part:
             first, inverse = _distinct(table, rows)
             label = np.concatenate([group.label for group in groups]) if groups else None
+            judged = _exact(where.device)
+            labels = None if label is None else (label, torch.from_numpy(label).to(judged))
             known = Halves.of(table, first, where.device, swap=any_probe.swap) if record.halves else None
-            return _Part(where, torch.from_numpy(first).to(where.device), torch.from_numpy(inverse), groups, label, known)
+            return _Part(where, torch.from_numpy(first).to(where.device), torch.from_numpy(inverse).to(judged), groups, labels, known)
 
         rows, groups = _sample(table, measuring.train_sample(spec.train, len(table)), spec.train.probe_seed)
         self._parts = [part(table, rows, resident, groups)]
@@ -104,53 +106,46 @@ class Scorer:
 
     def measure(self, network: nn.Module, step: int, epoch: float, samples: int) -> bool:
         """Add a row for each group and return True; or, if a loss is not finite, add none and return False."""
-        return self.score([answers.cpu() for answers in self.answers(network)], step, epoch, samples)
+        return self.score(self.judge(network).cpu(), step, epoch, samples)
 
-    def answers(self, network: nn.Module) -> list[Tensor]:
-        """What the network answers to all that is measured: for each split its distinct dominoes × classes, on the network's device."""
-        return [self._ask(network, part) for part in self._parts]
+    def judge(self, network: nn.Module, *, train_only: bool = False) -> Tensor:
+        """What is to be known of every measured domino, in one tensor on the network's device, so that one transfer brings it: 3 ×
+        dominoes float64, the loss of its label in nats, the class answered, and the logit of the label less the highest other one.
 
-    def train_answers(self, network: nn.Module) -> Tensor:
-        """The same, of the training dominoes alone."""
-        return self._ask(network, self._parts[0])
+        With `train_only` that of the training dominoes, which come first.
+        """
+        with torch.no_grad():
+            return torch.cat([_judged(self._ask(network, part), part) for part in (self._parts[:1] if train_only else self._parts)], 1)
 
-    def train_losses(self, answers: Tensor) -> dict[str, float]:
-        """Mean cross-entropy of the sample of each kind in training, of `train_answers` that have come to the CPU."""
+    def train_losses(self, judged: Tensor) -> dict[str, float]:
+        """Mean cross-entropy of the sample of each kind in training, of what `judge` gave, on the CPU."""
         part = self._parts[0]
-        found, start = {}, 0
-        for group in part.groups:
-            mine = answers.double()[part.inverse[start : start + len(group.label)]]
-            start += len(group.label)
-            found[group.kind] = float(nn.functional.cross_entropy(mine, torch.from_numpy(group.label)))
-        return found
+        return {group.kind: float(judged[0, mine].mean()) for group, mine in _by_group(part)}
 
     def _ask(self, network: nn.Module, part: _Part) -> Tensor:
         return _logits(network, part.resident, part.rows, self._record, part.halves)
 
-    def score(self, answers: list[Tensor], step: int, epoch: float, samples: int) -> bool:
-        """What `measure` does, of `answers` that have come to the CPU."""
+    def score(self, judged: Tensor, step: int, epoch: float, samples: int) -> bool:
+        """What `measure` does, of what `judge` gave, on the CPU."""
         curve_rows: list[tuple[Any, ...]] = []
         class_rows: list[tuple[Any, ...]] = []
         given: list[tuple[_Group, NDArray[np.int64]]] = []
         measured: list[tuple[Any, ...]] = []
         answered: list[NDArray[np.int64]] = []
         head = (self._run, self._seed, step, epoch, samples)
-        for found, part in zip(answers, self._parts, strict=True):
-            logits = found.double()[part.inverse]
-            answer = logits.argmax(1).numpy()
+        start = 0
+        for part in self._parts:
+            mine = slice(start, start + len(part.inverse))
+            start = mine.stop
+            loss, answer, margin = judged[0, mine].numpy(), judged[1, mine].long().numpy(), judged[2, mine].numpy()
             if part.label is None:
                 answered.append(answer)
                 continue
-            loss = -torch.log_softmax(logits, 1).gather(1, torch.from_numpy(part.label)[:, None])[:, 0].numpy()
-            correct = answer == part.label
+            correct = answer == part.label[0]
             tested = part.groups[0].split == "test"
-            margin = logit_margins(logits.numpy(), part.label) if tested and logits.shape[1] > 1 else None
-            if tested:
-                answered.append(answer)
-            start = 0
-            for group in part.groups:
-                mine = slice(start, start + len(group.label))
-                start = mine.stop
+            if not np.isfinite(loss).all():
+                return False
+            for group, mine in _by_group(part):
                 shown = [group.shown[side] for side in SIDES]
                 agree = [float(np.mean(answer[mine] == side)) if side[0] >= 0 else np.nan for side in shown]
                 sizes = len(group.label), float(loss[mine].mean()), float(correct[mine].mean())
@@ -158,11 +153,10 @@ class Scorer:
                 if tested:
                     of_kind = (self._run, step, group.kind)
                     given.append((group, answer[mine]))
-                    told = further(logits[mine].numpy(), group.label, None if margin is None else margin[mine])
-                    measured += ((*of_kind, *one) for one in told)
+                    measured += ((*of_kind, *one) for one in further(margin[mine], group.label, self._classes))
                     class_rows += _class_rows(of_kind, group.label, loss[mine], correct[mine], self._classes)
-        if not all(np.isfinite(row[8]) for row in curve_rows):
-            return False
+            if tested:
+                answered.append(answer)
         self._curves += curve_rows
         self._by_class += class_rows
         self._answers = given
@@ -201,6 +195,32 @@ class Scorer:
             top, bottom = (np.where(group.shown[side] < 0, K, group.shown[side]) for side in SIDES)
             np.add.at(counts, (top, bottom, answer), 1)
         return counts
+
+
+def _by_group(part: _Part) -> Iterator[tuple[_Group, slice]]:
+    """The groups of a part with their places among its dominoes."""
+    start = 0
+    for group in part.groups:
+        yield group, slice(start, start + len(group.label))
+        start += len(group.label)
+
+
+def _exact(device: torch.device) -> torch.device:
+    """Where float64 is to be had: MPS has none."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+def _judged(answers: Tensor, part: _Part) -> Tensor:
+    """Loss, answer and margin of each domino of a part (`Scorer.judge`), from what was answered to its distinct ones. Of one without
+    labels only the answer counts."""
+    logits = answers.to(part.inverse.device).double()[part.inverse]
+    found = logits.new_zeros((3, len(logits)))
+    found[1] = logits.argmax(1)
+    if part.label is not None:
+        label = part.label[1]
+        found[0] = -torch.log_softmax(logits, 1).gather(1, label[:, None])[:, 0]
+        found[2] = logit_margins(logits, label)
+    return found
 
 
 def _class_rows(

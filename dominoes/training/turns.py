@@ -82,15 +82,22 @@ class Pack(Generic[K, T]):
     alone and still finds none has failed. What the pack was halved to stays its limit.
     """
 
-    def __init__(self, start: Callable[[K, Callable[[], int]], Generator[None, None, T]], limit: int, memory: Memory | None = None):
+    def __init__(
+        self,
+        start: Callable[[K, Callable[[], int]], Generator[None, None, T]],
+        limit: int,
+        memory: Memory | None = None,
+        spare: Callable[[], None] = lambda: None,
+    ):
         """
         Args:
             start: makes the job of a key; it is also given a function that says with how many others, itself included, the job has
                 been at most.
             limit: most jobs at once.
             memory: if given, a further job is let in only while there is twice the memory that the largest took so far.
+            spare: called where there is not: lets go of what ended jobs have left for others.
         """
-        self._start, self.limit, self._memory = start, limit, memory
+        self._start, self.limit, self._memory, self._spare = start, limit, memory, spare
         self._waiting: deque[K] = deque()
         self._active: list[_Job[K, T]] = []
         self._largest = 0
@@ -126,7 +133,11 @@ class Pack(Generic[K, T]):
     def _room(self) -> bool:
         if not self._active or self._memory is None:
             return len(self._active) < self.limit
-        return len(self._active) < self.limit and self._memory.free() >= _MARGIN * self._largest
+        if len(self._active) >= self.limit:
+            return False
+        if self._memory.free() < _MARGIN * self._largest:
+            self._spare()
+        return self._memory.free() >= _MARGIN * self._largest
 
     def _advance(self, job: _Job[K, T]) -> Ended[K, T] | None:
         # A job takes nearly all of its memory in its first turn; to ask in each would cost more than the turn.
@@ -165,6 +176,7 @@ class Pack(Generic[K, T]):
         for each in reversed(put_back):
             each.turns.close()
             self._waiting.appendleft(each.key)
+        self._spare()
         gc.collect()
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             torch.cuda.empty_cache()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dominoes.training.layers import conv_pool, norm
+from dominoes.training.layers import blockwise, conv_pool, norm
 
 LAST = torch.channels_last
 
@@ -27,7 +27,7 @@ def pooled(x: Tensor, conv: nn.Conv2d) -> Tensor:
     return nn.functional.max_pool2d(torch.relu(conv(x)), 2)
 
 
-@pytest.mark.parametrize("count", [1, 16, 37])
+@pytest.mark.parametrize("count", [1, 16, 37, 64])
 def test_convolution_and_pooling_by_parts(count: int) -> None:
     """Values are those of the plain layers bit for bit, with gradients and without; gradients are as exact as theirs."""
     conv = nn.Conv2d(3, 32, 3)
@@ -66,6 +66,28 @@ def test_what_only_a_gradient_needs_is_not_made_without(monkeypatch: pytest.Monk
     with torch.inference_mode():
         conv_pool(x, conv)
     assert made == [64, 0]
+
+
+def test_a_linear_layer_of_blocks() -> None:
+    """Values and all gradients are those of the layer on the features put together, in double precision; rows that nobody has, too."""
+    weight, bias, towards = (
+        random(7, 20, 1, 1).view(7, 20).clone(),
+        random(7, 1, 1, 1, seed=1).ravel(),
+        random(9, 7, 1, 1, seed=2).view(9, 7),
+    )
+    own, shared, other = (random(count, wide, 1, 1, seed=count).view(count, wide) for count, wide in ((9, 4), (3, 10), (5, 6)))
+    of_shared, of_other = torch.tensor([0, 1, 2, 1, 1, 0, 2, 2, 1]), torch.tensor([4, 4, 0, 1, 1, 1, 2, 0, 4])
+    leaves = [each.double().requires_grad_() for each in (weight, bias, own, shared, other)]
+    w, b, x, y, z = leaves
+
+    def gradients(values: Tensor) -> list[Tensor]:
+        return [values.detach(), *torch.autograd.grad((values * towards.double()).sum(), leaves)]
+
+    found = gradients(blockwise(w, b, [(x, slice(10, 14), None), (y, slice(0, 10), of_shared), (z, slice(14, 20), of_other)]))
+    whole = torch.cat([y[of_shared], x, z[of_other]], 1)
+    for one, true in zip(found, gradients(nn.functional.linear(whole, w, b)), strict=True):
+        torch.testing.assert_close(one, true, rtol=1e-12, atol=1e-12)
+    assert not found[-1][3].any()
 
 
 def test_a_mean_over_all_batches_is_pytorchs() -> None:

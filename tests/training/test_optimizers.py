@@ -37,6 +37,28 @@ def test_steps_are_those_of_pytorch(optimizer: str, momentum: float, weight_deca
     assert all(torch.equal(one, other) for one, other in zip(mine, theirs, strict=True))
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("shape", [(7,), (5, 13), (32, 3, 3, 3)])
+def test_one_update_of_a_stack_is_each_runs_own(optimizer: str, shape: tuple[int, ...]) -> None:
+    """The weights of seven runs in one tensor, changed at once, are after ten steps those that seven optimisers give, bit for bit,
+    wherever in the tensor they lie: each number has its own arithmetic."""
+    how = TrainSpec(optimizer=optimizer, momentum=0.9, weight_decay=0.01, lr=0.013)
+    rng = torch.Generator().manual_seed(0)
+    stack = nn.Parameter(torch.randn((7, *shape), generator=rng))
+    single = [nn.Parameter(each.clone()) for each in stack.detach()]
+    together, apart = Descent([stack], how), [Descent([each], how) for each in single]
+    for step in range(10):
+        gradient = torch.randn(stack.shape, generator=rng)
+        for descent in (together, *apart):
+            descent.factor = 1 / (1 + step)
+        stack.grad = gradient
+        for each, mine in zip(single, gradient, strict=True):
+            each.grad = mine.clone()
+        for descent in (together, *apart):
+            descent.step()
+    assert all(torch.equal(mine, each) for mine, each in zip(stack, single, strict=True))
+
+
 def test_training_does_not_load_the_compiler() -> None:
     """A step on the CPU leaves torch._dynamo, a second of start-up and 140 MB, unloaded."""
     code = (

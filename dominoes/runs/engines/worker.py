@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import asdict
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from pathlib import Path
 
@@ -31,11 +31,13 @@ from dominoes.errors import DatasetError, OutputError, RunError
 from dominoes.runs import claims, execution, state
 from dominoes.runs.code import used
 from dominoes.runs.engines.protocol import BY_ANOTHER, MOST_TOGETHER, Job, RunReport, Task, WorkerSetting, dataset_folder, failed
+from dominoes.runs.writing import Writer
 from dominoes.spec import DominoSpec, RunSpec, recorded
 from dominoes.training import loop, trial
 from dominoes.training.device import Device, broken, device_of
 from dominoes.training.loop import Callback, callback
 from dominoes.training.stacked import Stacks
+from dominoes.training.steps import Recordings
 from dominoes.training.turns import CardMemory, Pack
 
 
@@ -57,12 +59,14 @@ def together(setting: WorkerSetting) -> Pack[Job, RunReport]:
     cuda = setting.device in ("auto", "cuda") and torch.cuda.is_available()
     limit = setting.pack or (MOST_TOGETHER if cuda else 1)
     memory = CardMemory(torch.device("cuda")) if cuda and setting.pack is None else None
-    train = Stacks().turns if setting.pack_mode == "stacked" else loop.train_by_turns
+    recordings = Recordings()
+    train = Stacks().turns if setting.pack_mode == "stacked" else partial(loop.train_by_turns, recordings=recordings)
+    writer = Writer() if limit > 1 else None
 
     def start(job: Job, count: Callable[[], int]) -> Generator[None, None, RunReport]:
-        return _turns(job, setting, count, train) if isinstance(job, RunSpec) else _task(job, setting)
+        return _turns(job, setting, count, train, writer) if isinstance(job, RunSpec) else _task(job, setting)
 
-    return Pack(start, limit, memory)
+    return Pack(start, limit, memory, recordings.forget)
 
 
 def read_job(line: str, setting: WorkerSetting) -> Job:
@@ -100,7 +104,9 @@ def attempt(specs: Iterable[Job], setting: WorkerSetting) -> Iterator[RunReport]
             yield report
 
 
-def _turns(spec: RunSpec, setting: WorkerSetting, packing: Callable[[], int], train: execution.Train) -> Generator[None, None, RunReport]:
+def _turns(
+    spec: RunSpec, setting: WorkerSetting, packing: Callable[[], int], train: execution.Train, writer: Writer | None
+) -> Generator[None, None, RunReport]:
     """One run by turns; whatever goes wrong is in the report, and in the run's folder if that can be written.
 
     Raises what is wrong with the device.
@@ -117,7 +123,7 @@ def _turns(spec: RunSpec, setting: WorkerSetting, packing: Callable[[], int], tr
         return failed(spec, setting, execution.failure(error), traceback.format_exc(), time.perf_counter() - began)
     try:
         outcome = yield from execution.execute_by_turns(
-            spec, dealt, tests, setting.out, hardware, packing=packing, train=train, repair=True, callbacks=callbacks
+            spec, dealt, tests, setting.out, hardware, packing=packing, train=train, writer=writer, repair=True, callbacks=callbacks
         )
     except claims.Busy as error:
         return RunReport(spec.id, "running", str(error), seconds=time.perf_counter() - began)
