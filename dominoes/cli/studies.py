@@ -67,10 +67,10 @@ def keep(folder: Path, out: Path, partial: bool) -> None:
     for note in found.notes:
         click.echo(f"Note: {note}", err=True)
     size = sum(path.stat().st_size for path in found.files)
-    click.echo(f"{out}: {found.harvest.runs} runs, {', '.join(path.name for path in found.files)} ({size / 1e3:.0f} kB)")
-    missing = found.harvest.missing - len(found.harvest.damaged)
+    click.echo(f"{out}: {found.exported.runs} runs, {', '.join(path.name for path in found.files)} ({size / 1e3:.0f} kB)")
+    missing = found.exported.missing - len(found.exported.damaged)
     left = [f"left out: {missing} runs of the sweep are not finished; 'dominoes sweep status {folder}' tells of them"] if missing else []
-    output.incomplete(output.damaged(found.harvest.damaged) + left, accepted=partial)
+    output.incomplete(output.damaged(found.exported.damaged) + left, accepted=partial)
 
 
 @click.command()

@@ -44,7 +44,7 @@ _CHUNK = 200
 
 
 @dataclass(frozen=True)
-class Harvest:
+class Collected:
     """What was exported.
 
     Attributes:
@@ -61,7 +61,7 @@ class Harvest:
     without: Mapping[str, int]
 
 
-def export_table(plan: Plan, out: Path, path: Path, *, classes: bool = False, joint: bool = False, measures: bool = False) -> Harvest:
+def export_table(plan: Plan, out: Path, path: Path, *, classes: bool = False, joint: bool = False, measures: bool = False) -> Collected:
     """Write the curves of all finished runs of a plan as one table, and runs.csv beside it.
 
     Rows are in the plan's order, whatever order the runs ended in: equal results are equal bytes. A run whose files are not what
@@ -94,14 +94,14 @@ def export_table(plan: Plan, out: Path, path: Path, *, classes: bool = False, jo
         _write(having, columns, out, written[-1], form)
     written.append(path.with_name(RUNS_TABLE))
     files.write(written[-1], _runs_table(plan, columns, found, out))
-    return Harvest(tuple(written), len(done), len(plan.runs) - len(done), found.damaged, without)
+    return Collected(tuple(written), len(done), len(plan.runs) - len(done), found.damaged, without)
 
 
-def copy(plan: Plan, out: Path, stream: TextIO) -> Harvest:
+def copy(plan: Plan, out: Path, stream: TextIO) -> Collected:
     """Write the curves of all finished runs of a plan to an open file, as CSV; else as `export_table` does. Raises RunError."""
     found, done = _done(plan, out)
     _copy(done, _columns(plan), out, stream, "curves")
-    return Harvest((), len(done), len(plan.runs) - len(done), found.damaged, {})
+    return Collected((), len(done), len(plan.runs) - len(done), found.damaged, {})
 
 
 def _done(plan: Plan, out: Path) -> tuple[Survey, list[Planned]]:

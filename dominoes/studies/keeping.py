@@ -13,7 +13,7 @@ import pandas as pd
 from dominoes import files, folded, tables
 from dominoes.errors import CurvesError, OutputError
 from dominoes.runs import collected
-from dominoes.runs.collected import Harvest
+from dominoes.runs.collected import Collected
 from dominoes.runs.plan import Plan
 from dominoes.studies import contrasts, figure, headline_numbers, reproduction, shipped
 from dominoes.theory.intervals import SeedSpread
@@ -27,10 +27,10 @@ JOINT_COLUMNS = ("point", "probe", "top_alone", "bottom_alone", "answer", "share
 
 @dataclass(frozen=True)
 class Kept:
-    """What was kept: the files, how many runs are in them, what was left out (`collected.Harvest`), and what was not made."""
+    """What was kept: the files, how many runs are in them, what was left out (`collected.Collected`), and what was not made."""
 
     files: tuple[Path, ...]
-    harvest: Harvest
+    exported: Collected
     notes: tuple[str, ...]
 
 
@@ -50,10 +50,10 @@ def keep_study(planned: Plan, out: Path, folder: Path) -> Kept:
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; expected a folder for the study, pass another --out")
     path = folder / shipped.CURVES
-    harvest = collected.export_table(planned, out, path)
+    exported = collected.export_table(planned, out, path)
     curves = pd.read_parquet(path)
     save_curves(curves, path)
-    written, notes = list(harvest.files), []
+    written, notes = list(exported.files), []
     by = reproduction.fields_of(planned)
     classes = reproduction.classes_of_plan(planned, out)
     comparison = None
@@ -81,7 +81,7 @@ def keep_study(planned: Plan, out: Path, folder: Path) -> Kept:
         written.append(folder / JOINT_SUMMARY)
     figure.draw_headlines(numbers, folder / FIGURE)
     written.append(folder / FIGURE)
-    return Kept(tuple(written), harvest, tuple(notes))
+    return Kept(tuple(written), exported, tuple(notes))
 
 
 def save_curves(curves: pd.DataFrame, path: Path) -> None:
