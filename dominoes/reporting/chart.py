@@ -67,7 +67,7 @@ class Panel:
         title: above it.
         x: column. x_label, y_label: of the axes.
         x_log, y_log: whether the axes are logarithmic; values of 0 and below are then not drawn.
-        y_range: lower and upper end; empty: as the values need.
+        y_range, x_range: lower and upper end; empty: as the values need.
         lines: its curves.
         rule: a value at which a thin line is drawn across, such as chance; NaN: none. rule_name: what it is.
         band: a range of y that is shaded, such as a margin; empty: none.
@@ -84,6 +84,7 @@ class Panel:
     rule: float = float("nan")
     rule_name: str = ""
     band: tuple[float, ...] = ()
+    x_range: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

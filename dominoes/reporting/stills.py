@@ -125,6 +125,8 @@ def _draw_panel(axis: Axes, panel: Panel, table: pd.DataFrame) -> None:
         axis.set_yscale("log", nonpositive="mask")
     if panel.y_range:
         axis.set_ylim(*panel.y_range)
+    if panel.x_range:
+        axis.set_xlim(*panel.x_range)
     axis.set_ylabel(literal(panel.y_label))
     axis.set_title(literal(panel.title), loc="left")
     _plain_axis(axis, literal(panel.x_label))

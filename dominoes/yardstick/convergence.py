@@ -97,7 +97,7 @@ def assess(
     elif not rhat < limits.rhat:
         reasons.append(f"chains disagree (split-R̂ {rhat:.2f}, needed < {limits.rhat:g})")
     if not ess >= limits.ess:
-        reasons.append(f"effective sample size {ess:.0f} (needed {limits.ess:g})")
+        reasons.append(f"effective sample size {math.floor(ess)} (needed {limits.ess:g})")
     if not abs(drift) <= limits.drift:
         reasons.append(f"the loss drifts by {drift:+.0%} from the first to the last third (allowed {limits.drift:.0%})")
     if not spreading <= limits.drift:

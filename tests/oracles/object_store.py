@@ -1,6 +1,7 @@
 """An object store on this machine that speaks S3 (moto), for the tests of results in one."""
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,8 +25,10 @@ def bucket() -> Iterator[str]:
             import s3fs
 
             s3fs.S3FileSystem.clear_instance_cache()
-            s3fs.S3FileSystem().mkdir("bucket")
-            yield "s3://bucket"
+            # Servers of one process share what they hold.
+            name = f"bucket-{uuid.uuid4().hex}"
+            s3fs.S3FileSystem().mkdir(name)
+            yield f"s3://{name}"
             s3fs.S3FileSystem.clear_instance_cache()
     finally:
         server.stop()

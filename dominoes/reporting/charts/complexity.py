@@ -54,10 +54,14 @@ def over_training(results: Results) -> Chart | None:
         "loss": tuple(Line("loss", f"{side} only", side, "loss_low", "loss_high", where={"kind": side}) for side in SIDES),
         "estimate": tuple(Line("estimate", f"{side} only", side, "low", "high", "joined", {"kind": side}) for side in SIDES),
     }
+    drawn = pd.DataFrame(rows, columns=columns)
+    # One time axis for both, though coefficients stand at checkpoints alone.
+    steps = drawn.loc[drawn["step"] > 0, "step"]
+    span = (0.9 * float(steps.min()), 1.1 * float(steps.max()))
     panels = (
-        Panel("loss, test", "step", "training step", "cross-entropy (nats)", lines["loss"], x_log=True),
-        Panel("local learning coefficient", "step", "training step", "λ̂", lines["estimate"], x_log=True),
+        Panel("loss, test", "step", "training step", "cross-entropy (nats)", lines["loss"], x_log=True, x_range=span),
+        Panel("local learning coefficient", "step", "training step", "λ̂", lines["estimate"], x_log=True, x_range=span),
     )
     text = seeds_text(seeds)
     caption = f"{text[0].upper()}{text[1:]}. {left} of {total} points are left out, whose chains have not converged for every seed."
-    return Chart("complexity", "Complexity over training", caption, pd.DataFrame(rows, columns=columns), panels, "shown", stacked=True)
+    return Chart("complexity", "Complexity over training", caption, drawn, panels, "shown", stacked=True)

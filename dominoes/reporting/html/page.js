@@ -110,7 +110,8 @@
 
   // Decades alone where there are several, 1, 2, 5 where there are few; plain numbers, as people read them.
   function logTicks(panel, letter, table, rows) {
-    const values = letter === "y" && panel.y_range.length ? panel.y_range : panel.lines.flatMap(line => (letter === "x" ? [line.x || panel.x] : [line.y, line.low, line.high]).filter(Boolean).flatMap(name => pick(table, name, select(table, line.where, rows)))).filter(value => value > 0);
+    const ends = panel[`${letter}_range`];
+    const values = ends.length ? ends : panel.lines.flatMap(line => (letter === "x" ? [line.x || panel.x] : [line.y, line.low, line.high]).filter(Boolean).flatMap(name => pick(table, name, select(table, line.where, rows)))).filter(value => value > 0);
     const decades = values.length ? Math.log10(values.reduce((one, two) => Math.max(one, two)) / values.reduce((one, two) => Math.min(one, two))) : 1;
     return { tickformat: ",~g", dtick: decades > 2.5 ? 1 : decades > 0.6 ? "D2" : "D1", minor: { ticks: "outside", ticklen: 3, tickcolor: style("--line"), showgrid: false, dtick: "D1" } };
   }
@@ -259,6 +260,7 @@
       if (!numbers) Object.assign(x, { categoryorder: "array", categoryarray: distinct(rows ? pick(chart.table, panel.x, rows) : chart.table.columns[panel.x]) });
       const y = axisStyle({ domain: at.y, anchor: `x${end}`, title: { text: safe(panel.y_label), standoff: 8, font: { size: 12.5 } }, type: panel.y_log ? "log" : "linear" });
       if (panel.y_range.length) y.range = panel.y_range.map(value => panel.y_log ? Math.log10(value) : value);
+      if (panel.x_range.length) x.range = panel.x_range.map(value => panel.x_log ? Math.log10(value) : value);
       for (const [axis, letter] of [[x, "x"], [y, "y"]]) if (axis.type === "log") Object.assign(axis, logTicks(panel, letter, chart.table, rows));
       layout[`xaxis${end}`] = x;
       layout[`yaxis${end}`] = y;
@@ -375,7 +377,7 @@
         const rule = rules[labels[metric]] || { rule: null, rule_name: "" };
         panels.push({
           title: row.title, x: state.time, x_label: TIMES[state.time], y_label: labels[metric], x_log: state.log, y_log: metric === "loss" && state.y_log,
-          y_range: metric === "accuracy" ? [0, 1.02] : [], rule: rule.rule, rule_name: rule.rule_name, band: [], metric, labels: ends,
+          y_range: metric === "accuracy" ? [0, 1.02] : [], x_range: [], rule: rule.rule, rule_name: rule.rule_name, band: [], metric, labels: ends,
           lines: lines.filter(line => !line.onset), onsets: lines.filter(line => line.onset),
         });
       }

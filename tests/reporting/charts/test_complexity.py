@@ -11,6 +11,7 @@ from PIL import Image
 from dominoes import tables
 from dominoes.errors import CurvesError
 from dominoes.reporting import results, sections, stills
+from dominoes.reporting.chart import Panel
 from dominoes.reporting.charts import complexity
 
 STEPS, GAMMAS = (1, 10, 100), (300.0, 1000.0)
@@ -54,6 +55,8 @@ def test_means_over_seeds_where_all_have_converged(folder: Path) -> None:
     losses = drawn[drawn["loss"].notna() & (drawn["kind"] == "top")].set_index("step")["loss"]
     curves = found.curves[(found.curves["group"] == found.groups[0]) & (found.curves["split"] == "test") & (found.curves["kind"] == "top")]
     assert losses.to_numpy() == pytest.approx(curves.groupby("step")["loss"].mean().to_numpy())
+    above, below = (panel.x_range for panel in chart.parts if isinstance(panel, Panel))
+    assert above == below == (0.9 * float(curves.loc[curves["step"] > 0, "step"].min()), 1.1 * float(curves["step"].max()))
     assert "4 of 12 points are left out" in chart.caption
     assert "Mean and range (lowest to highest) of 3 seeds" in chart.caption
 
