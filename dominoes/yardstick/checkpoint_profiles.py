@@ -275,10 +275,12 @@ def _timed(task: ProfileTask) -> tuple[float, float, float] | None:
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
-    """How many rows stand, and what the profiles of the halves say of each other, a line for each checkpoint."""
+    """How many rows stand, and what the profiles of the halves say of each other, a line for each checkpoint that was asked about both."""
     stands = table["status"] == "converged"
     found = [f"{int(stands.sum())} of {len(table)} estimates have converged"]
     for (run, step), rows in table[table["kind"].isin(SIDES)].groupby(["run", "step"], sort=False):
+        if rows["kind"].nunique() < len(SIDES):
+            continue
         profiles = [_profile(rows[rows["kind"] == side]) for side in SIDES]
         found.append(f"{run}, step {step}: {ordering(profiles[0], profiles[1], SIDES)}")
     return found

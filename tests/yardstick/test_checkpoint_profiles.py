@@ -299,3 +299,13 @@ def test_nothing_to_sample_is_an_error(small: Dealt, tmp_path: Path) -> None:
     assert not (tmp_path / "llc").exists()
     with pytest.raises(SpecError, match="'left' is no kind of domino; expected top, bottom, both, conflict, empty"):
         ProfileRequest(on=("left",))
+
+
+def test_halves_are_compared_where_both_were_asked_about() -> None:
+    """Of a checkpoint with one half alone there is nothing to say but how many estimates stand."""
+    rows = [
+        {"run": "a", "step": 1, "kind": kind, "gamma": 100.0, "status": "converged", "estimate": 1.0 + number}
+        for number, kind in enumerate(("top", "bottom"))
+    ]
+    assert sentences(pd.DataFrame(rows[:1])) == ["1 of 1 estimates have converged"]
+    assert sentences(pd.DataFrame(rows))[1] == "a, step 1: bottom above top at γ 100 alone, by 2 to 2 times"
