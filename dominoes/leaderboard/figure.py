@@ -42,7 +42,9 @@ def heat_map(table: pd.DataFrame, path: Path) -> None:
     present = [task for task in TASKS if (table["task"] == task).any()]
     order = table.groupby("theory", sort=False)["skill"].mean().sort_values(ascending=False, na_position="last", kind="stable").index
     values = np.full((len(order), len(present)), np.nan)
-    fig, ax = plt.subplots(figsize=(2.2 + 1.35 * len(present), 1.1 + 0.42 * len(order)), layout="constrained")
+    # Title and colour bar need their room however few cells there are.
+    size = max(2.2 + 1.35 * len(present), 6.5), max(1.1 + 0.42 * len(order), 3.6)
+    fig, ax = plt.subplots(figsize=size, layout="constrained")
     try:
         rows = {(row["theory"], row["task"]): row for row in table.to_dict("records")}
         for down, theory in enumerate(order):
