@@ -37,7 +37,13 @@ from dominoes.errors import OutputError, SpecError
     metavar="X",
     help="Localisation of each checkpoint's own, nβ λ_max / X; repeatable.",
 )
-@click.option("--sampler", default="sgld", show_default=True, type=click.Choice(["sgld", "rmsprop"]), help="Plain, or preconditioned.")
+@click.option(
+    "--sampler",
+    default="sgld",
+    show_default=True,
+    type=click.Choice(["sgld", "rmsprop", "lm"]),
+    help="Langevin dynamics: plain, preconditioned, or with noise averaged over two steps, which bears larger steps.",
+)
 @click.option("--chains", default=4, show_default=True, help="Chains of each checkpoint and localisation.")
 @click.option("--draws", default=1500, show_default=True, help="Steps of a chain, burn-in and those with a quarter of the step included.")
 @click.option("--batch", default=512, show_default=True, help="Dominoes of a step.")

@@ -20,7 +20,8 @@ from dominoes.yardstick import curvature
 from dominoes.yardstick.chains import Landscape, Trace, Walk, walk
 from dominoes.yardstick.convergence import Convergence, Limits, assess
 
-SAMPLERS = ("sgld", "rmsprop")
+#: Plain Langevin dynamics; preconditioned; with the averaged noise of Leimkuhler and Matthews.
+SAMPLERS = ("sgld", "rmsprop", "lm")
 # Of a chain's steps: burn-in; those that the estimate is the mean of; those with a quarter of the step, of which a third is left out.
 _BURN_IN, _KEPT, _FINE, _FINE_LEFT_OUT = 0.2, 0.4, 0.4, 1 / 3
 _QUARTER = 1 / 4
@@ -35,12 +36,13 @@ class Sampling:
     """How an estimate is sampled.
 
     Attributes:
-        sampler: sgld, or rmsprop for its preconditioned form.
+        sampler: sgld; rmsprop for its preconditioned form; or lm, which averages the noise of consecutive steps and so has no error of
+            the step's size in a quadratic.
         chains: C, at least 2.
         draws: steps of each chain: a fifth burn-in, two fifths that the estimate is the mean of, two fifths with a quarter of the step.
         batch: examples of a step.
         share: c of the rule ε = c / (nβ λ_max + γ); below 4 or a chain is unstable, and the stiffest direction's share of λ̂ is
-            1 / (1 − c/4) times too large.
+            1 / (1 − c/4) times too large, but for lm.
         every: observed losses are looked at on each such step.
         seed: of all random streams.
         batched: walk the chains at once, for GPUs.
@@ -170,7 +172,7 @@ def _walks(
 
     def on(starts: Tensor, part: str, share: float, epsilon: float, watch: Mapping[str, Landscape]) -> Trace:
         steps = max(round(how.draws * share), 1)
-        walked = Walk(nbeta, gamma, epsilon, steps, how.batch, how.every, how.seed, f"gamma {gamma:g} {part}", how.batched)
+        walked = Walk(nbeta, gamma, epsilon, steps, how.batch, how.every, how.seed, f"gamma {gamma:g} {part}", how.batched, how.sampler == "lm")
         return walk(landscape, centre, walked, starts=starts, observed=watch, preconditioner=scale)
 
     at = centre.expand(how.chains, -1)
@@ -186,7 +188,7 @@ def _walks(
 def check_sampling(gammas: Sequence[float], how: Sampling, step: float | None = None) -> None:
     """Raise SpecError if chains cannot be walked so (`profile`)."""
     if how.sampler not in SAMPLERS:
-        raise SpecError(f"sampler {how.sampler!r}: expected {' or '.join(SAMPLERS)}")
+        raise SpecError(f"sampler {how.sampler!r}: expected one of {', '.join(SAMPLERS)}")
     wrong = [value for value in (*gammas, *(() if step is None else (step,)), how.share) if not 0 < value < math.inf]
     if wrong or not gammas:
         raise SpecError(f"gamma, step and share: expected numbers above 0, got {wrong[0] if wrong else 'no gamma'}")
