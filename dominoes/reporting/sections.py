@@ -174,6 +174,9 @@ def _learning(results: Results, laws: pd.DataFrame | None) -> Section:
         notes.append(str(error))
     answers = learning.answers_chart(results)
     charts += [chart for chart in (answers, complexity.over_training(results)) if chart is not None]
+    why = complexity.why_none(results)
+    if why:
+        notes.append(why)
     if len(results.curves) and results.fits is None:
         notes.append(f"no {FITS}, so no onset is marked")
     if len(results.curves) and (results.curves.drop_duplicates(["run", "step"])["run"].value_counts() < 3).any():

@@ -172,7 +172,9 @@ def _walks(
 
     def on(starts: Tensor, part: str, share: float, epsilon: float, watch: Mapping[str, Landscape]) -> Trace:
         steps = max(round(how.draws * share), 1)
-        walked = Walk(nbeta, gamma, epsilon, steps, how.batch, how.every, how.seed, f"gamma {gamma:g} {part}", how.batched, how.sampler == "lm")
+        walked = Walk(
+            nbeta, gamma, epsilon, steps, how.batch, how.every, how.seed, f"gamma {gamma:g} {part}", how.batched, how.sampler == "lm"
+        )
         return walk(landscape, centre, walked, starts=starts, observed=watch, preconditioner=scale)
 
     at = centre.expand(how.chains, -1)

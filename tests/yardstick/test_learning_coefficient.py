@@ -78,9 +78,9 @@ QUADRATIC = Landscape(lambda weights, rows: ((CURVATURES * weights.square()).sum
 SHORT = Sampling(draws=4000, chains=4, batch=1, share=0.2)
 
 
-@pytest.mark.parametrize("sampler", ["sgld", "rmsprop"])
+@pytest.mark.parametrize("sampler", ["sgld", "rmsprop", "lm"])
 def test_a_quadratic_of_rank_r(sampler: str) -> None:
-    """λ̂ is half the rank where γ is small beside nβ h, and Σ ½ nβh / (nβh + γ) at any γ, with either sampler."""
+    """λ̂ is half the rank where γ is small beside nβ h, and Σ ½ nβh / (nβh + γ) at any γ, with each sampler."""
     nbeta, exacts = inverse_temperature(1000), []
     start = zeros(100) + 0.01 if sampler == "rmsprop" else zeros(100)
     for found in profile(("all", QUADRATIC), start * (CURVATURES > 0), [20.0, 200.0], replace(SHORT, sampler=sampler)):
@@ -131,6 +131,15 @@ def test_too_large_a_step_is_refused() -> None:
     assert "a quarter of the step changes the estimate" in found.status
 
 
+def test_averaged_noise_bears_a_large_step() -> None:
+    """In a quadratic λ̂ is exact at half of what is stable, where plain steps are refused for the step's error."""
+    found = one(QUADRATIC, zeros(100), 5.0, replace(SHORT, share=2.0, draws=2000, sampler="lm"))
+    exact = float((found.nbeta * CURVATURES / (found.nbeta * CURVATURES + 5.0)).sum() / 2)
+    assert found.status == "converged"
+    assert found.value == pytest.approx(exact, abs=4 * found.se)
+    assert found.se < 0.03 * exact
+
+
 def test_a_chain_that_becomes_nan_is_refused() -> None:
     """Beyond what is stable the chain's row says that it broke; there is no number."""
     found = one(crossing(3, 3, 2, N), zeros(4) + 1, 1.0, Sampling(draws=60, chains=2, batch=1), 1.0)
@@ -167,7 +176,7 @@ def test_wrong_requests_are_refused() -> None:
     for how, gammas, match in (
         (SHORT, [], "no gamma"),
         (SHORT, [-1.0], "expected numbers above 0, got -1.0"),
-        (replace(SHORT, sampler="hmc"), [1.0], "sampler 'hmc': expected sgld or rmsprop"),
+        (replace(SHORT, sampler="hmc"), [1.0], "sampler 'hmc': expected one of sgld, rmsprop, lm"),
         (replace(SHORT, draws=10), [1.0], "at least 30 draws"),
     ):
         with pytest.raises(SpecError, match=match):

@@ -6,33 +6,50 @@ import pandas as pd
 
 from dominoes.reporting.chart import Chart, Line, Panel
 from dominoes.reporting.charts.learning import averaged, seeds_text
-from dominoes.reporting.results import Results
+from dominoes.reporting.results import LLC, Results
 from dominoes.spec import SIDES
 
 _STANDS = "converged"
+
+
+def why_none(results: Results) -> str | None:
+    """Why `over_training` draws nothing of estimates that are there; None where it draws, or where no run that is shown has any."""
+    table = _of_halves(results)
+    if not len(table) or over_training(results) is not None:
+        return None
+    stands = int((table["status"] == _STANDS).sum())
+    return (
+        f"{stands} of {len(table)} local learning coefficients of the halves have converged, at no step those of every seed, so none is "
+        f"drawn; {LLC} says of each why not, and 'dominoes llc' with more --draws or another --gamma or --sampler may"
+    )
+
+
+def _of_halves(results: Results) -> pd.DataFrame:
+    """Estimates of the halves at kept steps, of runs that are shown, with their group; empty if there are none."""
+    if results.llc is None:
+        return pd.DataFrame()
+    table = results.llc[results.llc["kind"].isin(SIDES) & results.llc["step"].notna()]
+    table = table.assign(group=table["run"].map(results.group_of))
+    return table[table["group"] != ""]
 
 
 def over_training(results: Results) -> Chart | None:
     """One-sided test losses above, λ̂ of the halves below, on the same time axis; None without estimates of runs that are shown.
 
     A point of λ̂ is the mean over the seeds of a group; it is drawn only where every one of them has converged, since those that did alone
-    would be a choice. Each group, localisation and set that chains sampled on is drawn by itself.
+    would be a choice. Each group, sampler, localisation and set that chains sampled on is drawn by itself.
     """
-    if results.llc is None:
-        return None
-    table = results.llc[results.llc["kind"].isin(SIDES) & results.llc["step"].notna()]
-    table = table.assign(group=table["run"].map(results.group_of))
-    table = table[table["group"] != ""]
+    table = _of_halves(results)
     if not len(table):
         return None
-    keys = ["group", "sampled", "weights", "gamma"]
-    several = [name for name in keys[1:3] if table[name].nunique() > 1]
+    keys = ["group", "sampled", "weights", "sampler", "gamma"]
+    several = [name for name in keys[1:4] if table[name].nunique() > 1]
     rows = []
     left = total = 0
     losses = averaged(results)
     losses = losses[(losses["split"] == "test") & losses["kind"].isin(SIDES)]
     seeds = []
-    for values, chosen in table.groupby(keys, sort=False):
+    for values, chosen in table.groupby(keys, sort=False, dropna=False):
         named = dict(zip(keys, values, strict=True))
         shown = ", ".join([str(named["group"]), *(f"{name} {named[name]}" for name in several), f"γ {named['gamma']:g}"])
         for (kind, step), mine in chosen.groupby(["kind", "step"], sort=True):

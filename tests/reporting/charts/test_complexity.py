@@ -28,7 +28,7 @@ def llc(runs: list[str]) -> pd.DataFrame:
                     head = dict.fromkeys(tables.LLC) | {"run": run, "seed": number, "step": step, "gamma": gamma, "kind": kind}
                     value = 1000 / gamma * step * (2 if kind == "bottom" else 1) + number if stands else None
                     said = "converged" if stands else "not converged: chains disagree"
-                    rows.append(head | {"weights": "all", "sampled": "mix", "estimate": value, "status": said})
+                    rows.append(head | {"weights": "all", "sampled": "mix", "sampler": "sgld", "estimate": value, "status": said})
     return pd.DataFrame(rows)
 
 
@@ -71,12 +71,33 @@ def test_the_report_has_it_and_stills_stack_it(folder: Path, tmp_path: Path) -> 
 
 
 def test_without_estimates_there_is_no_chart(swept: Path, folder: Path) -> None:
-    """No table, a table of other runs, or nothing that has converged."""
+    """No table, a table of other runs, or no step at which all seeds have converged, which the section says."""
     assert complexity.over_training(results.gather([swept])) is None
     table = pd.read_csv(folder / "llc.csv")
-    for other in (table.assign(run="0" * 12), table.assign(status="not converged: x", estimate=np.nan)):
+    last = table["run"] == table["run"].iloc[-1]
+    others = {
+        "": table.assign(run="0" * 12),
+        "0 of 36 local": table.assign(status="not converged: x", estimate=np.nan),
+        "20 of 36 local": table.assign(status=table["status"].mask(last, "not converged: x"), estimate=table["estimate"].mask(last)),
+    }
+    for said, other in others.items():
         other.to_csv(folder / "llc.csv", index=False)
-        assert complexity.over_training(results.gather([folder])) is None
+        found = results.gather([folder])
+        assert complexity.over_training(found) is None
+        notes = [note for part in sections.sections(found) for note in part.notes if "learning coefficients" in note]
+        assert len(notes) == (1 if said else 0)
+        assert all(note.startswith(said) for note in notes)
+
+
+def test_samplers_are_drawn_apart(folder: Path) -> None:
+    """Estimates of two samplers are two choices, never one mean."""
+    table = pd.read_csv(folder / "llc.csv")
+    pd.concat([table, table.assign(sampler="lm", estimate=2 * table["estimate"])]).to_csv(folder / "llc.csv", index=False)
+    chart = complexity.over_training(results.gather([folder]))
+    assert chart is not None
+    assert len(chart.choices()) == 2 * len(GAMMAS)
+    plain, averaged = (chart.chosen(next(name for name in chart.choices() if f"sampler {each}, γ 300" in name)) for each in ("sgld", "lm"))
+    assert averaged["estimate"].dropna().to_numpy() == pytest.approx(2 * plain["estimate"].dropna().to_numpy())
 
 
 def test_a_damaged_table_is_a_note(folder: Path) -> None:
