@@ -90,18 +90,19 @@ def ranks(settings: pd.DataFrame) -> pd.DataFrame:
 
 
 def over_training() -> pd.DataFrame:
-    """One row a half, seed and localisation: its onset on training dominoes, the coefficients of the last converged checkpoint before it
-    and of the first after it, and what is stated beforehand of their ratio."""
+    """One row a half, seed, localisation and set that was sampled: its onset on training dominoes, the coefficients of the last converged
+    checkpoint before it and of the first after it, and what is stated beforehand of their ratio."""
     table, rows = estimates("llc-training.csv"), []
     losses = curves("training")
     losses = losses[losses["split"] == "train"]
-    for (seed, kind, gamma), mine in table[table["kind"].isin(["top", "bottom"])].groupby(["seed", "kind", "gamma"]):
+    halves = table[table["kind"].isin(["top", "bottom"])]
+    for (sampled, kind, seed, gamma), mine in halves.groupby(["sampled", "kind", "seed", "gamma"]):
         curve = losses[(losses["seed"] == seed) & (losses["kind"] == kind)].sort_values("step")
         half = (curve["loss"].max() + curve["loss"].min()) / 2
         onset = int(curve.loc[curve["loss"] <= half, "step"].iloc[0])
         stands = mine[mine["status"] == "converged"].sort_values("step")
         before, after = stands[stands["step"] < onset], stands[stands["step"] >= onset]
-        row = {"kind": kind, "seed": seed, "gamma": gamma, "onset": onset, "converged": len(stands), "checkpoints": len(mine)}
+        row = {"sampled": sampled, "kind": kind, "seed": seed, "gamma": gamma, "onset": onset, "converged": len(stands), "checkpoints": len(mine)}
         if len(before) and len(after):
             one, other = before.iloc[-1], after.iloc[0]
             row |= {"step_before": one["step"], "before": one["estimate"], "before_se": one["se"]}
@@ -119,6 +120,32 @@ def over_training() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def against_cifar() -> pd.DataFrame:
+    """One row a localisation: mean coefficient of CIFAR-10 over that of plain MNIST, and whether all seeds of the one are above all of the
+    other's, where each has two converged seeds."""
+    table = estimates("llc-solo.csv")
+    table = table[table["status"] == "converged"]
+    rows = []
+    for gamma, mine in table.groupby("gamma"):
+        cifar = mine.loc[mine["source_top"] == "cifar10", "estimate"]
+        mnist = mine.loc[(mine["source_top"] == "mnist") & (mine["transform_top"] == "none"), "estimate"]
+        row = {"gamma": gamma, "cifar10_seeds": len(cifar), "mnist_seeds": len(mnist)}
+        if min(len(cifar), len(mnist)) >= 2:
+            row |= {"cifar10": cifar.mean(), "mnist": mnist.mean(), "ratio": cifar.mean() / mnist.mean()}
+            row |= {"every_seed": "above" if cifar.min() > mnist.max() else "below" if cifar.max() < mnist.min() else "mixed"}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def samplers() -> pd.DataFrame:
+    """One row a localisation: how far the estimates of the averaged noise are from those of the plain steps of the first round, of the
+    networks that have both."""
+    table = estimates("llc-solo.csv").merge(estimates("first-round/llc-solo.csv"), on=["run", "step", "gamma"], suffixes=("", "_plain"))
+    table = table[(table["status"] == "converged") & (table["status_plain"] == "converged")]
+    ratio = table["estimate"] / table["estimate_plain"]
+    return ratio.groupby(table["gamma"]).agg(["size", "mean", "min", "max"]).reset_index()
+
+
 def same(name: str, made: pd.DataFrame) -> None:
     """A kept table is what is made anew, to six digits."""
     kept = pd.read_csv(FOLDER / name, keep_default_na=False, na_values=[""])
@@ -132,12 +159,18 @@ def test_the_settings_and_what_orders_their_onsets() -> None:
     same("ranks.csv", ranks(made))
 
 
+def test_cifar_against_mnist_and_the_samplers() -> None:
+    """cifar.csv and samplers.csv from the estimates."""
+    same("cifar.csv", against_cifar())
+    same("samplers.csv", samplers())
+
+
 def test_coefficients_over_training() -> None:
     """training.csv from the curves and the estimates."""
     same("training.csv", over_training())
 
 
-@pytest.mark.parametrize("name", ["llc-solo.csv", "llc-training.csv"])
+@pytest.mark.parametrize("name", ["llc-solo.csv", "llc-training.csv", "first-round/llc-solo.csv", "first-round/llc-training.csv"])
 def test_what_has_not_converged_has_no_estimate(name: str) -> None:
     """And what has passes every limit."""
     table = estimates(name)
