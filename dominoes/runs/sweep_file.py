@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import exp, log, prod
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dominoes.data import instances
 from dominoes.errors import SpecError
-from dominoes.spec import SIDES, DominoSpec, RunSpec, TrainSpec, parse, read_mapping, stream
+from dominoes.spec import SIDES, DominoSpec, RunSpec, TrainSpec, ids, parse, read_mapping, stream
 
 _PAIRS = ("dataset.prevalence", "dataset.reliability")
 _NESTED: dict[str, type[BaseModel]] = {"dataset": DominoSpec, "train": TrainSpec}
@@ -156,7 +156,8 @@ def expand(values: Mapping[str, Any], *, where: str = "sweep") -> Sweep:
         points = (place | point for place in places for point in _grid(axes))
     if not form.same_deal and "dataset.seed" not in (*axes, *places[0]):
         points = (point | {"dataset.seed": point.get("seed", RunSpec.model_fields["seed"].default)} for point in points)
-    runs = {(spec := _spec(point, where)).id: spec for point in itertools.islice(points, form.run_cap)}
+    specs = _specs(itertools.islice(points, form.run_cap), where)
+    runs = dict(zip(ids(specs), specs, strict=True))
     moved = [name for name in places[0] if len({repr(place[name]) for place in places}) > 1]
     swept = (*moved, *(name for name, axis in axes.items() if isinstance(axis, SweptRange) or len(axis) > 1))
     notes = [f"{where}: metric is ignored; every run is measured in every metric"] if form.metric is not None else []
@@ -311,6 +312,20 @@ def _nested(point: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _spec(point: Mapping[str, Any], where: str) -> RunSpec:
     return parse(RunSpec, _nested(point, where), where=where)
+
+
+def _specs(points: Iterable[Mapping[str, Any]], where: str) -> list[RunSpec]:
+    """The specs of many points; what several say alike of the dataset or of training is checked once, and is one object."""
+    known: dict[tuple[str, str], Any] = {}
+    found = []
+    for point in points:
+        nested = _nested(point, where)
+        keys = {name: (name, repr(nested[name])) for name in _NESTED}
+        spec = parse(RunSpec, nested | {name: known[key] for name, key in keys.items() if key in known}, where=where)
+        for name, key in keys.items():
+            known.setdefault(key, getattr(spec, name))
+        found.append(spec)
+    return found
 
 
 def _grid(axes: Mapping[str, list[Any] | SweptRange]) -> Iterator[dict[str, Any]]:

@@ -42,6 +42,15 @@ def test_every_seed_deals_anew_unless_the_file_says_otherwise() -> None:
         assert [run.id for run in found.runs] == [RunSpec(dataset={}, train={}, seed=seed).id for seed in (0, 4)]
 
 
+def test_runs_share_what_they_have_in_common() -> None:
+    """A hundred thousand runs are as many seeds and names: the training of all and the dataset of a deal are one object each."""
+    values = {"seed": {"values": [0, 1, 2]}, "train.lr": {"values": [0.1, 0.2]}, "dataset.prevalence": {"value": [0.5, 0.5]}}
+    for same_deal, deals in ((True, 1), (False, 3)):
+        runs = sweep_file.expand({"method": "grid", "same_deal": same_deal, "parameters": values}).runs
+        assert (len({id(run.dataset) for run in runs}), len({id(run.train) for run in runs})) == (deals, 2)
+        assert len({run.id for run in runs}) == 6
+
+
 @pytest.mark.parametrize("name", sweep_file.FIELDS)
 def test_every_field_of_a_run_spec_can_be_swept(name: str) -> None:
     """Its default, or a number where it has none, is accepted under its dotted name and arrives in the spec."""
