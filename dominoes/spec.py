@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -112,7 +112,7 @@ class _Spec(BaseModel):
     @property
     def id(self) -> str:
         """First 12 hex digits of the SHA-256 of the canonical JSON."""
-        return _short_digest(self.canonical())
+        return hashlib.sha256(self.canonical().encode()).hexdigest()[:12]
 
 
 class DominoSpec(_Spec):
@@ -301,24 +301,6 @@ class RunSpec(_Spec):
     def named(self) -> tuple[tuple[str, str], ...]:
         """(kind of the registry, name) of all that it names."""
         return (*self.dataset.named(), *self.train.named())
-
-
-def ids(specs: Iterable[RunSpec]) -> Iterator[str]:
-    """The id of each of many specs; a dataset or a training that several share, as one object, is written once."""
-    # With each text what it is of, so that no other object comes to have its address.
-    known: dict[int, tuple[_Spec, str]] = {}
-    for spec in specs:
-        if len(known) > 1000:
-            known.clear()
-        for part in (spec.dataset, spec.train):
-            if id(part) not in known:
-                known[id(part)] = part, part.canonical()
-        text = f'{{"dataset":{known[id(spec.dataset)][1]},"seed":{spec.seed},"train":{known[id(spec.train)][1]}}}'
-        yield _short_digest(text)
-
-
-def _short_digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 Spec = TypeVar("Spec", bound=BaseModel)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dominoes.errors import SpecError
-from dominoes.spec import DominoSpec, RunSpec, TrainSpec, dump, ids, parse, read_mapping, stream
+from dominoes.spec import DominoSpec, RunSpec, TrainSpec, dump, parse, read_mapping, stream
 
 shares = st.floats(0, 1)
 specs = st.builds(
@@ -143,16 +143,6 @@ def test_a_later_field_leaves_old_ids_as_they_are() -> None:
     assert changed.id != run.id
     assert LaterRun.model_validate_json(changed.canonical()) == changed
     assert LaterRun.model_validate_json(run.canonical()) == run
-
-
-def test_ids_of_many_are_those_of_each() -> None:
-    """Whether specs share their parts or have equal ones of their own, and of more parts than are kept in mind at once."""
-    assert set(RunSpec.model_fields) == {"dataset", "train", "seed"}
-    shared = TrainSpec(lr=0.02, model_args={"width": 64}, augment=("flip",), schedule="cosine")
-    first = [RunSpec(dataset=DominoSpec(prevalence=(0.5, 0.25), seed=seed), train=shared, seed=seed) for seed in range(1200)]
-    again = [RunSpec(dataset=first[0].dataset, train=TrainSpec(weight_decay=decay), seed=1) for decay in (0.0, -0.0, 1e-4)]
-    specs = [*first, *again, first[0]]
-    assert list(ids(iter(specs))) == [spec.id for spec in specs]
 
 
 def test_streams_differ_by_name_and_are_the_same_everywhere() -> None:

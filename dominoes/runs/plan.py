@@ -16,10 +16,10 @@ from dominoes.data import instances, sources
 from dominoes.errors import RunError, SpecError
 from dominoes.runs import plan_table
 from dominoes.runs.plan_table import PlanRow
-from dominoes.runs.sweep_file import Sweep
+from dominoes.runs.sweep_file import Sweep, run_ids
 from dominoes.solver import solution
 from dominoes.solver.infeasible import Infeasible
-from dominoes.spec import DominoSpec, RunSpec, ids, parse
+from dominoes.spec import DominoSpec, RunSpec, parse
 
 PLAN_FORMAT = 1
 RECORD = "plan.json"
@@ -120,7 +120,7 @@ def make_plan(sweep: Sweep, *, data: Path | None = None) -> Plan:
                 solved[counts] = str(error)
         answers[id(spec.dataset)] = solved[counts]
     runs, infeasible = [], []
-    for spec, name in zip(sweep.runs, ids(sweep.runs), strict=True):
+    for spec, name in zip(sweep.runs, run_ids(sweep.runs), strict=True):
         answer = answers[id(spec.dataset)]
         if isinstance(answer, str):
             infeasible.append(Refused(spec, answer))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dominoes.data import instances
 from dominoes.errors import SpecError
-from dominoes.spec import SIDES, DominoSpec, RunSpec, TrainSpec, ids, parse, read_mapping, stream
+from dominoes.spec import SIDES, DominoSpec, RunSpec, TrainSpec, parse, read_mapping, stream
 
 _PAIRS = ("dataset.prevalence", "dataset.reliability")
 _NESTED: dict[str, type[BaseModel]] = {"dataset": DominoSpec, "train": TrainSpec}
@@ -157,7 +158,7 @@ def expand(values: Mapping[str, Any], *, where: str = "sweep") -> Sweep:
     if not form.same_deal and "dataset.seed" not in (*axes, *places[0]):
         points = (point | {"dataset.seed": point.get("seed", RunSpec.model_fields["seed"].default)} for point in points)
     specs = _specs(itertools.islice(points, form.run_cap), where)
-    runs = dict(zip(ids(specs), specs, strict=True))
+    runs = dict(zip(run_ids(specs), specs, strict=True))
     moved = [name for name in places[0] if len({repr(place[name]) for place in places}) > 1]
     swept = (*moved, *(name for name, axis in axes.items() if isinstance(axis, SweptRange) or len(axis) > 1))
     notes = [f"{where}: metric is ignored; every run is measured in every metric"] if form.metric is not None else []
@@ -326,6 +327,20 @@ def _specs(points: Iterable[Mapping[str, Any]], where: str) -> list[RunSpec]:
             known.setdefault(key, getattr(spec, name))
         found.append(spec)
     return found
+
+
+def run_ids(specs: Iterable[RunSpec]) -> Iterator[str]:
+    """The id of each of many specs (`RunSpec.id`); a dataset or a training that several share, as one object, is written once."""
+    # With each text what it is of, so that no other object comes to have its address.
+    known: dict[int, tuple[DominoSpec | TrainSpec, str]] = {}
+    for spec in specs:
+        if len(known) > 1000:
+            known.clear()
+        for part in (spec.dataset, spec.train):
+            if id(part) not in known:
+                known[id(part)] = part, part.canonical()
+        text = f'{{"dataset":{known[id(spec.dataset)][1]},"seed":{spec.seed},"train":{known[id(spec.train)][1]}}}'
+        yield hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _grid(axes: Mapping[str, list[Any] | SweptRange]) -> Iterator[dict[str, Any]]:
