@@ -4,6 +4,7 @@ prints and knows click."""
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dominoes.cli import options, output
-from dominoes.errors import CurvesError, FitError
+from dominoes.errors import CurvesError, FitError, RunError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -228,6 +229,23 @@ def _yardsticks(curves: Path, given: tuple[Path, ...]) -> pd.DataFrame | None:
     return pd.concat(found, ignore_index=True) if found else None
 
 
+def _note_plan(folder: Path, read: Set[str], damaged: Mapping[str, str]) -> None:
+    """Say where the runs that were read are not those of the sweep's plan."""
+    from dominoes.runs import plan
+
+    if plan.record(folder) is None:
+        return
+    try:
+        planned = {*plan.outline(folder).runs.to_pylist()}
+    except RunError as error:
+        click.echo(f"Note: {error}", err=True)
+        return
+    if missing := len(planned - read - {*damaged}):
+        click.echo(f"Note: {missing} of {len(planned)} runs of the sweep are not finished; the others are read", err=True)
+    if further := len(read - planned):
+        click.echo(f"Note: {further} runs are read that are no longer in the sweep file", err=True)
+
+
 @dataclass(frozen=True)
 class ResultTables:
     """What is read of CURVES: curves, by class, crossed answers, and the runs' number of classes where they say it."""
@@ -246,7 +264,8 @@ class ResultTables:
 def read_results(path: Path, damaged: dict[str, str], forms: tuple[str, ...] = ("curves", "classes", "joint")) -> ResultTables:
     """Tables as they are: joined runs of a folder, or a table that may have faults, which the comparison names, with those beside it.
 
-    What is wrong with a run of the folder that is left out is put into `damaged`, by its id.
+    What is wrong with a run of the folder that is left out is put into `damaged`, by its id. Of a sweep's folder a note says which runs of
+    its plan are not there, and which of those read are not in it.
     """
     from dominoes import tables
 
@@ -254,6 +273,7 @@ def read_results(path: Path, damaged: dict[str, str], forms: tuple[str, ...] = (
         from dominoes.runs.parameters import read_tables
 
         found = read_tables(path, forms, damaged=lambda error: damaged.update({error.folder.name: error.problem}))
+        _note_plan(path, {*found.table("curves")["run"].unique()}, damaged)
         return ResultTables(found.table("curves"), found.tables.get("classes"), found.tables.get("joint"), found.classes)
     beside, joint = path.with_name("classes.csv"), path.with_name("joint.csv")
     by_class = tables.read_unchecked(beside) if beside.is_file() and "classes" in forms else None

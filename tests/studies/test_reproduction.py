@@ -1,5 +1,6 @@
 """A study from its runs to what is kept, and again: the same runs agree, others differ, and every reader takes what is kept."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -95,6 +96,26 @@ def test_headlines_of_a_folder_of_runs(made: Path, tmp_path: Path) -> None:
     done = call("headlines", tmp_path / "runs", "--out", tmp_path / "fewer.csv")
     assert done.exit_code == 3
     assert f"left out, damaged: run {run.name}" in done.stderr
+
+
+def test_a_part_of_a_sweep_is_told_from_the_whole(made: Path, tmp_path: Path) -> None:
+    """`fit`, `compare` and `headlines` of a sweep's folder say how many runs of its plan are not finished, and how many no longer."""
+    shutil.copytree(made / "runs", tmp_path / "runs")
+    first, *_ = sorted((tmp_path / "runs" / "runs").iterdir())
+    shutil.rmtree(first)
+    said = "Note: 1 of 9 runs of the sweep are not finished; the others are read"
+    for command in (("fit", "--family", "logistic"), ("compare",), ("headlines",)):
+        done = call(command[0], tmp_path / "runs", *command[1:], "--out", tmp_path / "table.csv")
+        assert done.exit_code == 0, done.output
+        assert said in done.stderr
+    planned = plan.load_plan(tmp_path / "runs")
+    plan.save_plan(dataclasses.replace(planned, runs=planned.runs[-2:]), tmp_path / "runs", None)
+    done = call("headlines", tmp_path / "runs", "--out", tmp_path / "table.csv")
+    assert "runs are read that are no longer in the sweep file" in done.stderr
+    (tmp_path / "runs" / "plan.json").write_text("{", encoding="utf-8")
+    done = call("headlines", tmp_path / "runs", "--out", tmp_path / "table.csv")
+    assert done.exit_code == 0
+    assert "plan.json is damaged" in done.stderr
 
 
 def test_headlines_say_what_is_wrong_with_a_table(made: Path, tmp_path: Path) -> None:
