@@ -46,7 +46,7 @@ def test_balanced_dominoes_show_every_pair_of_classes_equally(split: Split, test
 
 
 def test_the_refitted_layer_is_that_of_plain_scikit_learn(tests: dict[str, Dominoes]) -> None:
-    """On the hidden units of the detector, computed here layer by layer, logistic regression gives the accuracies that are reported, the worst too."""
+    """On the hidden units of the detector, computed here layer by layer, logistic regression gives the accuracies that are told."""
     found = trained(tests, decode="last")
     network = found.network
     values = found.measures[found.measures["measure"] == "decoded accuracy"].set_index("kind")
