@@ -15,7 +15,7 @@ import pandas as pd
 from dominoes import registry, tables
 from dominoes.data import dealing, folder, instances, probe_sets, sources
 from dominoes.data.dominoes import Dominoes
-from dominoes.errors import CurvesError, SpecError
+from dominoes.errors import CurvesError, RunError, SpecError
 from dominoes.reporting import completion, results
 from dominoes.reporting.charts import board as boards
 from dominoes.reporting.html import page
@@ -161,7 +161,10 @@ def train(
         callbacks: called at each measurement with the step, a copy of the network in evaluation mode, and the rows of the curves; they
             cannot disturb training.
         how: fields of TrainSpec: `model`, `epochs`, `lr`, ...
+
+    Raises SpecError, RegistryError; RunError where a loss is not finite before training. What brought code raises passes through.
     """
+    _refuse_unnamed(how)
     trained_on = dominoes if isinstance(dominoes, Dominoes) else make(dominoes, data=data, download=download)
     if trained_on.spec is None:
         raise SpecError("the dataset does not say what it was dealt for; expected one of make, build or load")
@@ -176,6 +179,8 @@ def train(
 
     options: dict[str, Any] = {"device": where, "threads": threads, "progress": progress, "keep": keep, "callbacks": callbacks}
     trained = loop.train(spec, trained_on, probes, **options)
+    if trained.diverged == 0:
+        raise RunError(f"before training a loss of {spec.train.model} is not finite, so there is no curve; expected finite answers")
     measured = trained.curves, trained.classes, trained.network, trained.confusion, trained.diverged
     return Run(spec, *measured, len(trained_on), networks, trained.levels, trained.joint, trained.measures)
 
@@ -196,8 +201,13 @@ def compare(curves: CurvesLike | Sequence[CurvesLike], classes: pd.DataFrame | N
 
 
 def fit(curves: CurvesLike | Sequence[CurvesLike], **options: Any) -> pd.DataFrame:
-    """Every learning curve fitted with every family, one row each; options of `theory.fit_table`. Raises CurvesError, FitError."""
-    return fits.fit_table(_joined(curves)[0], **options)
+    """Every learning curve fitted with every family, one row each; options of `theory.fit_table`. Raises CurvesError, FitError.
+
+    `chance` is 1/K with the classes of runs and folders, of tables alone 0.1 where it is not given.
+    """
+    joined, by_class = _joined(curves)
+    count = 0 if by_class is None else int(by_class["label"].nunique())
+    return fits.fit_table(joined, **(({"chance": 1 / count} if count > 1 else {}) | options))
 
 
 def report(
@@ -293,10 +303,21 @@ def _path(path: PathLike | None) -> Path | None:
     return None if path is None else Path(path)
 
 
+def _refuse_unnamed(how: Mapping[str, Any]) -> None:
+    """Classes and functions are named, so that a run's spec says and records them. Raises SpecError with the name to write."""
+    for name, value in how.items():
+        if callable(value):
+            module, own = getattr(value, "__module__", None), getattr(value, "__qualname__", None) or type(value).__qualname__
+            written = f"{module}:{own}" if module and module != "__main__" and "<" not in own else "module:attr"
+            raise SpecError(f"{name}: expected a name, such as '{written}', so that the run records it, got the object {own} itself")
+
+
 def _spec(request: Request) -> DominoSpec:
     if isinstance(request, DominoSpec):
         return request
     if isinstance(request, str | Path):
+        if Path(request).is_dir():
+            raise SpecError(f"{request} is a folder; expected a YAML file, or read a dataset's folder with dominoes.load")
         found = parse(DominoSpec, instances.expanded(read_mapping(Path(request)), where=str(request)), where=str(request))
         registry.refuse_untrusted(found.named(), str(request), remedy="pass its fields")
         return found

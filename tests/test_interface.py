@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import brought
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 
 import dominoes
 from dominoes.cli.commands import main
-from dominoes.errors import DominoesError
+from dominoes.errors import DominoesError, RunError, SpecError
 
 PACKAGE = Path(dominoes.__file__).parent
 FACES = sorted(path for path in PACKAGE.rglob("__init__.py") if "__all__" in path.read_text(encoding="utf-8"))
@@ -150,3 +151,29 @@ def test_what_a_user_gets_wrong_is_one_sentence(call: object, message: str) -> N
         call()  # type: ignore[operator]
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_what_is_brought_by_itself_is_asked_for_by_name() -> None:
+    """A class in the place of a name is refused with the reference to write, a function within another with the form of one; a network
+    whose losses are not finite before training has no curve."""
+    with pytest.raises(SpecError, match="model: expected a name, such as 'brought:Transformer', so that the run records it"):
+        dominoes.train(SPEC, model=brought.Transformer)
+    with pytest.raises(SpecError, match="optimizer: expected a name, such as 'module:attr'"):
+        dominoes.train(SPEC, model="mlp", optimizer=lambda parameters, lr: torch.optim.SGD(parameters, lr=lr))
+    with pytest.raises(RunError, match="before training a loss of brought:Nowhere is not finite, so there is no curve"):
+        dominoes.train(SPEC, **(HOW | {"model": "brought:Nowhere"}))
+
+
+def test_a_folder_is_no_request(tmp_path: Path) -> None:
+    """The sentence names what reads a dataset's folder."""
+    with pytest.raises(SpecError, match="is a folder; expected a YAML file, or read a dataset's folder with dominoes.load"):
+        dominoes.train(tmp_path, model="mlp")
+
+
+def test_fits_know_the_classes_of_the_runs() -> None:
+    """Runs of two classes are fitted from chance 1/2, as by the command line, not from 1/10."""
+    data = dominoes.make(SPEC | {"top": "digits[0,1]", "bottom": "textures[0,1]", "n": 100})
+    run = dominoes.train(data, **(HOW | {"probe": 20}))
+    pd.testing.assert_frame_equal(dominoes.fit(run), dominoes.fit(run, chance=0.5))
+    with pytest.raises(AssertionError):
+        pd.testing.assert_frame_equal(dominoes.fit(run), dominoes.fit(run, chance=0.1))

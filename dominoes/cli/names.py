@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import redirect_stdout
 from typing import Any
 
 import click
@@ -63,7 +64,9 @@ def check_model(model: str, model_args: tuple[str, ...], as_json: bool) -> None:
     except ValueError as error:
         raise SpecError(f"--model-args: {error}") from error
     code = registry.find("models", model).provenance()
-    found = model_check.check_model(model, given)
+    # What the network prints does not mix with what is said of it.
+    with redirect_stdout(sys.stderr):
+        found = model_check.check_model(model, given)
     pin = f"{code.ref}@sha256:{code.sha256}" if code and registry.is_reference(code.ref) else None
     if as_json:
         click.echo(json.dumps(asdict(found) | {"holds": found.holds, "pinned": pin}, indent=1))

@@ -197,6 +197,12 @@ def training(**defaults: object) -> Callable[[Command], Command]:
 def given_fields(options: Mapping[str, Any], head: str) -> dict[str, Any]:
     """The options that were given and belong to one spec."""
     found = {name.removeprefix(head): value for name, value in options.items() if name.startswith(head) and value not in (None, ())}
+    for name, value in found.items():
+        # A flag of two values takes whatever follows.
+        if isinstance(value, tuple) and any(isinstance(part, str) and part.startswith("--") for part in value):
+            raise SpecError(
+                f"--{name.replace('_', '-')}: expected values, got '{' '.join(value)}'; two are needed, of the top and the bottom"
+            )
     if isinstance(found.get("prevalence"), tuple):
         found["prevalence"] = tuple(None if part == "-" else part for part in found["prevalence"])
     return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dominoes.cli import options, output
+from dominoes.cli import options, output, theory
 from dominoes.cli.heartbeat import heartbeat
 from dominoes.errors import SpecError
 
@@ -20,15 +20,20 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("curves", type=options.PATH)
+@click.argument("curves", type=options.RESULTS)
 @click.option(
     "--comparison", type=options.PATH, help="Table of 'dominoes compare --sweep'.  [default: comparison.csv beside CURVES, if it is there]"
 )
 @click.option("--by", multiple=True, metavar="COLUMN", help="Columns that tell points apart; repeatable.  [default: all that differ]")
-@click.option("--classes", default=10, show_default=True, type=click.IntRange(min=2), help="K; an onset is counted from chance, 1/K.")
+@click.option(
+    "--classes",
+    type=click.IntRange(min=2),
+    help="K; an onset is counted from chance, 1/K.  [default: that of the runs, or the labels of classes.csv beside CURVES; else 10]",
+)
 @options.out("Table of numbers to write (.csv).", table=True)
-def headlines(curves: Path, comparison: Path | None, by: tuple[str, ...], classes: int, out: Path) -> None:
-    """The numbers that a study is known by, from CURVES: a table of curves, or a folder that holds one.
+@options.left_out
+def headlines(curves: Path, comparison: Path | None, by: tuple[str, ...], classes: int | None, out: Path, partial: bool) -> None:
+    """The numbers that a study is known by, from CURVES: a table of curves, a folder that holds one, or a folder of runs.
 
     At every point of the sweep: late test accuracy of the top, the bottom and both, shares of conflicts answered with each half's class,
     how much higher late accuracy is on training dominoes, onsets; means with 95 % intervals over seeds. Where deals, seeds and probes are
@@ -39,16 +44,24 @@ def headlines(curves: Path, comparison: Path | None, by: tuple[str, ...], classe
     from dominoes import tables
     from dominoes.studies import contrasts, headline_numbers
 
+    folder = curves if curves.is_dir() else curves.parent
     if curves.is_dir():
-        curves = next((curves / name for name in ("curves.csv", "curves.parquet") if (curves / name).is_file()), curves / "curves.csv")
-    near = curves.with_name("comparison.csv")
+        curves = next((curves / name for name in ("curves.csv", "curves.parquet") if (curves / name).is_file()), curves)
+    near = folder / "comparison.csv"
     path = comparison or (near if near.is_file() else None)
     judged = None if path is None else pd.read_csv(path)
-    asked = contrasts.read_contrasts(curves.parent)
-    found = headline_numbers.headlines(tables.read_unchecked(curves), judged, contrasts=asked, classes=classes, by=by or None)
+    damaged: dict[str, str] = {}
+    read = theory.read_results(curves, damaged, ("curves",) if classes or curves.is_dir() else ("curves", "classes"))
+    table, notes = tables.mended(read.curves)
+    K = classes or read.count_of_classes()
+    for note in notes if K else (*notes, "the number of classes is not known (no table of classes): 10 was taken; --classes says another"):
+        click.echo(f"Note: {note}", err=True)
+    asked = contrasts.read_contrasts(folder)
+    found = headline_numbers.headlines(table, judged, contrasts=asked, classes=K or 10, by=by or None)
     output.write_output(out, tables.as_csv(found))
     counts = ", ".join(f"{count} of {part}" for part, count in found["part"].value_counts(sort=False).items())
     output.say(out, f"{out}: {len(found)} numbers ({counts})")
+    output.incomplete(output.damaged(damaged), accepted=partial)
 
 
 @click.command()

@@ -66,7 +66,7 @@ def plan_(
     for run in planned.runs:
         values = [plan.plain_value(value) for value in planned.values(run.spec).values()]
         rows.append((run.spec.id, *values, run.n, *(run.kinds[kind] for kind in KINDS)))
-    head = ("run", *(name.removeprefix("dataset.").removeprefix("train.") for name in names), "dominoes", *KINDS)
+    head = ("run", *map(_short, names), "dominoes", *KINDS)
     click.echo(tabulate(rows, head, disable_numparse=True))
     click.echo(f"\n{planned.name}: {len(planned.runs)} runs, {len({run.spec.dataset for run in planned.runs})} datasets")
     if planned.infeasible:
@@ -246,10 +246,15 @@ def _logs(names: tuple[str, ...], out: Path, planned: Plan) -> list[Any]:
     return [logger(name, out, planned.name) for name in names]
 
 
+def _short(name: str) -> str:
+    """The name of a swept field without its part of the spec, which only the two seeds need."""
+    return name if name == "dataset.seed" else name.removeprefix("dataset.").removeprefix("train.")
+
+
 def _line(planned: Plan, spec: RunSpec, report: RunReport) -> str:
     from dominoes.runs.plan import plain_value
 
-    values = ", ".join(f"{name.split('.', 1)[-1]} {plain_value(value)}" for name, value in planned.values(spec).items())
+    values = ", ".join(f"{_short(name)} {plain_value(value)}" for name, value in planned.values(spec).items())
     head = f"{report.state} {report.run} [{report.seconds:.0f} s]"
     return f"{head}{' ' if values else ''}{values}{f': {report.reason}' if report.reason else ''}"
 

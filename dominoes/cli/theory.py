@@ -4,6 +4,7 @@ prints and knows click."""
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dominoes.cli import options, output
-from dominoes.errors import CurvesError, FitError
+from dominoes.errors import CurvesError, FitError, RunError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,9 +81,9 @@ def fit(
     from dominoes.theory.fits.table import fit_table
 
     damaged: dict[str, str] = {}
-    read = _tables(curves, damaged, ("curves",) if classes or curves.is_dir() else ("curves", "classes"))
+    read = read_results(curves, damaged, ("curves",) if classes or curves.is_dir() else ("curves", "classes"))
     table = read.curves
-    chance = 1 / (classes or _count_of_classes(read))
+    chance = 1 / (classes or read.count_of_classes() or 10)
     found = fit_table(table, families=families or curve.SHAPES, metrics=metrics or curve.METRICS, chance=chance, name=str(curves))
     output.write_output(out, as_csv(found))
     if as_json:
@@ -112,6 +113,12 @@ def fit(
 @click.option("--by", multiple=True, metavar="COLUMN", help="Columns that set groups of runs apart.  [default: all that differ]")
 @click.option("--level", default=0.95, show_default=True, help="Level of the intervals.")
 @click.option(
+    "--classes",
+    "classes_count",
+    type=click.IntRange(min=2),
+    help="K; chance is 1/K.  [default: that of the runs, or the labels of the table by class; else 10]",
+)
+@click.option(
     "--joint",
     "crossed",
     type=options.PATH,
@@ -137,6 +144,7 @@ def compare(
     yardsticks: tuple[Path, ...],
     by: tuple[str, ...],
     level: float,
+    classes_count: int | None,
     crossed: Path | None,
     rules: tuple[str, ...],
     questions: tuple[str, ...],
@@ -160,20 +168,22 @@ def compare(
 
     damaged: dict[str, str] = {}
     forms = ("curves", *(() if by_class else ("classes",)), *(() if sweep or crossed else ("joint",)))
-    read = _tables(curves, damaged, forms)
+    read = read_results(curves, damaged, forms)
     table, classes = read.curves, tables.read_unchecked(by_class) if by_class else read.by_class
+    # A table of classes has them as its labels.
+    count = classes_count or (read.classes if classes is None else None)
     measured = _yardsticks(curves, yardsticks) if sweep else None
     if sweep and (rules or questions):
         raise CurvesError("--rule and --question are of the comparison of each group; leave out --sweep")
     if sweep:
-        found = compare_sweep(table, classes, by=by or None, level=level, simplicity=measured)
-        found = join_comparisons([found, *of_points(table, classes, by or None, level)])
+        found = compare_sweep(table, classes, by=by or None, level=level, simplicity=measured, classes_count=count)
+        found = join_comparisons([found, *of_points(table, classes, by or None, level, classes_count=count)])
     elif yardsticks:
         raise CurvesError("--simplicity is read with --sweep; pass both, or neither")
     else:
         joint = tables.read_table(crossed, form="joint") if crossed else read.joint
         asked = (*QUESTIONS, *questions)
-        found = compare_groups(table, classes, joint=joint, by=by or None, level=level, questions=asked, rules=rules)
+        found = compare_groups(table, classes, joint=joint, by=by or None, classes_count=count, level=level, questions=asked, rules=rules)
     output.write_output(out, as_csv(found.table))
     rest = [f"{'verdicts':<15}{found.counted()} ({out}; all lines: --all)", *found.noted()]
     lines = found.lines() if everything else [*found.headlines(), *rest]
@@ -219,8 +229,25 @@ def _yardsticks(curves: Path, given: tuple[Path, ...]) -> pd.DataFrame | None:
     return pd.concat(found, ignore_index=True) if found else None
 
 
+def _note_plan(folder: Path, read: Set[str], damaged: Mapping[str, str]) -> None:
+    """Say where the runs that were read are not those of the sweep's plan."""
+    from dominoes.runs import plan
+
+    if plan.record(folder) is None:
+        return
+    try:
+        planned = {*plan.outline(folder).runs.to_pylist()}
+    except RunError as error:
+        click.echo(f"Note: {error}", err=True)
+        return
+    if missing := len(planned - read - {*damaged}):
+        click.echo(f"Note: {missing} of {len(planned)} runs of the sweep are not finished; the others are read", err=True)
+    if further := len(read - planned):
+        click.echo(f"Note: {further} runs are read that are no longer in the sweep file", err=True)
+
+
 @dataclass(frozen=True)
-class _Tables:
+class ResultTables:
     """What is read of CURVES: curves, by class, crossed answers, and the runs' number of classes where they say it."""
 
     curves: pd.DataFrame
@@ -228,11 +255,17 @@ class _Tables:
     joint: pd.DataFrame | None
     classes: int | None
 
+    def count_of_classes(self) -> int | None:
+        """K, from the runs or from the labels by class; None where neither says it."""
+        labels = 0 if self.by_class is None or "label" not in self.by_class else int(self.by_class["label"].nunique())
+        return self.classes or (labels if labels > 1 else None)
 
-def _tables(path: Path, damaged: dict[str, str], forms: tuple[str, ...] = ("curves", "classes", "joint")) -> _Tables:
+
+def read_results(path: Path, damaged: dict[str, str], forms: tuple[str, ...] = ("curves", "classes", "joint")) -> ResultTables:
     """Tables as they are: joined runs of a folder, or a table that may have faults, which the comparison names, with those beside it.
 
-    What is wrong with a run of the folder that is left out is put into `damaged`, by its id.
+    What is wrong with a run of the folder that is left out is put into `damaged`, by its id. Of a sweep's folder a note says which runs of
+    its plan are not there, and which of those read are not in it.
     """
     from dominoes import tables
 
@@ -240,13 +273,9 @@ def _tables(path: Path, damaged: dict[str, str], forms: tuple[str, ...] = ("curv
         from dominoes.runs.parameters import read_tables
 
         found = read_tables(path, forms, damaged=lambda error: damaged.update({error.folder.name: error.problem}))
-        return _Tables(found.table("curves"), found.tables.get("classes"), found.tables.get("joint"), found.classes)
+        _note_plan(path, {*found.table("curves")["run"].unique()}, damaged)
+        return ResultTables(found.table("curves"), found.tables.get("classes"), found.tables.get("joint"), found.classes)
     beside, joint = path.with_name("classes.csv"), path.with_name("joint.csv")
     by_class = tables.read_unchecked(beside) if beside.is_file() and "classes" in forms else None
     crossed = tables.read_table(joint, form="joint") if joint.is_file() and "joint" in forms else None
-    return _Tables(tables.read_unchecked(path), by_class, crossed, None)
-
-
-def _count_of_classes(found: _Tables) -> int:
-    labels = 0 if found.by_class is None or "label" not in found.by_class else int(found.by_class["label"].nunique())
-    return found.classes or (labels if labels > 1 else 10)
+    return ResultTables(tables.read_unchecked(path), by_class, crossed, None)

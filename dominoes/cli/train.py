@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import click
 
 from dominoes.cli import options, output
 from dominoes.cli.heartbeat import heartbeat
-from dominoes.errors import RunError, SpecError
+from dominoes.errors import DominoesError, RunError, SpecError
 from dominoes.spec import DominoSpec, RunSpec, TrainSpec, parse
 
 if TYPE_CHECKING:
@@ -135,11 +136,11 @@ def runs(
 
     from dominoes.data import dealing
     from dominoes.data.probe_sets import for_training
-    from dominoes.runs import execution, state
+    from dominoes.runs import claims, execution, state
     from dominoes.runs.engines import local, protocol
     from dominoes.runs.engines.here import here
     from dominoes.runs.state import RUNS
-    from dominoes.training.device import device_of
+    from dominoes.training.device import device_of, out_of_memory
     from dominoes.training.loop import callback
 
     where = device_of(setting.device)
@@ -167,19 +168,29 @@ def runs(
         tests = for_training(dealt.spec, spec.train, data=setting.data, download=setting.download)
         name = f"seed {spec.seed}"
         with tqdm(desc=name, unit="step", disable=None, leave=False, file=sys.stderr) as bar:
-            fresh[spec.id] = execution.execute(
-                spec,
-                dealt,
-                tests,
-                setting.out,
-                device=where,
-                threads=threads,
-                deterministic=setting.deterministic,
-                progress=lambda number, steps: step(name, number, steps, bar),
-                repair=True,
-                accept_changed=accept_changed,
-                callbacks=callbacks,
-            )
+            try:
+                # What brought code prints does not mix with the lines about runs.
+                with redirect_stdout(sys.stderr):
+                    fresh[spec.id] = execution.execute(
+                        spec,
+                        dealt,
+                        tests,
+                        setting.out,
+                        device=where,
+                        threads=threads,
+                        deterministic=setting.deterministic,
+                        progress=lambda number, steps: step(name, number, steps, bar),
+                        repair=True,
+                        accept_changed=accept_changed,
+                        callbacks=callbacks,
+                    )
+            except (DominoesError, OSError, MemoryError):
+                raise
+            except Exception as error:
+                kept = setting.out / RUNS / spec.id / claims.FAILED
+                if not kept.is_file() or out_of_memory(error):
+                    raise
+                raise RunError(f"run {spec.id} failed: {execution.failure(error)}; the traceback is in {kept}") from error
         return fresh[spec.id]
 
     def waits(report: RunReport) -> None:

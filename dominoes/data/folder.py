@@ -15,7 +15,7 @@ import numpy as np
 from dominoes import __version__, files, registry
 from dominoes.data import card, sources
 from dominoes.data.dealing import Deal, Dealt, deal
-from dominoes.errors import DatasetError
+from dominoes.errors import DatasetError, SpecError
 from dominoes.solver import composition, solution
 from dominoes.solver.composition import Composition
 from dominoes.solver.ideal_counts import RIGHT, STATES, WRONG
@@ -204,6 +204,8 @@ def verify_dataset(path: Path, *, data: Path | None = None, trust: bool = False)
         table = _read_metadata(path)
     except (DatasetError, composition.CompositionError) as error:
         return [*found, str(error)]
+    except SpecError as error:
+        return [*found, f"spec.yaml: {error}"]
     found += list(_count_problems(table, decided))
     for side, source in zip(SIDES, (top, bottom), strict=True):
         found += list(_picture_problems(table, side, source))

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from dominoes.data import measuring, sources
 from dominoes.data.dealing import Deal, deal
 from dominoes.data.dominoes import Dominoes
+from dominoes.data.solved import remembered_solve
 from dominoes.errors import SourceError, SpecError
 from dominoes.fields import AUTO
-from dominoes.solver.solution import solve
 from dominoes.solver.stock import Stock, capacity
 from dominoes.spec import PROBES, SIDES, DominoSpec, Split, TrainSpec, stream
 
@@ -103,7 +103,7 @@ def probes(
             f"probe {n}: the test splits of {spec.top} and {spec.bottom} have pictures for {most} dominoes of each kind; "
             f"use --probe {most} at most"
         )
-    dealt = {kind: deal(solve(request, stock), top, bottom) for kind, request in requests.items()}
+    dealt = {kind: deal(remembered_solve(request, stock), top, bottom) for kind, request in requests.items()}
     if permuted:
         for side in SIDES:
             dealt[f"{side} permuted"] = _joined(_permuted(dealt["both"], side, seed, number) for number in range(pairings))

@@ -176,7 +176,9 @@ def errors(target: MeasuredCurve, forecast: Mapping[CurveKey, tuple[FloatArray, 
     for curve in target.curves:
         _, raw, _ = target.targets[curve]
         mean, low, high = forecast[curve]
-        of_windows = [np.mean((raw[at] - mean[at]) ** 2) for (other, _), at in target.parts.items() if other == curve]
+        # A finite loss, such as 1e308, may have a square that is not.
+        with np.errstate(over="ignore"):
+            of_windows = [np.mean((raw[at] - mean[at]) ** 2) for (other, _), at in target.parts.items() if other == curve]
         squares[curve[1] == "loss"].append(float(np.mean(of_windows)))
         stated = np.isfinite(low)
         banded += int(stated.sum())

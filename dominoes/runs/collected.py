@@ -117,7 +117,9 @@ def _columns(plan: Plan) -> dict[str, dict[str, Any]]:
     # Runs that differ in seeds alone, of which there may be very many, have the same parameters but for the deal's seed.
     kinds: dict[tuple[RunSpec, int], dict[str, Any]] = {}
     deals: dict[int, dict[str, Any]] = {}
-    for run in plan.runs:
+    # Runs that share dataset and training as objects, as those of a record do, have the same columns.
+    known = {(id(run.spec.dataset), id(run.spec.train), run.n): run for run in plan.runs}
+    for run in known.values():
         key = (parameters.without_seeds(run.spec), run.n)
         if key not in kinds or (run.spec.dataset.seed not in deals and len(deals) < 2):
             made = parameters.of_spec(run.spec, run.n)
@@ -131,7 +133,8 @@ def _columns(plan: Plan) -> dict[str, dict[str, Any]]:
         found = parameters.of_spec(run.spec, run.n)
         return {name: found.get(name) for name in kept}
 
-    return {run.id: chosen(run) for run in plan.runs}
+    made_of = {key: chosen(run) for key, run in known.items()}
+    return {run.id: made_of[id(run.spec.dataset), id(run.spec.train), run.n] for run in plan.runs}
 
 
 def _called(names: list[str], form: str) -> list[str]:

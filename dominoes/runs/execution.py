@@ -214,6 +214,8 @@ def _run(
 
     code = [each.plain() for each in used(spec)]
     trained = yield from train(spec, Dominoes.of(dealt), probes, hardware, progress=step_done, keep=keep, callbacks=callbacks)
+    if trained.diverged == 0:
+        raise RunError(f"before training a loss of {spec.train.model} is not finite, so there is no curve; expected finite answers")
     environment = _environment(trained, dealt, digests, hardware) | {"packing": packing()} | ({"code": code} if code else {})
 
     def write() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from dominoes.data import instances, sources
 from dominoes.errors import RunError, SpecError
 from dominoes.runs import plan_table
 from dominoes.runs.plan_table import PlanRow
-from dominoes.runs.sweep_file import Sweep
+from dominoes.runs.sweep_file import Sweep, run_ids
 from dominoes.solver import solution
 from dominoes.solver.infeasible import Infeasible
 from dominoes.spec import DominoSpec, RunSpec, parse
@@ -37,7 +37,7 @@ class Planned:
 
     @cached_property
     def id(self) -> str:
-        """The run's id, as the record has it if that was read."""
+        """The run's id, as it was found with those of the others, or as the record has it."""
         return self.known or self.spec.id
 
 
@@ -105,21 +105,27 @@ def spec_field(spec: RunSpec, name: str) -> Any:
 def make_plan(sweep: Sweep, *, data: Path | None = None) -> Plan:
     """Solve the dataset of every run on the stock of its sources. Raises SourceError."""
     solved: dict[DominoSpec, tuple[int, dict[str, int]] | str] = {}
+    # Runs of one deal share the object, so that what its counts follow from is looked at once.
+    answers: dict[int, tuple[int, dict[str, int]] | str] = {}
     for spec in sweep.runs:
-        if _counts(spec.dataset) not in solved:
+        if id(spec.dataset) in answers:
+            continue
+        counts = _counts(spec.dataset)
+        if counts not in solved:
             stock = sources.stock(spec.dataset, data=data)
             try:
                 found = solution.solve(spec.dataset, stock)
-                solved[_counts(spec.dataset)] = found.n, dict(found.kinds)
+                solved[counts] = found.n, dict(found.kinds)
             except (Infeasible, SpecError) as error:
-                solved[_counts(spec.dataset)] = str(error)
+                solved[counts] = str(error)
+        answers[id(spec.dataset)] = solved[counts]
     runs, infeasible = [], []
-    for spec in sweep.runs:
-        answer = solved[_counts(spec.dataset)]
+    for spec, name in zip(sweep.runs, run_ids(sweep.runs), strict=True):
+        answer = answers[id(spec.dataset)]
         if isinstance(answer, str):
             infeasible.append(Refused(spec, answer))
         else:
-            runs.append(Planned(spec, *answer))
+            runs.append(Planned(spec, *answer, name))
     return Plan(sweep.name, sweep.description, sweep.swept, tuple(runs), tuple(infeasible))
 
 

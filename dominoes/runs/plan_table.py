@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from dominoes import files
-from dominoes.spec import KINDS, RunSpec, parse
+from dominoes.spec import KINDS, DominoSpec, RunSpec, parse
 
 FORMAT = 1
 #: Name of the file in the results folder.
@@ -42,15 +42,20 @@ class PlanRow:
 def write_plan(path: Path, head: dict[str, Any], rows: Sequence[PlanRow]) -> None:
     """Write a plan, unless the file has the same one already. Raises OutputError."""
     bases: dict[RunSpec, str] = {}
+    # By dataset and training, which runs of a sweep share as objects.
+    texts: dict[tuple[int, int], str] = {}
     columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA.names}
     for row in rows:
-        base = _base(row.spec)
-        if base not in bases:
-            bases[base] = base.model_dump_json()
+        key = id(row.spec.dataset), id(row.spec.train)
+        if key not in texts:
+            base = _base(row.spec)
+            if base not in bases:
+                bases[base] = base.model_dump_json()
+            texts[key] = bases[base]
         kinds = row.kinds or {}
         values = (
             row.run,
-            bases[base],
+            texts[key],
             row.spec.dataset.seed,
             row.spec.seed,
             row.n if row.kinds else None,
@@ -92,13 +97,17 @@ def ids(path: Path) -> tuple[pa.Array, int]:
 
 
 def plan_rows(path: Path) -> Iterator[PlanRow]:
-    """The runs of a plan, in order. Raises ValueError, SpecError, OSError."""
+    """The runs of a plan, in order; those that are alike share datasets, training and counts. Raises ValueError, SpecError, OSError."""
     bases: dict[str, RunSpec] = {}
+    deals: dict[tuple[str, int], DominoSpec] = {}
+    known: dict[tuple[int, ...], dict[str, int]] = {}
     for batch in parquet.ParquetFile(path).iter_batches(batch_size=10_000):
         columns = {name: batch[name].to_pylist() for name in _SCHEMA.names}
         for run, base, deal_seed, seed, n, *counts, reason in zip(*columns.values(), strict=True):
             if base not in bases:
                 bases[base] = parse(RunSpec, json.loads(base), record=True)
-            found = bases[base]
-            spec = found.model_copy(update={"seed": seed, "dataset": found.dataset.model_copy(update={"seed": deal_seed})})
-            yield PlanRow(run, spec, None if n is None else dict(zip(KINDS, counts, strict=True)), n or 0, reason or "")
+            if (base, deal_seed) not in deals:
+                deals[base, deal_seed] = bases[base].dataset.model_copy(update={"seed": deal_seed})
+            spec = bases[base].model_copy(update={"seed": seed, "dataset": deals[base, deal_seed]})
+            kinds = None if n is None else known.setdefault(tuple(counts), dict(zip(KINDS, counts, strict=True)))
+            yield PlanRow(run, spec, kinds, n or 0, reason or "")

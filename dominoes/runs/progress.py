@@ -187,20 +187,28 @@ def changes(plan: Plan, found: Survey, *, data: Path | None = None, download: bo
     counts: dict[str, int] = {}
     # Of a hundred thousand runs most name the same things, and were made with the same code.
     code: dict[tuple[object, str], str] = {}
+    names: dict[tuple[int, int], object] = {}
+    digests: dict[int, dict[str, str]] = {}
     for name, content in found.environments.items():
-        for key, title in (("package", "dominoes"), ("torch", "PyTorch")):
-            made = _public(str(content.get(key)))
-            if made != now[key]:
-                sentence = f"made by {title} {made} (this is {now[key]})"
+        spec = specs[name]
+        key = id(spec.dataset), id(spec.train)
+        if key not in names:
+            names[key] = spec.named()
+        if id(spec.dataset) not in digests:
+            digests[id(spec.dataset)] = _digests(spec, known, data, download)
+        for field, title in (("package", "dominoes"), ("torch", "PyTorch")):
+            made = _public(str(content.get(field)))
+            if made != now[field]:
+                sentence = f"made by {title} {made} (this is {now[field]})"
                 counts[sentence] = counts.get(sentence, 0) + 1
         recorded = content.get("code", [])
-        named = (specs[name].named(), repr(recorded))
+        named = (names[key], repr(recorded))
         if named not in code:
-            code[named] = changed(specs[name], recorded)
+            code[named] = changed(spec, recorded)
         if code[named]:
             sentence = f"made with other code: {code[named]}"
             counts[sentence] = counts.get(sentence, 0) + 1
-        for part, digest in _digests(specs[name], known, data, download).items():
+        for part, digest in digests[id(spec.dataset)].items():
             if content["digests"].get(part) != digest:
                 sentence = f"made from other pictures of the {part} half"
                 counts[sentence] = counts.get(sentence, 0) + 1

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import exp, log, prod
@@ -156,7 +157,8 @@ def expand(values: Mapping[str, Any], *, where: str = "sweep") -> Sweep:
         points = (place | point for place in places for point in _grid(axes))
     if not form.same_deal and "dataset.seed" not in (*axes, *places[0]):
         points = (point | {"dataset.seed": point.get("seed", RunSpec.model_fields["seed"].default)} for point in points)
-    runs = {(spec := _spec(point, where)).id: spec for point in itertools.islice(points, form.run_cap)}
+    specs = _specs(itertools.islice(points, form.run_cap), where)
+    runs = dict(zip(run_ids(specs), specs, strict=True))
     moved = [name for name in places[0] if len({repr(place[name]) for place in places}) > 1]
     swept = (*moved, *(name for name, axis in axes.items() if isinstance(axis, SweptRange) or len(axis) > 1))
     notes = [f"{where}: metric is ignored; every run is measured in every metric"] if form.metric is not None else []
@@ -311,6 +313,34 @@ def _nested(point: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _spec(point: Mapping[str, Any], where: str) -> RunSpec:
     return parse(RunSpec, _nested(point, where), where=where)
+
+
+def _specs(points: Iterable[Mapping[str, Any]], where: str) -> list[RunSpec]:
+    """The specs of many points; what several say alike of the dataset or of training is checked once, and is one object."""
+    known: dict[tuple[str, str], Any] = {}
+    found = []
+    for point in points:
+        nested = _nested(point, where)
+        keys = {name: (name, repr(nested[name])) for name in _NESTED}
+        spec = parse(RunSpec, nested | {name: known[key] for name, key in keys.items() if key in known}, where=where)
+        for name, key in keys.items():
+            known.setdefault(key, getattr(spec, name))
+        found.append(spec)
+    return found
+
+
+def run_ids(specs: Iterable[RunSpec]) -> Iterator[str]:
+    """The id of each of many specs (`RunSpec.id`); a dataset or a training that several share, as one object, is written once."""
+    # With each text what it is of, so that no other object comes to have its address.
+    known: dict[int, tuple[DominoSpec | TrainSpec, str]] = {}
+    for spec in specs:
+        if len(known) > 1000:
+            known.clear()
+        for part in (spec.dataset, spec.train):
+            if id(part) not in known:
+                known[id(part)] = part, part.canonical()
+        text = f'{{"dataset":{known[id(spec.dataset)][1]},"seed":{spec.seed},"train":{known[id(spec.train)][1]}}}'
+        yield hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _grid(axes: Mapping[str, list[Any] | SweptRange]) -> Iterator[dict[str, Any]]:

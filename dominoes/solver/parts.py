@@ -50,8 +50,9 @@ def by_parts(goal: Targets, spec: DominoSpec, stock: Stock, n: int) -> Counts | 
         add(index, *bounds)
     for side in SIDES:
         wrong = cells[:, WRONG[side]]
+        at_least, at_most = least[side].sum(1).tolist(), goal.high[flows[side]].sum(1).tolist()
         for label in range(classes):
-            add(wrong[label], int(least[side][label].sum()), int((least[side] + room[side])[label].sum()))
+            add(wrong[label], at_least[label], at_most[label])
         add(np.concatenate([wrong.ravel(), shown[side]]), 0, 0, minus=classes)
     for sides, pictures in stock.pools:
         for label, count in enumerate(pictures):

@@ -221,6 +221,9 @@ def headlines(
     runs = of_runs(curves, classes=classes, by=by)
     parts = [at_points(runs), of_variance(runs), of_contrasts(runs, contrasts or {})]
     parts += [of_comparison(comparison)] if comparison is not None else []
+    if not any(len(part) for part in parts):
+        kinds = ", ".join(sorted(map(str, curves["kind"].unique())))
+        raise CurvesError(f"headline numbers are of the kinds top, bottom, both and conflict; the curves are of {brief(kinds)}")
     return pd.concat([part for part in parts if len(part)], ignore_index=True)
 
 

@@ -64,7 +64,7 @@ def keep_study(planned: Plan, out: Path, folder: Path) -> Kept:
     if by:
         try:
             whole = compare_sweep(curves, by=by, classes_count=classes, simplicity=measured)
-            found = join_comparisons([whole, *of_points(curves, None, by)])
+            found = join_comparisons([whole, *of_points(curves, None, by, classes_count=classes)])
             comparison = found.table
             files.write(folder / shipped.COMPARISON, tables.as_csv(comparison))
             written.append(folder / shipped.COMPARISON)

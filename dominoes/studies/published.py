@@ -113,6 +113,17 @@ def worst_group(run: FinishedRun) -> RunReading:
     return _lowest(pd.concat([equal["accuracy"], 1 - other["accuracy"]]), pd.concat([equal["n"], other["n"]]))
 
 
+def worst_group_decoded(run: FinishedRun) -> RunReading:
+    """Of two classes, the lowest accuracy over the four groups of the class of the bottom as it is read off the refitted last layer.
+
+    It is of balanced test dominoes, as many as a probe at most: a quarter of them in each group.
+    """
+    found = _measure("bottom", "decoded accuracy, worst group")(run)
+    curves = run.table()
+    shown = curves.loc[(curves["split"] == "test") & (curves["kind"] == "bottom"), "n"]
+    return found if math.isnan(found.value) else RunReading(found.value, share_error(found.value, max(int(shown.iloc[0]) // 4, 1)))
+
+
 #: By name, what is read off a run at its last measurement, from the test probes.
 PUBLISHED_QUANTITIES: dict[str, Callable[[FinishedRun], RunReading]] = {
     "auc, standard": _measure("both", "auc"),
@@ -125,6 +136,7 @@ PUBLISHED_QUANTITIES: dict[str, Callable[[FinishedRun], RunReading]] = {
     "worst group": worst_group,
     "worst group, bottom alone": _worst_class("bottom"),
     "decoded, bottom": _measure("bottom", "decoded accuracy"),
+    "worst group, decoded": worst_group_decoded,
 }
 
 _OF_CURVES = re.compile(r"(train|test) (loss|accuracy|agree_top|agree_bottom) of (.+)")

@@ -79,11 +79,22 @@ def compare_sweep(
     return verdicts.comparison(gathered(found), notes, group)
 
 
-def of_points(curves: pd.DataFrame, classes: pd.DataFrame | None, by: Sequence[str] | None = None, level: float = 0.95) -> list[Comparison]:
-    """What a sweep's points are asked each alone, for its headlines, without bands and notes; none where no point can be compared."""
+def of_points(
+    curves: pd.DataFrame,
+    classes: pd.DataFrame | None,
+    by: Sequence[str] | None = None,
+    level: float = 0.95,
+    *,
+    classes_count: int | None = None,
+) -> list[Comparison]:
+    """What a sweep's points are asked each alone, for its headlines, without bands and notes; none where no point can be compared.
+
+    `classes_count` is K, None: that of the table of classes, else 10.
+    """
+    questions = ("learned first", "doubles", "conflicts", "reliability")
     try:
         fields = by or telling(curves[swept(curves)].drop_duplicates())
-        found = compare_groups(curves, classes, by=fields, level=level, questions=("learned first", "doubles", "conflicts", "reliability"))
+        found = compare_groups(curves, classes, by=fields, level=level, questions=questions, classes_count=classes_count)
     except (CurvesError, ValueError):
         return []
     return [dataclasses.replace(found, notes=(), bands=found.bands.iloc[:0])]

@@ -12,6 +12,7 @@ from torch import nn
 from dominoes.data import dealing
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.probe_sets import probes
+from dominoes.errors import DominoesError, SpecError, brief
 from dominoes.spec import DominoSpec, RunSpec, TrainSpec, parse
 from dominoes.training import trial
 from dominoes.training.device import Device, NoiseStream
@@ -22,6 +23,7 @@ _DATASET = DominoSpec(n=320, prevalence=(0.7, 0.7), top="digits", bottom="textur
 _PROBE = 64
 # Answers to one picture, alone and among others, may differ by rounding.
 _TOLERANCE = 1e-4
+_ALONE = "a picture alone and among others"
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,15 @@ def check_model(model: str, arguments: Mapping[str, Any] | None = None) -> Model
     network = initial(model, len(dominoes.classes), 0, how.model_args)
 
     def run(**fields: object) -> Trained:
-        return train(RunSpec(dataset=_DATASET, train=how.model_copy(update=fields)), dominoes, tests)
+        try:
+            found = train(RunSpec(dataset=_DATASET, train=how.model_copy(update=fields)), dominoes, tests)
+        except DominoesError:
+            raise
+        except Exception as error:
+            raise SpecError(f"model {model} cannot be trained for five steps ({type(error).__name__}: {brief(error)})") from error
+        if found.diverged is not None:
+            raise SpecError(f"model {model}: a loss is not finite at step {found.diverged}; expected finite answers")
+        return found
 
     first = run()
     again, often = run(), run(measurements=10**6)
@@ -94,7 +104,10 @@ def _alone(network: nn.Module, probe: Dominoes) -> Finding:
     with hardware.entered(), NoiseStream(0, hardware.device).entered(), torch.no_grad():
         pictures = probe.compose(torch.arange(16), normalize=True)
         together = network(pictures)
-        alone = torch.cat([network(pictures[row : row + 1]) for row in range(len(pictures))])
+        try:
+            alone = torch.cat([network(pictures[row : row + 1]) for row in range(len(pictures))])
+        except Exception as error:
+            return Finding(_ALONE, False, f"it cannot answer to one picture ({type(error).__name__}: {brief(error)})")
     difference = float((together - alone).abs().max())
     holds = difference < _TOLERANCE * max(1.0, float(together.abs().max()))
-    return Finding("a picture alone and among others", holds, f"answers differ by at most {difference:.1e}")
+    return Finding(_ALONE, holds, f"answers differ by at most {difference:.1e}")

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from dominoes import registry
-from dominoes.errors import SpecError
+from dominoes.errors import SpecError, brief
 from dominoes.spec import TrainSpec
 
 Schedule = Callable[..., float]
@@ -59,8 +59,9 @@ def factors(how: TrainSpec, count: int) -> Callable[[int], float]:
     for step in (0, left - 1):
         try:
             found = after(step)
-        except (ArithmeticError, TypeError, ValueError) as error:
-            raise SpecError(f"schedule {how.schedule} with {dict(how.schedule_args)} fails at step {step} of {left}: {error}") from error
+        except Exception as error:
+            said = f"{type(error).__name__}: {brief(error)}"
+            raise SpecError(f"schedule {how.schedule} with {dict(how.schedule_args)} fails at step {step} of {left} ({said})") from error
         if not isinstance(found, int | float) or not 0 <= found < math.inf:
             raise SpecError(f"schedule {how.schedule} gives {found!r} at step {step} of {left}; expected a factor of the rate, at least 0")
 

@@ -240,6 +240,10 @@ def test_every_stock_of_the_table_can_be_solved_without_data() -> None:
     [
         (["solve", "--prevalence", "1.2", ".5"], "prevalence of the top half: expected less than or equal to 1, got '1.2'"),
         (["solve", "--prevalence", "nan", ".5"], "expected a finite number"),
+        (
+            ["build", "--prevalence", "1", "1", "--reliability", ".5", "--n", "100", "--out", "{tmp}/x"],
+            "--reliability: expected values, got '.5 --n'; two are needed, of the top and the bottom",
+        ),
         (["solve", "--prevalence", ".5", ".5", "--n", "0"], "n: expected a whole number of at least 1, or max, got '0'"),
         (["solve", "--prevalence", ".5", ".5", "--n", "-3"], "got '-3'"),
         (["solve", "--ratio", "2"], "too few of prevalence"),
@@ -339,6 +343,15 @@ def test_results_become_a_page_and_figures(swept: Path, tmp_path: Path) -> None:
     assert "they have curves, conflicts, sankey" in refused("plot", run, "--figure", "laws", "--out", tmp_path / "d.svg")
     done("solve", "--prevalence", "1", "1", "--sankey", tmp_path / "s.svg")
     assert {path.name for path in tmp_path.iterdir()} == {"r.html", "stills", "c.svg", "s.svg"}
+
+
+def test_a_plan_tells_the_two_seeds_apart(tmp_path: Path) -> None:
+    """A sweep of deals and seeds has a column of each name."""
+    values = {"n": 100, "top": "digits", "bottom": "textures", "prevalence": [0.5, 0.5]}
+    fields = "".join(f"  dataset.{name}: {{value: {value}}}\n" for name, value in values.items())
+    seeds = "  dataset.seed: {values: [0, 1]}\n  seed: {values: [0, 1]}\n"
+    (tmp_path / "s.yaml").write_text(f"method: grid\nparameters:\n{fields}{seeds}", encoding="utf-8")
+    assert done("sweep", "plan", tmp_path / "s.yaml", "--no-timing").split()[:4] == ["run", "dataset.seed", "seed", "dominoes"]
 
 
 def test_diverged_runs_say_so(tmp_path: Path) -> None:

@@ -22,6 +22,16 @@ class Counting(Flat):
     def forward(self, x):
         self.asked += 1
         return super().forward(x) * (1 + self.asked / 100)
+class Late(Flat):
+    def forward(self, x):
+        print("asked")
+        self.steps = getattr(self, "steps", 0) + self.training
+        if self.steps > 3:
+            raise IndexError("too late")
+        return super().forward(x)
+class Nowhere(Flat):
+    def forward(self, x):
+        return super().forward(x) * float("nan")
 def watch(step, network, rows):
     with open("watched.txt", "a") as file:
         file.write(f"{step} ")
@@ -80,6 +90,26 @@ def test_check_model_tells_good_from_bad() -> None:
         in run("check-model", "door_nets:Flat", "--model-args", "depth=3", code=2).output
     )
     assert "--model-args: expected NAME=VALUE" in run("check-model", "door_nets:Flat", "--model-args", "depth", code=2).output
+
+
+def test_a_network_that_fails_in_training_is_one_sentence() -> None:
+    """Where a later step fails, the run is FAILED and the sentence says where the traceback is; one whose losses are not finite before
+    training has no curve, is no finished run, and says so at every call. What it prints is not mixed with the answer."""
+    late = run("train", *SMALL, "--model", "door_nets:Late", "--device", "cpu", "--out", "out", code=2)
+    (folder,) = Path("out/runs").iterdir()
+    assert f"Error: run {folder.name} failed: IndexError: too late; the traceback is in" in late.stderr
+    assert "Traceback" not in late.output
+    assert "raise IndexError" in (folder / "FAILED").read_text(encoding="utf-8")
+    for _ in range(2):
+        nowhere = run("train", *SMALL, "--model", "door_nets:Nowhere", "--device", "cpu", "--out", "nan", code=2)
+        assert "Error: before training a loss of door_nets:Nowhere is not finite, so there is no curve" in nowhere.stderr
+    assert not list(Path("nan").rglob("DONE"))
+    checked = run("check-model", "door_nets:Late", "--json", code=2)
+    assert "model door_nets:Late cannot be trained for five steps (IndexError: too late)" in checked.stderr
+    assert "asked" not in checked.stdout
+    assert "a loss is not finite at step 0" in run("check-model", "door_nets:Nowhere", code=2).stderr
+    short = run("train", *SMALL, "--batch", "200", "--model", "door_nets:Late", "--out", "ok", "--json")
+    assert json.loads(short.stdout)["status"] == "finished"
 
 
 def test_a_flag_needs_no_trust_and_is_recorded() -> None:

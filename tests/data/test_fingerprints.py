@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from dominoes import files
-from dominoes.data import fingerprints
+from dominoes.data import fingerprints, folder
+from dominoes.data.dealing import deal_spec
+from dominoes.spec import DominoSpec
 
 
 def test_a_digest_is_remembered_until_the_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,3 +48,24 @@ def test_a_file_that_was_just_written_is_read_again(tmp_path: Path) -> None:
     path.write_bytes(bytes(2_000_000))
     fingerprints.cached_sha256(path, tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
+
+
+def test_verify_reads_a_source_whose_digest_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Building twice reads the file once; to verify reads it each time, and finds it as it was."""
+    monkeypatch.setattr(fingerprints, "_SETTLED", -1.0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    pictures = np.random.default_rng(0).integers(0, 256, (400, 32, 32, 3), dtype=np.uint8)
+    path = tmp_path / "own.npz"
+    np.savez(path, x_train=pictures, y_train=np.arange(400) % 4)
+    read: list[Path] = []
+    real = files.sha256
+    monkeypatch.setattr(files, "sha256", lambda file: read.append(file) or real(file))
+    spec = DominoSpec(n=40, prevalence=(1, 0.5), top=str(path), bottom=str(path))
+    for _ in range(2):
+        dealt = deal_spec(spec)
+    assert read.count(path) == 1
+    folder.save_dataset(dealt, tmp_path / "set")
+    for _ in range(2):
+        before = read.count(path)
+        assert folder.verify_dataset(tmp_path / "set") == []
+        assert read.count(path) > before

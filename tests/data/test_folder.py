@@ -112,6 +112,14 @@ def test_changed_counts_are_found(built: Path) -> None:
     ]
 
 
+def test_a_changed_spec_is_found(built: Path) -> None:
+    """A spec.yaml that asks for something else, or for nothing that can be solved, is a difference that names the file."""
+    (built / "spec.yaml").write_text("n: 300\ntop: digits\nbottom: textures\n", encoding="utf-8")
+    found = folder.verify_dataset(built)
+    assert found[0] == "spec.yaml: its SHA-256 differs from the one in digests.json"
+    assert found[-1].startswith("spec.yaml: too few of prevalence")
+
+
 def test_other_source_pixels_are_found(tmp_path: Path) -> None:
     """A single changed pixel of a source is found by verifying, and the folder is not used with it."""
     x, y = np.zeros((40, 32, 32), np.uint8), np.arange(40) % 2

@@ -51,6 +51,18 @@ def _row(found: Board, theory: str, task: str) -> pd.Series:
     return found.table.set_index(["theory", "task"]).loc[(theory, task)]
 
 
+def test_a_loss_without_bound_is_scored_without_a_warning() -> None:
+    """A finite loss whose square is not gets a low skill; warnings are errors here."""
+
+    class Unbounded(Truth):
+        def forecast(self, spec: Mapping[str, Any], given: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
+            found = super().forecast(spec, given, asked)
+            return found.assign(mean=found["mean"].where(found["metric"] != "loss", 1e308))
+
+    row = board.score_theories({"unbounded": Unbounded}, simulated_curves.edition(4), ("doubles",)).table.iloc[0]
+    assert row["skill"] < -100
+
+
 @pytest.mark.parametrize("task", ASKED)
 def test_the_truth_reaches_the_ceiling(found: Board, task: str) -> None:
     """The law of the simulation gets skill 1 within its interval, and close to it."""

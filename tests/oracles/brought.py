@@ -29,6 +29,17 @@ class PreActivation(nn.Module):
         return self.out(x.mean((2, 3)))  # type: ignore[no-any-return]
 
 
+class Nowhere(nn.Linear):
+    """Answers that are no numbers."""
+
+    def __init__(self, classes: int):
+        super().__init__(6144, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×3×64×32 to N×classes."""
+        return super().forward(x.flatten(1)) * float("nan")
+
+
 class Transformer(nn.Module):
     """Patches of 8×8 pixels, one encoder layer with layer normalisation and dropout, their mean."""
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dominoes.errors import SpecError
 from dominoes.runs import plan, sweep_file
-from dominoes.spec import RunSpec
+from dominoes.spec import DominoSpec, RunSpec, TrainSpec
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,6 +40,25 @@ def test_every_seed_deals_anew_unless_the_file_says_otherwise() -> None:
     for kept in ({"same_deal": True, "parameters": seeds}, {"parameters": seeds | {"dataset.seed": {"value": 0}}}):
         found = sweep_file.expand({"method": "grid"} | kept)
         assert [run.id for run in found.runs] == [RunSpec(dataset={}, train={}, seed=seed).id for seed in (0, 4)]
+
+
+def test_runs_share_what_they_have_in_common() -> None:
+    """A hundred thousand runs are as many seeds and names: the training of all and the dataset of a deal are one object each."""
+    values = {"seed": {"values": [0, 1, 2]}, "train.lr": {"values": [0.1, 0.2]}, "dataset.prevalence": {"value": [0.5, 0.5]}}
+    for same_deal, deals in ((True, 1), (False, 3)):
+        runs = sweep_file.expand({"method": "grid", "same_deal": same_deal, "parameters": values}).runs
+        assert (len({id(run.dataset) for run in runs}), len({id(run.train) for run in runs})) == (deals, 2)
+        assert len({run.id for run in runs}) == 6
+
+
+def test_ids_of_many_are_those_of_each() -> None:
+    """Whether specs share their parts or have equal ones of their own, and of more parts than are kept in mind at once."""
+    assert set(RunSpec.model_fields) == {"dataset", "train", "seed"}
+    shared = TrainSpec(lr=0.02, model_args={"width": 64}, augment=("flip",), schedule="cosine")
+    first = [RunSpec(dataset=DominoSpec(prevalence=(0.5, 0.25), seed=seed), train=shared, seed=seed) for seed in range(1200)]
+    again = [RunSpec(dataset=first[0].dataset, train=TrainSpec(weight_decay=decay), seed=1) for decay in (0.0, -0.0, 1e-4)]
+    specs = [*first, *again, first[0]]
+    assert list(sweep_file.run_ids(iter(specs))) == [spec.id for spec in specs]
 
 
 @pytest.mark.parametrize("name", sweep_file.FIELDS)

@@ -180,6 +180,19 @@ def test_the_worst_group() -> None:
     assert published.PUBLISHED_QUANTITIES["worst group, bottom alone"](run).value == 0.97
 
 
+def test_the_worst_group_of_the_refitted_layer() -> None:
+    """Read off measures.csv at the last step, with the error of a quarter of the probe; nothing where it was not decoded."""
+    curves = pd.DataFrame({"step": [0, 9], "split": "test", "kind": "bottom", "accuracy": 0.5, "n": 200})
+    rows = [(0, "bottom", 0.1), (9, "bottom", 0.7), (9, "top", 0.9)]
+    measures = pd.DataFrame(rows, columns=["step", "kind", "value"]).assign(measure="decoded accuracy, worst group")
+    run: Any = SimpleNamespace(table=lambda form="curves": curves if form == "curves" else measures)
+    read = published.published_quantity("worst group, decoded")
+    assert read(run) == published.RunReading(0.7, published.share_error(0.7, 50))
+    assert published.published_quantity("measure decoded accuracy, worst group of bottom")(run).value == 0.7
+    run = SimpleNamespace(table=lambda form="curves": curves if form == "curves" else measures.assign(measure="auc"))
+    assert math.isnan(read(run).value)
+
+
 def test_a_protocol_is_run_and_read_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From finished runs to both tables and what is printed; the values are those of the runs' own tables."""
     made = protocol(tmp_path)

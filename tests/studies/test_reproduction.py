@@ -1,5 +1,6 @@
 """A study from its runs to what is kept, and again: the same runs agree, others differ, and every reader takes what is kept."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -30,9 +31,10 @@ def call(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def study(folder: Path, seeds: list[int]) -> Path:
+def study(folder: Path, seeds: list[int], **fields: object) -> Path:
     """A sweep file over the top's prevalence, and its results folder with runs whose curves follow from formulas."""
-    entries = {name: {"value": value} for name, value in PARAMETERS.items()}
+    named = {f"dataset.{name}": value for name, value in fields.items()}
+    entries = {name: {"value": value} for name, value in (PARAMETERS | named).items()}
     entries |= {"dataset.prevalence.top": {"values": [0.3, 0.6, 0.9]}, "seed": {"values": seeds}}
     file = folder / "tiny.yaml"
     file.write_text(yaml.safe_dump({"name": "tiny", "method": "grid", "same_deal": True, "parameters": entries}, sort_keys=False))
@@ -63,6 +65,77 @@ def test_what_is_kept_is_what_was_measured(made: Path) -> None:
     assert call("headlines", made / "kept", "--out", made / "again.csv").exit_code == 0
     assert (made / "again.csv").read_bytes() == (made / "kept" / "headlines.csv").read_bytes()
     assert (made / "kept" / "headlines.png").stat().st_size > 10_000
+
+
+def test_two_classes_are_kept_as_two(tmp_path: Path) -> None:
+    """Points of a study are judged with the classes that its runs have, not ten: as `compare --classes 2` judges the exported table."""
+    study(tmp_path, [0, 1], n=200, top="digits[0,1]", bottom="textures[0,1]")
+    assert call("sweep", "keep", tmp_path / "runs", "--out", tmp_path / "kept").exit_code == 0
+    assert call("sweep", "export", tmp_path / "runs", "--out", tmp_path / "curves.csv").exit_code == 0
+    done = call("compare", tmp_path / "curves.csv", "--sweep", "--classes", 2, "--out", tmp_path / "two.csv")
+    assert done.exit_code == 0, done.output
+    assert "10 was taken" not in done.output
+    assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "kept" / "comparison.csv").read_bytes()
+    assert "10 was taken" in call("compare", tmp_path / "curves.csv", "--sweep", "--out", tmp_path / "ten.csv").output
+    assert (tmp_path / "ten.csv").read_bytes() != (tmp_path / "two.csv").read_bytes()
+
+
+def test_headlines_of_a_folder_of_runs(made: Path, tmp_path: Path) -> None:
+    """The numbers of points that were kept, with the runs' own number of classes; a damaged run is left out and named, exit code 3."""
+    done = call("headlines", made / "runs", "--out", tmp_path / "runs.csv")
+    assert done.exit_code == 0, done.output
+    assert not done.stderr
+    found, kept = (headline_numbers.read_headlines(path) for path in (tmp_path / "runs.csv", made / "kept" / "headlines.csv"))
+    keys = ["part", "point", "quantity"]
+    ours, theirs = (table[table["part"] == "points"].sort_values(keys, ignore_index=True) for table in (found, kept))
+    assert len(ours)
+    pd.testing.assert_frame_equal(ours.drop(columns="point"), theirs.drop(columns="point"))
+    shutil.copytree(made / "runs", tmp_path / "runs")
+    run = sorted((tmp_path / "runs" / "runs").iterdir())[0]
+    (run / "curves.csv").write_text("cut")
+    done = call("headlines", tmp_path / "runs", "--out", tmp_path / "fewer.csv")
+    assert done.exit_code == 3
+    assert f"left out, damaged: run {run.name}" in done.stderr
+
+
+def test_a_part_of_a_sweep_is_told_from_the_whole(made: Path, tmp_path: Path) -> None:
+    """`fit`, `compare` and `headlines` of a sweep's folder say how many runs of its plan are not finished, and how many no longer."""
+    shutil.copytree(made / "runs", tmp_path / "runs")
+    first, *_ = sorted((tmp_path / "runs" / "runs").iterdir())
+    shutil.rmtree(first)
+    said = "Note: 1 of 9 runs of the sweep are not finished; the others are read"
+    for command in (("fit", "--family", "logistic"), ("compare",), ("headlines",)):
+        done = call(command[0], tmp_path / "runs", *command[1:], "--out", tmp_path / "table.csv")
+        assert done.exit_code == 0, done.output
+        assert said in done.stderr
+    planned = plan.load_plan(tmp_path / "runs")
+    plan.save_plan(dataclasses.replace(planned, runs=planned.runs[-2:]), tmp_path / "runs", None)
+    done = call("headlines", tmp_path / "runs", "--out", tmp_path / "table.csv")
+    assert "runs are read that are no longer in the sweep file" in done.stderr
+    (tmp_path / "runs" / "plan.json").write_text("{", encoding="utf-8")
+    done = call("headlines", tmp_path / "runs", "--out", tmp_path / "table.csv")
+    assert done.exit_code == 0
+    assert "plan.json is damaged" in done.stderr
+
+
+def test_headlines_say_what_is_wrong_with_a_table(made: Path, tmp_path: Path) -> None:
+    """Values out of range are not used and runs of one name not mixed, with a note; a table without a kind that is asked for is refused."""
+    curves = tables.read_table(made / "kept" / "curves.parquet")
+    curves.assign(accuracy=100 * curves["accuracy"]).to_csv(tmp_path / "percent.csv", index=False)
+    done = call("headlines", tmp_path / "percent.csv", "--classes", 10, "--out", tmp_path / "out.csv")
+    assert done.exit_code == 0
+    assert "Note: curves: column accuracy" in done.stderr
+    assert "is out of range" in done.stderr
+    found = headline_numbers.read_headlines(tmp_path / "out.csv")
+    assert not (found.loc[found["quantity"] == "late accuracy top", "estimate"] > 1).any()
+    curves.assign(run="x", seed=0).to_csv(tmp_path / "mixed.csv", index=False)
+    done = call("headlines", tmp_path / "mixed.csv", "--out", tmp_path / "out.csv")
+    assert "as an earlier row (some differ in their values); the first is used" in done.stderr
+    assert "Note: the number of classes is not known (no table of classes): 10 was taken" in done.stderr
+    curves.assign(kind=curves["kind"].astype(str).str.upper()).to_csv(tmp_path / "upper.csv", index=False)
+    done = call("headlines", tmp_path / "upper.csv", "--out", tmp_path / "out.csv")
+    assert done.exit_code == 2
+    assert "Error: headline numbers are of the kinds top, bottom, both and conflict; the curves are of BOTH" in done.stderr
 
 
 def test_packed_runs_are_kept_as_folders_are(made: Path, tmp_path: Path) -> None:

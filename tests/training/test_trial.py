@@ -40,7 +40,7 @@ from dominoes.training.trial import check_run
         ({"augment": "flip side=left"}, "augmentation side=left: expected top, bottom or both"),
         (
             {"schedule": "steps", "schedule_args": {"at": 3}},
-            "schedule steps with {'at': 3} fails at step 0 of 1000: 'int' object is not iterable",
+            "schedule steps with {'at': 3} fails at step 0 of 1000 .TypeError: 'int' object is not iterable",
         ),
         (
             {"schedule": "cosine", "schedule_args": {"floor": -1}},

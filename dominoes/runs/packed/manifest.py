@@ -40,6 +40,9 @@ SCHEMA = pa.schema(
 )
 
 
+_SAID = ("status", "steps", "diverged_at", "package", "torch", "device")
+
+
 class Broken(ValueError):  # noqa: N818  (a finding, not a mishap)
     """A file of packed results is not what was written."""
 
@@ -143,8 +146,11 @@ class Manifest:
 
     def records(self) -> Iterator[tuple[str, Part, dict[str, Any]]]:
         """(run, shard, what its environment.json says that a survey needs) of each run."""
+        # Of very many runs most say the same: each text is kept once.
         made: dict[str, dict[str, Any]] = {}
         having: dict[str, dict[str, Any]] = {}
+        sizes: dict[tuple[int, int | None], dict[str, Any]] = {}
+        said: dict[object, object] = {}
         for part in self.parts:
             columns = {name: part.runs[name].to_pylist() for name in SCHEMA.names}
             for row, run in enumerate(columns["run"]):
@@ -155,11 +161,18 @@ class Manifest:
                     made[text] = json.loads(text)
                 if names not in having:
                     having[names] = dict.fromkeys(names.split())
-                found: dict[str, Any] = {
-                    name: columns[name][row] for name in ("status", "steps", "diverged_at", "package", "torch", "device")
-                }
-                found |= {"seconds": {"wall": columns["wall"][row]}, "files": having[names]}
-                yield run, part, found | {"dominoes": {"n": columns["n"][row], "classes": columns["classes"][row]}} | made[text]
+                n, classes = columns["n"][row], columns["classes"][row]
+                yield (
+                    run,
+                    part,
+                    {
+                        **{name: said.setdefault(columns[name][row], columns[name][row]) for name in _SAID},
+                        "seconds": {"wall": columns["wall"][row]},
+                        "files": having[names],
+                        "dominoes": sizes.setdefault((n, classes), {"n": n, "classes": classes}),
+                        **made[text],
+                    },
+                )
 
 
 def load_manifest(out: Path) -> Manifest:
