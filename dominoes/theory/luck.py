@@ -52,6 +52,13 @@ class Pairing:
     by_class: FloatArray | None = None
 
     @cached_property
+    def sides(self) -> tuple[FloatArray, FloatArray]:
+        """(T, T) each: covariance between two runs of the silent tops, and of the silent bottoms; the largest it can be where `agreed` is
+        None."""
+        silent, rho = self.K / (self.K - 1), 1.0 if self.agreed is None else self.agreed
+        return covariance(silent * self.top, rho), covariance(silent * self.bottom, rho)
+
+    @cached_property
     def shared(self) -> FloatArray:
         """(T, T) covariance, the same for all seeds, of the error on doubles at two steps; the largest it can be where `agreed` is None.
 
@@ -59,8 +66,8 @@ class Pairing:
         """
         if not math.isfinite(self.n):
             return np.zeros((len(self.top), len(self.top)))
-        silent, rho = self.K / (self.K - 1), 1.0 if self.agreed is None else self.agreed
-        return covariance(silent * self.top, rho) * covariance(silent * self.bottom, rho) / silent**2 / self.n
+        tops, bottoms = self.sides
+        return tops * bottoms * ((self.K - 1) / self.K) ** 2 / self.n
 
     def error(self, weights: FloatArray) -> float:
         """Standard error, shared by all seeds, of Σ_t w_t (error on doubles): as far as the seeds are seen to agree; else an upper bound,

@@ -12,6 +12,7 @@ from scipy.stats import multivariate_normal, norm
 from simulated_truths import Truth, simulated
 
 from dominoes.theory.cells import Chance, luck_by_cell
+from dominoes.theory.known import known_windows
 from dominoes.theory.luck import (
     Contest,
     Pairing,
@@ -23,7 +24,6 @@ from dominoes.theory.luck import (
     pairing_error,
 )
 from dominoes.theory.questions.conflicts import WANTED
-from dominoes.theory.questions.doubles import known_windows
 from dominoes.theory.run_arrays import RunArrays, Slice, arrays
 
 
