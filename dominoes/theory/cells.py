@@ -17,6 +17,8 @@ from dominoes.theory.run_arrays import RunArrays, Slice
 
 # Standard errors beyond which pictures are taken not to be paired at random.
 _PAIRED = 4.0
+# Shares of guesses that are larger are there, not rounding.
+_LEAST = 1e-9
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ def _unsettled(
     sure = np.clip(np.where(guesses < 0.5, np.maximum(guesses - noise, 0.0), np.minimum(guesses + noise, 1.0)), 0.0, 1.0)
     cells = np.clip(np.einsum("fa,gb,stab->tfg", undone(K), undone(K), crossed.sum(axis=4)) / len(crossed), 0.0, 1.0)
     alike = np.diagonal(covariance(sure.ravel(), pairing.agreed)).reshape(2, 2)
-    if contested and sure[1, 1] > 0:
+    if contested and sure[1, 1] > _LEAST:
         return np.asarray((np.minimum(cells[:, None], cells) * alike).sum(axis=(2, 3)))
     at_once = (cells * np.minimum(sure, 1 - sure)).sum(axis=(1, 2))
     size = np.sqrt((cells * alike).sum(axis=(1, 2)))

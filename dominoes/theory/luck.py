@@ -26,8 +26,9 @@ _FEWEST_CLASSES = 5
 # Of doubles with both halves wrong: where fewer are expected, their variance is not measured.
 _FEWEST_WRONG = 3
 # Share of the variance of pairing that seeds have in common before they are looked at (.1 to .3 in forty runs of the detector that
-# differ by seed and deal), and the degrees of freedom that this counts for.
-_BEFORE = (0.2, 2.0)
+# differ by seed and deal), and the degrees of freedom that this counts for: as many as nine seeds', since even ten tell it only within
+# a few tenths, and intervals of those that seem to agree by nothing would be too short.
+_BEFORE = (0.2, 8.0)
 # Runs that agree more than this are taken to agree; below, so many nodes integrate the covariance to four digits.
 _ONE = 0.99
 _NODES = tuple(zip(*np.polynomial.legendre.leggauss(24), strict=True))
