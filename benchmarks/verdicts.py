@@ -1,12 +1,12 @@
 """How often the comparator is right: simulated truths whose verdicts are known, at 3, 5 and 10 seeds.
 
 Each truth is a network that is known to follow a rule (tests/oracles/simulated_truths.py); every probe picture is answered by itself. What
-a quantity is in the population is the mean over eight large simulations (10 seeds, 4,000 pictures a kind); the right verdict follows from
-it and the margin. Every simulation has probe pictures of its own; within one, fewer seeds are the first of the ten. For each number of
-seeds the table says how often the verdict was right, how often wrong (the rest cannot tell), and how often the interval held the
-population's value. Beside it, how often it would be right at 5 seeds for an observer who knew the standard error of the estimate (its
-standard deviation over the simulations) and had nothing to estimate but the value: no interval from the same statistic is right more
-often.
+a quantity is in the population is its mean over further simulations, of ten seeds and as many pictures: what is averaged depends a little
+on how many pictures set the ends of a window. The right verdict follows from it and the margin. Every simulation has probe pictures of its
+own; within one, fewer seeds are the first of the ten. For each number of seeds the table says how often the verdict was right, how often
+wrong (the rest cannot tell), and how often the interval held the population's value. Beside it, how often it would be right at 5 seeds for
+an observer who knew the standard error of the estimate (its standard deviation over the simulations) and had nothing to estimate but the
+value: no interval from the same statistic is right more often.
 
     python -m benchmarks.verdicts --simulations 60
 
@@ -36,8 +36,8 @@ from dominoes.theory.intervals import FAILS, HOLDS, NOT_APPLICABLE  # noqa: E402
 from dominoes.theory.sweep_comparison import compare_sweep  # noqa: E402
 
 SEEDS, IDEAL = (3, 5, 10), 5
-# Large simulations of a truth, and by how much the numbers of its simulations lie apart from the next truth's: no two share probe pictures.
-LARGE, APART = 8, 100_000
+# By how much the numbers of a truth's simulations lie apart from the next truth's: no two share probe pictures.
+APART = 100_000
 QUESTIONS = ("doubles", "conflicts", "pictures")
 KEYS = ["question", "side", "model", "rival", "window"]
 # The rows that are followed: question, side, model, rival, window.
@@ -132,10 +132,10 @@ def known_error(rows: pd.DataFrame, value: float, low: float, high: float, right
     return float(norm.cdf((ends[0] - value) / error - reach) + norm.sf((ends[1] - value) / error + reach))
 
 
-def lines(name: str, large: pd.DataFrame, found: dict[int, pd.DataFrame], keys: list[str]) -> list[str]:
+def lines(name: str, whole: pd.DataFrame, found: dict[int, pd.DataFrame], keys: list[str]) -> list[str]:
     """A line of the table for each row that is judged: the population's value, then right, wrong and covered at each number of seeds."""
     out = []
-    for key, rows in large.groupby(keys, sort=False):
+    for key, rows in whole.groupby(keys, sort=False):
         rows = rows[rows["verdict"] != NOT_APPLICABLE]
         if not len(rows):
             continue
@@ -147,11 +147,8 @@ def lines(name: str, large: pd.DataFrame, found: dict[int, pd.DataFrame], keys: 
         ideal = math.nan
         for seeds, each in found.items():
             mine = each[(each[keys] == list(key)).all(axis=1) & (each["verdict"] != NOT_APPLICABLE)]
-            # A difference of deviances grows with the number of pictures, so that the large simulations' is another one.
-            covered = "–" if key[0].endswith("score") else f"{((mine['low'] <= value) & (mine['high'] >= value)).mean():.2f}"
-            # A difference of deviances is another one at other numbers of pictures: about its own mean.
-            about = float(mine["estimate"].mean()) if key[0].endswith("score") else value
-            ideal = known_error(mine, about, low, high, right) if seeds == IDEAL else ideal
+            covered = f"{((mine['low'] <= value) & (mine['high'] >= value)).mean():.2f}"
+            ideal = known_error(mine, value, low, high, right) if seeds == IDEAL else ideal
             cells.append(f"{(mine['verdict'] == right).mean():.2f} / {(mine['verdict'] == wrong).mean():.2f} / {covered}")
         label = ", ".join(part for part in key if part)
         out.append(
@@ -163,6 +160,7 @@ def lines(name: str, large: pd.DataFrame, found: dict[int, pd.DataFrame], keys: 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--simulations", type=int, default=60, help="of each truth at each number of seeds")
+    parser.add_argument("--population", type=int, default=60, help="further simulations of each truth, of which the population is the mean")
     parser.add_argument("--only", nargs="*", help="truths and designs by name")
     parser.add_argument("--without-joint", action="store_true", help="as for runs of before, whose answers are not crossed")
     parser.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS), help="numbers of seeds")
@@ -172,16 +170,17 @@ def main() -> None:
     for place, (name, truth) in enumerate(TRUTHS.items()):
         if given.only and name not in given.only:
             continue
-        big, first = replace(truth, n=4000), place * APART
-        large = pd.concat([judged(big, (10,), first + APART // 2 + number, crossed=not given.without_joint)[10] for number in range(LARGE)])
-        each = [judged(truth, given.seeds, first + number, crossed=not given.without_joint) for number in range(given.simulations)]
+        first, crossed = place * APART, not given.without_joint
+        each = [judged(truth, given.seeds, first + number, crossed=crossed) for number in range(given.simulations)]
         found = {seeds: pd.concat([one[seeds] for one in each]) for seeds in given.seeds}
-        print("\n".join(lines(name, large, found, KEYS)), flush=True)
+        further = range(first + given.simulations, first + given.simulations + given.population)
+        whole = pd.concat([judged(truth, (max(SEEDS),), number, crossed=crossed)[max(SEEDS)] for number in further])
+        print("\n".join(lines(name, whole, found, KEYS)), flush=True)
     for name, design in DESIGNS.items():
         if given.only and name not in given.only:
             continue
-        whole = replace(design, truth=replace(design.truth, n=4000))
-        large = pd.concat([whole.table(10, 10_000 + number) for number in range(3)])
+        big = replace(design, truth=replace(design.truth, n=4000))
+        large = pd.concat([big.table(10, 10_000 + number) for number in range(3)])
         found = {seeds: pd.concat([design.table(seeds, number) for number in range(given.simulations)]) for seeds in given.seeds}
         print("\n".join(lines(name, large, found, ["question", "side", "model", "window"])), flush=True)
 

@@ -17,6 +17,8 @@ from dominoes.theory.run_arrays import RunArrays, Slice
 
 # Standard errors beyond which pictures are taken not to be paired at random.
 _PAIRED = 4.0
+# Shares of guesses that are larger are there, not rounding.
+_LEAST = 1e-9
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ def luck_by_cell(
     set_right: bool = False,
     predicted: float = 0.0,
     by_ends: tuple[FloatArray, FloatArray] | None = None,
+    contested: bool = False,
 ) -> float:
     """Standard error, shared by all seeds, of Σ_t w_t (share of the event − what a rule predicts of it), whatever rule is true; 0 with
     one seed or where the number of pictures is not known.
@@ -104,42 +107,71 @@ def luck_by_cell(
         guessed: share of the event among guesses.
         set_right: the luck of the pairing has been taken off (`Chance`), so that only that of the tops and of the bottoms is left.
         predicted: share of the event that the rule predicts where both patterns are silent, if it predicts of single pictures.
-        by_ends: (T,) what the ends of the window add to the average by the silent tops, and by the silent bottoms (`edges.moved`).
+        by_ends: (T,) what the ends of the window add to the average by the silent tops, and by the silent bottoms (`Known.moved`).
+        contested: the two halves show different classes (`_unsettled`).
     """
     if pairing.agreed is None or not math.isfinite(pairing.n):
         return 0.0
-    silent, share = pairing.K / (pairing.K - 1), by_silence(crossed, event, weights, pairing.K)
-    unsettled = weights @ _unsettled(crossed, event, weights, pairing, share / guessed) @ weights * guessed**2
+    share = by_silence(crossed, event, weights, pairing.K)
+    unsettled = float(weights @ _unsettled(crossed, event, weights, pairing, guessed, contested) @ weights) * guessed**2
     share[0, 0] -= predicted
-    together = np.full(len(weights), interaction(share))
+    return math.sqrt((_of_halves(share, slopes, weights, pairing, set_right, by_ends) + unsettled) / pairing.n)
+
+
+def luck_by_silence(share: FloatArray, weights: FloatArray, pairing: Pairing) -> float:
+    """As `luck_by_cell`, of what a picture adds on average by whether the patterns of its halves are silent or fire, share (2, 2)."""
+    if pairing.agreed is None or not math.isfinite(pairing.n):
+        return 0.0
+    none = np.zeros(len(weights))
+    return math.sqrt(_of_halves(share, (none, none), weights, pairing, False, None) / pairing.n)
+
+
+def _of_halves(
+    share: FloatArray,
+    slopes: tuple[FloatArray, FloatArray],
+    weights: FloatArray,
+    pairing: Pairing,
+    set_right: bool,
+    by_ends: tuple[FloatArray, FloatArray] | None,
+) -> float:
+    """Variance over pictures of what the tops, the bottoms and their pairing do (`luck_by_cell`)."""
+    silent, together = pairing.K / (pairing.K - 1), np.full(len(weights), interaction(share))
     top = share[0, 1] - share[1, 1] + together * silent * pairing.bottom - slopes[0] / silent
     bottom = share[1, 0] - share[1, 1] + together * silent * pairing.top - slopes[1] / silent
-    tops, bottoms = (covariance(silent * error, pairing.agreed) for error in (pairing.top, pairing.bottom))
+    tops, bottoms = pairing.sides
     top, bottom, together = top * weights, bottom * weights, together * weights
     if by_ends is not None:
         top, bottom = top + by_ends[0], bottom + by_ends[1]
     found = float(top @ tops @ top + bottom @ bottoms @ bottom)
     if not set_right:
         found += float(together @ (tops * bottoms) @ together)
-    return math.sqrt((max(found, 0.0) + float(unsettled)) / pairing.n)
+    return max(found, 0.0)
 
 
-def _unsettled(crossed: FloatArray, event: FloatArray, weights: FloatArray, pairing: Pairing, guesses: FloatArray) -> FloatArray:
+def _unsettled(
+    crossed: FloatArray, event: FloatArray, weights: FloatArray, pairing: Pairing, guessed: float, contested: bool
+) -> FloatArray:
     """(T, T) covariance over pictures, as far as runs share it, of being answered by a guess where firing alone does not say so.
 
     Under firing patterns the answer is a guess if both are silent, and only then; of noisy evidence that adds up it is one more or less
-    often in each case, and which pictures these are the seeds agree on as they do on what is hard. They are the pictures that are being
-    learned: a share x of them at a time, so that two steps have them in common as far as less than x has been learned between. guesses:
-    (2, 2) their shares; they are moved to 0 or 1 by two standard errors over seeds, so that what is within noise counts as settled.
+    often in each case, and which pictures these are the seeds agree on as they do on what is hard. Halves of one class add up, so that
+    they are the pictures that are being learned: a share x of them at a time, so that two steps have them in common as far as less than x
+    has been learned between. Halves of two classes (`contested`) may hold each other back however well both are learned, which shows in
+    guesses where both fire; then a picture stays what it is for as long as the same halves are silent.
+
+    The share of guesses of each cell is moved to 0 or 1 by two standard errors over seeds, so that what is within noise counts as settled.
     """
     assert pairing.agreed is not None
     K = pairing.K
+    guesses = by_silence(crossed, event, weights, K) / guessed
     each = np.array([by_silence(crossed[[run]], event[[run]], weights, K) for run in range(len(crossed))])
-    noise = 2 * each.std(axis=0, ddof=1) / math.sqrt(len(each)) * guesses / np.maximum(each.mean(axis=0), 1e-12)
+    noise = 2 * each.std(axis=0, ddof=1) / math.sqrt(len(each)) / guessed
     sure = np.clip(np.where(guesses < 0.5, np.maximum(guesses - noise, 0.0), np.minimum(guesses + noise, 1.0)), 0.0, 1.0)
     cells = np.clip(np.einsum("fa,gb,stab->tfg", undone(K), undone(K), crossed.sum(axis=4)) / len(crossed), 0.0, 1.0)
-    at_once = (cells * np.minimum(sure, 1 - sure)).sum(axis=(1, 2))
     alike = np.diagonal(covariance(sure.ravel(), pairing.agreed)).reshape(2, 2)
+    if contested and sure[1, 1] > _LEAST:
+        return np.asarray((np.minimum(cells[:, None], cells) * alike).sum(axis=(2, 3)))
+    at_once = (cells * np.minimum(sure, 1 - sure)).sum(axis=(1, 2))
     size = np.sqrt((cells * alike).sum(axis=(1, 2)))
     between = sum(np.abs(np.subtract.outer(side, side)) for side in (pairing.top, pairing.bottom))
     common = 1 - between / np.maximum(np.maximum.outer(at_once, at_once), 1e-12)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,13 @@ class Interval:
         return any(abs(bound - end) <= _CLOSE * (abs(end) or self.high - self.low) for bound in (self.low, self.high) for end in ends)
 
 
+def without_each(n_seeds: int) -> FloatArray:
+    """(1 + S, S) weights of seeds, rows of sum 1: all seeds, then all but each of them; (1, 1) for one seed."""
+    if n_seeds < 2:
+        return np.ones((1, 1))
+    return np.concatenate([np.full((1, n_seeds), 1 / n_seeds), (1 - np.eye(n_seeds)) / (n_seeds - 1)])
+
+
 @dataclass(frozen=True)
 class SeedSpread:
     """Intervals from the spread of seeds, by the jackknife.
@@ -89,21 +97,26 @@ class SeedSpread:
         self, statistic: Callable[[FloatArray], FloatArray], pictures: FloatArray | float = 0.0
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Estimates, lows and highs of a statistic that maps weights (B, S), rows of sum 1, to values (B, ...)."""
-        S = self.n_seeds
-        estimate = np.asarray(statistic(np.full((1, S), 1 / S))[0])
+        return self._jackknife(np.asarray(statistic(without_each(self.n_seeds))), pictures)
+
+    def _jackknife(self, folds: FloatArray, pictures: FloatArray | float) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Estimates, lows and highs from values (1 + S, ...) in the order of `without_each`."""
+        S, estimate = self.n_seeds, np.asarray(folds[0])
         if S < 2:
             nothing = np.full(np.shape(estimate), np.nan)
             return estimate, nothing, nothing
-        without = statistic((1 - np.eye(S)) / (S - 1))
-        error = without.std(axis=0) * math.sqrt(S - 1)
-        tail = (1 + self.level) / 2
-        half = np.hypot(stats.t.ppf(tail, S - 1) * error, stats.norm.ppf(tail) * np.asarray(pictures))
+        error = folds[1:].std(axis=0) * math.sqrt(S - 1)
+        half = np.hypot(_students(self.level, S - 1) * error, _normal(self.level) * np.asarray(pictures))
         return estimate, np.asarray(estimate - half), np.asarray(estimate + half)
 
     def interval(self, statistic: Callable[[FloatArray], FloatArray], pictures: float = 0.0) -> Interval:
         """The interval of a statistic that maps weights (B, S) to values (B,)."""
-        estimate, low, high = (float(value) for value in self.intervals(statistic, pictures))
-        shared, half = float(stats.norm.ppf((1 + self.level) / 2)) * pictures, (high - low) / 2
+        return self.jackknife(np.asarray(statistic(without_each(self.n_seeds))), pictures)
+
+    def jackknife(self, folds: FloatArray, pictures: float = 0.0) -> Interval:
+        """The interval from (1 + S,) values of a statistic: of all seeds, then without each (`without_each`)."""
+        estimate, low, high = (float(value) for value in self._jackknife(folds, pictures))
+        shared, half = _normal(self.level) * pictures, (high - low) / 2
         return Interval(estimate, low, high, (shared / half) ** 2 if half > 0 else 0.0)
 
     def mean(self, values: FloatArray, pictures: float = 0.0) -> Interval:
@@ -139,19 +152,34 @@ class SeedSpread:
         half = math.sqrt(sum(float(stats.t.ppf(tail, each)) ** 2 * variance / S for each, variance in spread)) / abs(float(size.mean()))
         return Interval(estimate, estimate - half, estimate + half)
 
-    def log_ratio(self, above: FloatArray, below: FloatArray, pictures: float = 0.0, moved: FloatArray | float = 0.0) -> Interval:
-        """The interval of log(mean above / mean below), both (S,) and positive in the mean of every S − 1 seeds.
+    def means(self, values: FloatArray) -> FloatArray:
+        """(1 + S,) means over all seeds, then without each, of values (S, 1 + S), each in the window of that column."""
+        return np.asarray((without_each(self.n_seeds) * values.T).sum(axis=1))
 
-        moved: (S,), mean 0: what each seed adds to the logarithm by moving the ends of the window that was averaged over.
-        """
-        ends = np.broadcast_to(np.asarray(moved, dtype=float), (self.n_seeds,))
-        return self.interval(lambda weights: np.asarray(np.log(weights @ above) - np.log(weights @ below) + weights @ ends), pictures)
+    def log_ratio(self, above: FloatArray, below: FloatArray, pictures: float = 0.0) -> Interval:
+        """The interval of log(mean above / mean below), both (S,), or (S, 1 + S) as in `means`, and positive in the mean of every S − 1
+        seeds."""
+        each = (np.broadcast_to(values.T, (self.n_seeds + (self.n_seeds > 1), self.n_seeds)).T for values in (above, below))
+        over, under = (self.means(values) for values in each)
+        return self.jackknife(np.asarray(np.log(over) - np.log(under)), pictures)
 
     def log_ratios(self, above: FloatArray, below: FloatArray, pictures: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Estimate, low and high of mean above / mean below at each step, from logarithms: (S, T), (S, T), (T,) -> three of (T,)."""
         found = self.intervals(lambda weights: np.asarray(np.log(weights @ above) - np.log(weights @ below)), pictures)
         estimate, low, high = (np.asarray(np.exp(np.clip(values, -50.0, 50.0))) for values in found)
         return estimate, low, high
+
+
+@lru_cache(maxsize=64)
+def _students(level: float, freedom: int) -> float:
+    """The half-width of an interval at `level` in standard errors that have so many degrees of freedom."""
+    return float(stats.t.ppf((1 + level) / 2, freedom))
+
+
+@lru_cache(maxsize=64)
+def _normal(level: float) -> float:
+    """The half-width of an interval at `level` in standard errors that are known."""
+    return float(stats.norm.ppf((1 + level) / 2))
 
 
 def number(value: float) -> str:

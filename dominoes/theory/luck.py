@@ -26,8 +26,9 @@ _FEWEST_CLASSES = 5
 # Of doubles with both halves wrong: where fewer are expected, their variance is not measured.
 _FEWEST_WRONG = 3
 # Share of the variance of pairing that seeds have in common before they are looked at (.1 to .3 in forty runs of the detector that
-# differ by seed and deal), and the degrees of freedom that this counts for.
-_BEFORE = (0.2, 2.0)
+# differ by seed and deal), and the degrees of freedom that this counts for: as many as nine seeds', since even ten tell it only within
+# a few tenths, and intervals of those that seem to agree by nothing would be too short.
+_BEFORE = (0.2, 8.0)
 # Runs that agree more than this are taken to agree; below, so many nodes integrate the covariance to four digits.
 _ONE = 0.99
 _NODES = tuple(zip(*np.polynomial.legendre.leggauss(24), strict=True))
@@ -52,6 +53,13 @@ class Pairing:
     by_class: FloatArray | None = None
 
     @cached_property
+    def sides(self) -> tuple[FloatArray, FloatArray]:
+        """(T, T) each: covariance between two runs of the silent tops, and of the silent bottoms; the largest it can be where `agreed` is
+        None."""
+        silent, rho = self.K / (self.K - 1), 1.0 if self.agreed is None else self.agreed
+        return covariance(silent * self.top, rho), covariance(silent * self.bottom, rho)
+
+    @cached_property
     def shared(self) -> FloatArray:
         """(T, T) covariance, the same for all seeds, of the error on doubles at two steps; the largest it can be where `agreed` is None.
 
@@ -59,8 +67,8 @@ class Pairing:
         """
         if not math.isfinite(self.n):
             return np.zeros((len(self.top), len(self.top)))
-        silent, rho = self.K / (self.K - 1), 1.0 if self.agreed is None else self.agreed
-        return covariance(silent * self.top, rho) * covariance(silent * self.bottom, rho) / silent**2 / self.n
+        tops, bottoms = self.sides
+        return tops * bottoms * ((self.K - 1) / self.K) ** 2 / self.n
 
     def error(self, weights: FloatArray) -> float:
         """Standard error, shared by all seeds, of Σ_t w_t (error on doubles): as far as the seeds are seen to agree; else an upper bound,

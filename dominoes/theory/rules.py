@@ -142,11 +142,11 @@ RULES = {
 
 
 def deviance(measured: FloatArray, predicted: FloatArray, weights: FloatArray, n: float) -> FloatArray:
-    """Binomial deviance per step, averaged over log time: (S, T), (S, T), (T,) -> (S,). About 1 if the prediction is exact; NaN if n
-    is not known.
+    """Binomial deviance per step, averaged over log time: (S, T), (S, T), (T,) -> (S,), or weights (T, W) -> (S, W). About 1 if the
+    prediction is exact; NaN if n is not known.
     """
     if not math.isfinite(n):
-        return np.full(len(measured), np.nan)
+        return np.full((len(measured), *weights.shape[1:]), np.nan)
     share = np.clip(measured, 0.0, 1.0)
     # Half a count: a prediction of exactly 0 would make one wrong answer infinitely surprising.
     model = np.clip(predicted, 0.5 / n, 1 - 0.5 / n)
@@ -155,7 +155,7 @@ def deviance(measured: FloatArray, predicted: FloatArray, weights: FloatArray, n
 
 
 def rmse(measured: FloatArray, predicted: FloatArray, weights: FloatArray) -> FloatArray:
-    """Root mean square deviation over log time: (S, T), (S, T), (T,) -> (S,)."""
+    """Root mean square deviation over log time: (S, T), (S, T), (T,) -> (S,), or weights (T, W) -> (S, W)."""
     return np.asarray(np.sqrt((measured - predicted) ** 2 @ weights))
 
 

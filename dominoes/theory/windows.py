@@ -16,13 +16,28 @@ ENDS: dict[str, tuple[float | None, float | None]] = {"early": (None, _EARLY), "
 _FEWEST = 2
 
 
-def risen(accuracy: FloatArray, chance: float, known: float = 0.05) -> FloatArray | None:
-    """(T,) how far a curve has come from chance to its highest value, from 0 to 1 and never falling; None where it is never learned, its
-    highest value not `known` above chance (as a share of what lies above chance)."""
-    above = np.maximum.accumulate(accuracy - chance)
-    if above[-1] <= known * (1 - chance):
-        return None
-    return np.asarray(np.clip(above / above[-1], 0.0, 1.0))
+# A curve whose highest value lies no further above chance than this, as a share of what lies above chance, is never learned.
+_LEARNED = 0.05
+
+
+def risen(accuracy: FloatArray, chance: float) -> FloatArray | None:
+    """(T,) how far a curve has come from chance to its highest value, from 0 to 1 and never falling; None where it is never learned."""
+    rise, learned = _risen(accuracy, chance)
+    return rise if learned.all() else None
+
+
+def pair_risen(top: FloatArray, bottom: FloatArray, chance: float) -> FloatArray:
+    """(..., T) mean rise of two curves (..., T), of those of them that are learned; 0 where neither is."""
+    of_top, of_bottom = _risen(top, chance), _risen(bottom, chance)
+    return np.asarray((of_top[0] + of_bottom[0]) / np.maximum(of_top[1].astype(float) + of_bottom[1], 1.0))
+
+
+def _risen(accuracy: FloatArray, chance: float) -> tuple[FloatArray, BoolArray]:
+    """(..., T) -> rise (..., T), 0 where it is never learned; (..., 1) whether it is."""
+    above = np.maximum.accumulate(accuracy - chance, axis=-1)
+    learned = above[..., -1:] > _LEARNED * (1 - chance)
+    rise = np.clip(above / np.where(learned, above[..., -1:], 1.0), 0.0, 1.0)
+    return np.where(learned, rise, 0.0), learned
 
 
 def windows(steps: FloatArray, top: FloatArray, bottom: FloatArray, chance: float) -> dict[str, BoolArray]:
@@ -31,8 +46,7 @@ def windows(steps: FloatArray, top: FloatArray, bottom: FloatArray, chance: floa
     top, bottom: (T,) one-sided accuracies, means over seeds. Of a side that is never learned the rise is not counted; where neither is,
     all steps are early. Step 0 is in no window, since it has no length in log time.
     """
-    rises = [each for each in (risen(top, chance), risen(bottom, chance)) if each is not None]
-    mean = np.mean(rises, axis=0) if rises else np.zeros(len(steps))
+    mean = pair_risen(top, bottom, chance)
     started = steps > 0
     early, late = started & (mean < _EARLY), started & (mean > _LATE)
     return {"early": early, "rise": started & ~early & ~late, "late": late}

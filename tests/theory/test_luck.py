@@ -11,7 +11,8 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 from simulated_truths import Truth, simulated
 
-from dominoes.theory.cells import Chance, luck_by_cell
+from dominoes.theory.cells import Chance, luck_by_cell, luck_by_silence
+from dominoes.theory.known import known_windows
 from dominoes.theory.luck import (
     Contest,
     Pairing,
@@ -23,7 +24,6 @@ from dominoes.theory.luck import (
     pairing_error,
 )
 from dominoes.theory.questions.conflicts import WANTED
-from dominoes.theory.questions.doubles import known_windows
 from dominoes.theory.run_arrays import RunArrays, Slice, arrays
 
 
@@ -72,10 +72,10 @@ def test_the_covariance_is_that_of_two_normal_difficulties(rho: float) -> None:
             assert found[i, j] == pytest.approx(expected, abs=2e-5)
 
 
-@pytest.mark.parametrize(("truth", "least", "most"), [(0.2, 0.0, 0.3), (0.95, 0.4, 1.0)])
+@pytest.mark.parametrize(("truth", "least", "most"), [(0.2, 0.0, 0.45), (0.95, 0.4, 1.0)])
 def test_how_far_seeds_agree_is_read_off_the_crossed_answers(truth: float, least: float, most: float) -> None:
     """Ten seeds whose difficulties correlate by .2 or .95: the variance that they share, as a part of the largest that it can be, on
-    average over 8 simulations; without crossed answers it is the largest."""
+    average over 8 simulations, drawn to what is usual; without crossed answers it is the largest."""
     found = []
     for number in range(8):
         curves, classes, joint = simulated(Truth(agreement=truth, points=20), 10, number, kinds=("top", "bottom", "both", "conflict"))
@@ -163,9 +163,9 @@ def test_halves_that_are_not_paired_at_random_are_left_as_they_are() -> None:
     assert Chance.of(data, measured, "conflict")[0] is not None
 
 
-def enumerated(silent: list[tuple[float, float]], unsettled: float = 0.0) -> np.ndarray:
+def enumerated(silent: list[tuple[float, float]], unsettled: float = 0.0, held: float = 0.0) -> np.ndarray:
     """(3, T, 2, 2, 2) doubles of three runs alike, their halves silent alone with these probabilities, guesses among ten classes
-    enumerated; where only the bottom fires the answer is a guess all the same with probability `unsettled`."""
+    enumerated; the answer is a guess all the same with probability `unsettled` where only the bottom fires, and `held` where both do."""
     crossed = np.zeros((3, len(silent), 2, 2, 2))
     for step, (top, bottom) in enumerate(silent):
         for fires in itertools.product((0, 1), repeat=2):
@@ -173,7 +173,7 @@ def enumerated(silent: list[tuple[float, float]], unsettled: float = 0.0) -> np.
                 share = (1 - top if fires[0] else top) * (1 - bottom if fires[1] else bottom)
                 share *= math.prod(0.1 if luck else 0.9 for luck in lucky)
                 alone = tuple(max(each) for each in zip(fires, lucky[:2], strict=True))
-                guess = {(0, 0): 1.0, (0, 1): unsettled}.get(fires, 0.0)
+                guess = {(0, 0): 1.0, (0, 1): unsettled, (1, 1): held}.get(fires, 0.0)
                 crossed[:, step, *alone, 0 if lucky[2] else 1] += share * guess
                 crossed[:, step, *alone, 0] += share * (1 - guess)
     return crossed
@@ -201,3 +201,28 @@ def test_what_firing_settles_is_no_luck_once_pairing_is_taken_off() -> None:
     unsettled = 0.9**2 * 0.5 * 0.2 * covariance(np.array([0.1]), 0.5)[0, 0]
     found = luck_by_cell(crossed, crossed[..., 1], (np.zeros(1), np.zeros(1)), one, alone, 0.9, set_right=True)
     assert found == pytest.approx(math.sqrt((both + unsettled) / 1000), rel=1e-3)
+
+
+def test_halves_that_hold_each_other_back_keep_their_pictures() -> None:
+    """At two steps far apart the pictures that both patterns fire on, of which a tenth are guesses, are the same as far as both fire at
+    either step; halves of one class, or guesses where one alone fires, have none in common."""
+    silent = [(0.5, 0.8), (0.3, 0.6)]
+    pairing = Pairing(*(0.9 * np.array(each) for each in zip(*silent, strict=True)), 1000, 10, 0.95, agreed=0.5)
+    weights, none = np.array([0.5, 0.5]), (np.zeros(2), np.zeros(2))
+    for shares, more in (({"held": 0.1}, 0.9**2 * 2 * 0.5 * 0.5 * 0.1 * covariance(np.array([0.1]), 0.5)[0, 0]), ({"unsettled": 0.1}, 0.0)):
+        crossed = enumerated(silent, **shares)
+        found = [
+            luck_by_cell(crossed, crossed[..., 1], none, weights, pairing, 0.9, set_right=True, contested=contested) ** 2 * 1000
+            for contested in (False, True)
+        ]
+        assert found[1] - found[0] == pytest.approx(more, rel=1e-3, abs=1e-12)
+
+
+def test_luck_of_what_silence_adds() -> None:
+    """Of a count of pictures of which both halves are silent: that of the tops, of the bottoms and of their pairing; none of what every
+    picture adds."""
+    pairing = Pairing(np.array([0.45]), np.array([0.72]), 1000, 10, 0.95, agreed=0.5)
+    top, bottom = (float(covariance(np.array([share]), 0.5)[0, 0]) for share in (0.5, 0.8))
+    found = luck_by_silence(np.array([[1.0, 0.0], [0.0, 0.0]]), np.array([1.0]), pairing)
+    assert found == pytest.approx(math.sqrt((0.8**2 * top + 0.5**2 * bottom + top * bottom) / 1000))
+    assert luck_by_silence(np.ones((2, 2)), np.array([1.0]), pairing) == 0

@@ -9,9 +9,8 @@ import numpy as np
 
 from dominoes.arrays import FloatArray
 from dominoes.theory.cells import Chance, luck_by_cell, slopes_of
-from dominoes.theory.edges import edges, moved
+from dominoes.theory.known import Known, known_windows
 from dominoes.theory.luck import Contest, Pairing, count_error
-from dominoes.theory.questions.doubles import Known, known_windows
 from dominoes.theory.questions.preference import preference
 from dominoes.theory.rules import Rule, deviance, floored, product_conflicts, rmse
 from dominoes.theory.run_arrays import RunArrays, Slice
@@ -64,18 +63,20 @@ def _neither(
     """The share of answers that are neither class, against a rule's."""
     *_, for_top, for_bottom = measured.values
     n, share = measured.n, np.maximum(1 - for_top - for_bottom, 0.0)
-    luck = 0.0 if chance is None or crossed is None else chance.share(crossed[..., 2], part.weights) @ part.weights
-    above, below = floored(share @ part.weights - luck, n), floored(predicted @ part.weights, n)
-    level, K = float(above.mean()), pairing.K
-    ends, by_ends = moved(edges(measured, part.window, part.used, K), share, predicted, part.weights, K / (K - 1))
+    luck = np.zeros_like(share) if chance is None or crossed is None else chance.share(crossed[..., 2], part.weights)
+    above, below = floored(part.of_seeds(share - luck), n), floored(part.of_seeds(predicted), n)
+    level, K = float(above[:, 0].mean()), pairing.K
+    by_ends = part.moved(share, predicted, K / (K - 1))
     # Of K/(K−1) times the errors that are paired, the share (K−2)/K is neither class.
     pictures = (K - 2) / (K - 1) * pairing.error(part.weights)
     if crossed is not None:
         slopes = slopes_of(lambda top, bottom: _answer_neither(options.rules[model], top, bottom, K), pairing.top, pairing.bottom)
-        ratio = level / float(below.mean())
+        ratio = level / float(below[:, 0].mean())
         by_side, right = (ratio * slopes[0], ratio * slopes[1]), chance is not None
-        pictures = luck_by_cell(crossed, crossed[..., 2], by_side, part.weights, pairing, (K - 2) / K, set_right=right, by_ends=by_ends)
-    interval = options.spread(measured.n_seeds).log_ratio(above, below, math.hypot(pictures, count_error(level, n)) / level, ends).exp()
+        pictures = luck_by_cell(
+            crossed, crossed[..., 2], by_side, part.weights, pairing, (K - 2) / K, set_right=right, by_ends=by_ends, contested=True
+        )
+    interval = options.spread(measured.n_seeds).log_ratio(above, below, math.hypot(pictures, count_error(level, n)) / level).exp()
     off = float(deviance(share, predicted, part.weights, n).mean()), float(rmse(share, predicted, part.weights).mean())
     return options.judge(
         "conflicts", f"{options.rules[model].label} for conflicts", "measured / predicted share of answers that are neither class",
@@ -95,19 +96,21 @@ def _closer(
     """Is the product rule with equal preference closer to the shares of both classes than a rival?"""
     answers = measured.values[2:]
     square = {
-        name: [(seen - foreseen) ** 2 @ part.weights for seen, foreseen in zip(answers, shares[name][:2], strict=True)]
+        name: [part.of_seeds((seen - foreseen) ** 2) for seen, foreseen in zip(answers, shares[name][:2], strict=True)]
         for name in ("product", rival)
     }
     off = {name: np.sqrt(np.mean(each, axis=0)) for name, each in square.items()}
     # What moves the top's share by x moves the bottom's by −x, at most: the change of the mean square is linear in x.
     slope = [(shares["product"][side] - shares[rival][side]).mean(axis=0) for side in (0, 1)]
     change = contest.error(part.weights * (slope[0] - slope[1]))
-    pictures = change / 2 / max(float(np.mean([each.mean() for each in off.values()])), 1e-9)
-    interval = options.spread(measured.n_seeds).mean(off[rival] - off["product"], pictures)
+    pictures = change / 2 / max(float(np.mean([each[:, 0].mean() for each in off.values()])), 1e-9)
+    spread = options.spread(measured.n_seeds)
+    interval = spread.jackknife(spread.means(off[rival] - off["product"]), pictures)
+    alone, other = (float(off[name][:, 0].mean()) for name in ("product", rival))
     name = options.rules[rival].label if rival in options.rules else f"the product rule with the {rival.removeprefix('product, ')}"
     return options.judge(
         "conflicts score", f"the product rule with equal preference predicts conflicts better than {name}",
         "RMSE of the shares of both classes, rival − model", interval, (0.0, math.inf), measured.n_seeds,
-        also=f"RMSE {float(off['product'].mean()):.3f}, rival {float(off[rival].mean()):.3f}",
-        model="product", rival=rival, window=part.window, n=measured.n, rmse=float(off["product"].mean()),
+        also=f"RMSE {alone:.3f}, rival {other:.3f}",
+        model="product", rival=rival, window=part.window, n=measured.n, rmse=alone,
     )  # fmt: skip

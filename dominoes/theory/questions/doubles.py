@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,46 +12,13 @@ import numpy as np
 from dominoes.arrays import FloatArray
 from dominoes.theory import intervals, verdicts
 from dominoes.theory.cells import Chance, luck_by_cell, slopes_of
-from dominoes.theory.edges import edges, moved
-from dominoes.theory.intervals import BoolArray
+from dominoes.theory.known import Known, known_windows
 from dominoes.theory.luck import Pairing, agreed, count_error
-from dominoes.theory.rules import RULES, Rule, deviance, fired, floored, rmse
+from dominoes.theory.rules import RULES, Rule, deviance, floored, rmse
 from dominoes.theory.run_arrays import RunArrays, Slice
 from dominoes.theory.verdicts import Answer, Options, Verdict
-from dominoes.theory.windows import shared, windows
 
 _QUANTITY = "measured / predicted error"
-
-
-@dataclass(frozen=True)
-class Known:
-    """The steps of one window at which both patterns fire often enough to be looked at: which, and their shares of log time, (T,)."""
-
-    window: str
-    used: BoolArray
-    weights: FloatArray
-
-
-def known_windows(measured: Slice, classes_count: int, least: float) -> list[Known | tuple[str, str]]:
-    """For each window its steps at which both patterns fire with probability over `least`, on average over seeds, or its name and why
-    there are none.
-
-    Earlier, everything is at chance, every rule predicts that, and agreement would be cheap. `measured.values` begin with the accuracies of
-    the top and of the bottom alone.
-    """
-    top, bottom = measured.values[:2]
-    both = (fired(top, classes_count) * fired(bottom, classes_count)).mean(axis=0)
-    found: list[Known | tuple[str, str]] = []
-    for name, inside in windows(measured.steps, top.mean(axis=0), bottom.mean(axis=0), 1 / classes_count).items():
-        used = inside & (both > least)
-        weights = shared(used, measured.weights)
-        if weights is not None:
-            found.append(Known(name, used, weights))
-            continue
-        where = "no step" if not used.any() else "one step" if used.sum() == 1 else "no two steps"
-        where += f" of the {inside.sum()} there" if inside.any() else ", no step lies there"
-        found.append((name, f"the two patterns are hardly known together: both fire with probability over {least:g} at {where}"))
-    return found
 
 
 def doubles(data: RunArrays, options: Options) -> Answer:
@@ -119,21 +86,20 @@ def _in_window(
     name = partial(rule_in_words, rules=options.rules)
     rows, scores, silent = [], {}, pairing.K / (pairing.K - 1)
     for model, (error, predicted) in forms.items():
-        above, below = floored((error - luck) @ part.weights, n), floored(predicted @ part.weights, n)
-        level = float(above.mean())
-        ends, by_ends = moved(edges(measured, part.window, part.used, pairing.K), error, predicted, part.weights, silent)
+        above, below = floored(part.of_seeds(error - luck), n), floored(part.of_seeds(predicted), n)
+        level, by_ends = float(above[:, 0].mean()), part.moved(error, predicted, silent)
         pictures = paired
         if crossed is not None:
             predict = options.rules[model.removesuffix(" per class")].doubles
             slopes = slopes_of(lambda top, bottom, of=predict: of(top, bottom, pairing.K), pairing.top, pairing.bottom)  # type: ignore[misc]
-            ratio = level / float(below.mean())
+            ratio = level / float(below[:, 0].mean())
             by_side, right = (ratio * slopes[0], ratio * slopes[1]), chance is not None
             pictures = luck_by_cell(
                 crossed, crossed[..., 1], by_side, part.weights, pairing, (pairing.K - 1) / pairing.K, set_right=right, by_ends=by_ends
             )
-        interval = spread.log_ratio(above, below, math.hypot(pictures, count_error(level, n)) / level, ends).exp()
-        scores[model] = deviance(error, predicted, part.weights, n), rmse(error, predicted, part.weights)
-        off = float(scores[model][0].mean()), float(scores[model][1].mean())
+        interval = spread.log_ratio(above, below, math.hypot(pictures, count_error(level, n)) / level).exp()
+        scores[model] = deviance(error, predicted, part.folds.T, n), rmse(error, predicted, part.folds.T)
+        off = float(scores[model][0][:, 0].mean()), float(scores[model][1][:, 0].mean())
         also = f"RMSE {intervals.number(off[1])}"
         if math.isfinite(n):
             also += f", deviance per step {intervals.number(off[0])}"
@@ -148,12 +114,12 @@ def _in_window(
         for rival in scores:
             if model in scores and _is_rival(model, rival):
                 ahead = scores[rival][which] - scores[model][which]
-                surprise = _surprise(forms[model], forms[rival], part, n)
-                pictures = pairing.error(surprise)
+                surprise = _surprise(forms[model], forms[rival], n)
+                pictures = pairing.error(surprise * part.weights)
                 if chance is not None and which == 0:
-                    ahead, pictures = ahead - luck @ surprise, 0.0
-                interval = spread.mean(ahead, pictures)
-                off = float(scores[model][0].mean()), float(scores[model][1].mean())
+                    ahead, pictures = ahead - part.of_seeds(luck * surprise), 0.0
+                interval = spread.jackknife(spread.means(ahead), pictures)
+                off = float(scores[model][0][:, 0].mean()), float(scores[model][1][:, 0].mean())
                 rows.append(
                     options.judge(
                         "doubles score", f"{name(model)} predicts doubles better than {name(rival)}", quantity, interval,
@@ -164,13 +130,13 @@ def _in_window(
     return rows
 
 
-def _surprise(model: tuple[FloatArray, FloatArray], rival: tuple[FloatArray, FloatArray], part: Known, n: float) -> FloatArray:
-    """(T,) weights with which a measured error m enters a difference of two deviances: it is linear in m, averaged over the window
+def _surprise(model: tuple[FloatArray, FloatArray], rival: tuple[FloatArray, FloatArray], n: float) -> FloatArray:
+    """(T,) factors with which a measured error m enters a difference of two deviances at each step: it is linear in m,
     2n [m ln(q/r) + (1 − m) ln((1 − q)/(1 − r))] for predictions q and r; 0 where n is not known."""
     if not math.isfinite(n):
-        return np.zeros(len(part.weights))
+        return np.zeros(model[0].shape[1])
     q, r = (np.clip(each[1].mean(axis=0), 0.5 / n, 1 - 0.5 / n) for each in (model, rival))
-    return np.asarray(part.weights * 2 * n * (np.log(q / (1 - q)) - np.log(r / (1 - r))))
+    return np.asarray(2 * n * (np.log(q / (1 - q)) - np.log(r / (1 - r))))
 
 
 def _per_class(values: Sequence[FloatArray], classes_count: int, rules: Mapping[str, Rule]) -> dict[str, tuple[FloatArray, FloatArray]]:

@@ -13,10 +13,10 @@ import math
 import numpy as np
 
 from dominoes.arrays import FloatArray
-from dominoes.theory.cells import luck_by_cell, undone
+from dominoes.theory.cells import by_silence, luck_by_cell, luck_by_silence, undone
 from dominoes.theory.intervals import number
+from dominoes.theory.known import Known, known_windows
 from dominoes.theory.luck import Pairing, agreed, count_error
-from dominoes.theory.questions.doubles import Known, known_windows
 from dominoes.theory.rules import floored
 from dominoes.theory.run_arrays import RunArrays
 from dominoes.theory.verdicts import Answer, Options, Verdict, gathered
@@ -61,7 +61,7 @@ def _of_probe(data: RunArrays, options: Options, probe: str) -> Answer:
         if probe == "both":
             wrong = crossed[..., 1].sum(axis=(2, 3))
             rows.append(_ratio(options, "doubles", wrong, (K - 1) / K * neither, part, crossed, pairing))
-            rows += [_only_one(options, crossed, fires, side, part, measured.n, K) for side in ("top", "bottom")]
+            rows += [_only_one(options, crossed, fires, side, part, pairing) for side in ("top", "bottom")]
             continue
         if K > 2:
             answered = crossed[..., 2].sum(axis=(2, 3))
@@ -77,11 +77,13 @@ def _ratio(
 ) -> Verdict:
     """The product rule on the very pictures: error on doubles, or share of conflicts answered with neither class."""
     n, K = pairing.n, pairing.K
-    above, below = floored(seen @ part.weights, n), floored(predicted @ part.weights, n)
-    level = float(above.mean())
+    above, below = floored(part.of_seeds(seen), n), floored(part.of_seeds(predicted), n)
+    level = float(above[:, 0].mean())
     share, answer = ((K - 1) / K, 1) if what == "doubles" else ((K - 2) / K, 2)
-    expected, none = level / float(below.mean()) * share, np.zeros(len(part.weights))
-    pictures = luck_by_cell(crossed, crossed[..., answer], (none, none), part.weights, pairing, share, predicted=expected)
+    expected, none = level / float(below[:, 0].mean()) * share, np.zeros(len(part.weights))
+    pictures = luck_by_cell(
+        crossed, crossed[..., answer], (none, none), part.weights, pairing, share, predicted=expected, contested=what == "conflicts"
+    )
     interval = options.spread(len(seen)).log_ratio(above, below, math.hypot(pictures, count_error(level, n)) / level).exp()
     quantity = "error" if what == "doubles" else "share of answers that are neither class"
     return options.judge(
@@ -90,39 +92,57 @@ def _ratio(
     )  # fmt: skip
 
 
-def _only_one(options: Options, crossed: FloatArray, fires: FloatArray, side: str, part: Known, n: float, K: int) -> Verdict:
+def _only_one(options: Options, crossed: FloatArray, fires: FloatArray, side: str, part: Known, pairing: Pairing) -> Verdict:
     """Doubles of which one half alone is answered rightly, and the other wrongly: independence says that one is enough."""
-    cell = (1, 0) if side == "top" else (0, 1)
+    n, K, cell = pairing.n, pairing.K, (1, 0) if side == "top" else (0, 1)
     seen = crossed[..., *cell, :]
-    count, right = seen.sum(axis=2) @ part.weights, seen[..., 0] @ part.weights
+    count, right = part.of_seeds(seen.sum(axis=2)), part.of_seeds(seen[..., 0])
     # Where the half that was right alone was a guess, 1/K of the pictures on which neither fires, the double is a guess too.
     guessed = fires[..., 0, 0] * (K - 1) / K**2
-    expected = (seen.sum(axis=2) - guessed * (K - 1) / K) @ part.weights
-    pictures_there = float(count.mean()) * n * len(count)
+    expected = part.of_seeds(seen.sum(axis=2) - guessed * (K - 1) / K)
+    pictures_there = float(count[:, 0].mean()) * n * len(count)
     claim = f"doubles of which only the {side} is answered rightly alone are as often right as independence says"
     if not pictures_there > _FEWEST or not (count > 0).all():
         nothing = options.unanswered(
             _QUESTION, f"hardly any double has only its {side} answered rightly alone", len(count), side=side, window=part.window
         )
         return nothing.verdicts[0]
-    interval = options.spread(len(count)).interval(lambda w: np.asarray((w @ (right - expected)) / (w @ count)))
-    share, of = float(right.mean() / count.mean()), float(expected.mean() / count.mean())
+    spread = options.spread(len(count))
+    share, of = (spread.means(each) / spread.means(count) for each in (right, expected))
+    luck = luck_by_silence(_adds(crossed, side, float(share[0] - of[0]), part, K), part.weights, pairing)
+    interval = spread.jackknife(share - of, luck / float(count[:, 0].mean()))
     margin = options.margins.learned
     return options.judge(
         _QUESTION, claim, "share right, measured − predicted", interval, (-margin, margin), len(count),
-        also=f"{number(share)} are right, {number(of)} predicted", side=side, model="only one right", window=part.window, expected=0.0, n=n,
+        also=f"{number(float(share[0]))} are right, {number(float(of[0]))} predicted",
+        side=side, model="only one right", window=part.window, expected=0.0, n=n,
     )  # fmt: skip
+
+
+def _adds(crossed: FloatArray, side: str, off: float, part: Known, K: int) -> FloatArray:
+    """(2, 2) what a picture adds to the difference of `_only_one`, times the share of pictures in the cell, to first order, by whether its
+    patterns are silent or fire: nothing under the product rule.
+
+    Where the pattern of the side fires and the other is silent, (K − 1)/K of the pictures are in the cell; where neither fires 1/K of
+    these, and that share of wrong guesses is expected. off: the difference itself.
+    """
+    right = by_silence(crossed, crossed[..., 0], part.weights, K)
+    adds, lone = np.zeros((2, 2)), (1, 0) if side == "top" else (0, 1)
+    adds[lone] = (K - 1) / K * (right[lone] - 1 - off)
+    adds[0, 0] = (K - 1) / K**2 * (right[0, 0] - 1 - off) + (K - 1) ** 2 / K**3
+    return adds
 
 
 def _both_right(options: Options, crossed: FloatArray, fires: FloatArray, part: Known, n: float, K: int) -> Verdict:
     """λ of conflicts whose halves are both answered rightly alone: who answers where both fire, guesses taken off."""
     top = crossed[..., 1, 1, 0]
-    excess = (top - fires[..., 1, 0] / K - fires[..., 0, 0] / K**3) @ part.weights
-    both = fires[..., 1, 1] @ part.weights
+    excess = part.of_seeds(top - fires[..., 1, 0] / K - fires[..., 0, 0] / K**3)
+    both = part.of_seeds(fires[..., 1, 1])
     if not (both > 0).all():
         nothing = options.unanswered(_QUESTION, "hardly any conflict has both halves answered rightly alone", len(both), window=part.window)
         return nothing.verdicts[0]
-    interval = options.spread(len(both)).interval(lambda w: np.asarray((w @ excess) / (w @ both)))
+    spread = options.spread(len(both))
+    interval = spread.jackknife(spread.means(excess) / spread.means(both))
     margin = options.margins.preference
     return options.judge(
         _QUESTION, "conflicts of which both halves are answered rightly alone go to either side alike", "share of the top where both fire",

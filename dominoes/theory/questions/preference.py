@@ -15,8 +15,8 @@ import numpy as np
 from dominoes.arrays import FloatArray
 from dominoes.theory import verdicts
 from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS, Interval, number
+from dominoes.theory.known import Known, known_windows
 from dominoes.theory.luck import Contest
-from dominoes.theory.questions.doubles import Known, known_windows
 from dominoes.theory.rules import fired
 from dominoes.theory.run_arrays import Slice
 from dominoes.theory.verdicts import Answer, Options, Verdict
@@ -75,7 +75,8 @@ def preference(measured: Slice, shares: Mapping[str, Sequence[FloatArray]], cont
         label = "margins (the softmax of both)" if name == "addition" else options.rules[name].label
         for part in parts:
             error = pictures(part.weights / float(joint @ part.weights))
-            off = spread.interval(lambda w, gap=excess - predicted, part=part: level(w, gap, part.weights), error)  # type: ignore[misc]
+            seen, fire = (spread.means(part.of_seeds(each)) for each in (excess - predicted, both))
+            off = spread.jackknife(seen / fire, error)
             rows.append(
                 options.judge(
                     "preference", f"{label} for the preference λ", "mean λ, measured − predicted", off, (-margin, margin), measured.n_seeds,

@@ -12,7 +12,9 @@ from simulated_truths import Truth, simulated
 from dominoes.errors import CurvesError
 from dominoes.theory.comparison import compare
 from dominoes.theory.intervals import FAILS, HOLDS, NOT_APPLICABLE
-from dominoes.theory.questions.pictures import firing
+from dominoes.theory.questions.pictures import firing, pictures
+from dominoes.theory.run_arrays import arrays
+from dominoes.theory.verdicts import Options
 
 
 def test_cells_predict_the_error_that_firing_makes() -> None:
@@ -54,6 +56,16 @@ def test_the_better_side_alone_is_seen_at_once() -> None:
     row = found[(found["model"] == "only one right") & (found["side"] == "bottom") & (found["window"] == "late")].iloc[0]
     assert row["verdict"] == FAILS
     assert row["estimate"] < -0.5
+
+
+@pytest.mark.parametrize(("rule", "least", "most"), [("product", 0.0, 0.01), ("better", 0.05, 1.0)])
+def test_the_pairing_is_luck_to_one_half_right_unless_the_rule_is_the_product(rule: str, least: float, most: float) -> None:
+    """Doubles on which neither fires are expected among those of which one half is right alone; under the product rule they are answered
+    so, and the pictures, which all seeds share, have no part in the interval."""
+    curves, classes, joint = simulated(Truth(rule=rule, n=500, points=30), 5)
+    rows = pictures(arrays(curves, classes, joint=joint), Options()).verdicts
+    row = next(row for row in rows if (row.model, row.side, row.window) == ("only one right", "bottom", "late"))
+    assert least <= row.interval.pictures <= most
 
 
 def test_what_is_not_crossed_is_not_judged() -> None:
