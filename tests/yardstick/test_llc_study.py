@@ -102,7 +102,8 @@ def over_training() -> pd.DataFrame:
         onset = int(curve.loc[curve["loss"] <= half, "step"].iloc[0])
         stands = mine[mine["status"] == "converged"].sort_values("step")
         before, after = stands[stands["step"] < onset], stands[stands["step"] >= onset]
-        row = {"sampled": sampled, "kind": kind, "seed": seed, "gamma": gamma, "onset": onset, "converged": len(stands), "checkpoints": len(mine)}
+        row = {"sampled": sampled, "kind": kind, "seed": seed, "gamma": gamma, "onset": onset}
+        row |= {"converged": len(stands), "checkpoints": len(mine)}
         if len(before) and len(after):
             one, other = before.iloc[-1], after.iloc[0]
             row |= {"step_before": one["step"], "before": one["estimate"], "before_se": one["se"]}

@@ -10,6 +10,8 @@ from dominoes.reporting.results import LLC, Results
 from dominoes.spec import SIDES
 
 _STANDS = "converged"
+# Chains of `llc --restrict` that sample on the half whose loss they are asked about: those of both halves are drawn together.
+_OWN = "each half alone"
 
 
 def why_none(results: Results) -> str | None:
@@ -29,7 +31,8 @@ def _of_halves(results: Results) -> pd.DataFrame:
     if results.llc is None:
         return pd.DataFrame()
     table = results.llc[results.llc["kind"].isin(SIDES) & results.llc["step"].notna()]
-    table = table.assign(group=table["run"].map(results.group_of))
+    own = table["sampled"].mask(table["sampled"] == table["kind"], _OWN)
+    table = table.assign(group=table["run"].map(results.group_of), sampled=own)
     return table[table["group"] != ""]
 
 

@@ -89,6 +89,22 @@ def test_without_estimates_there_is_no_chart(swept: Path, folder: Path) -> None:
         assert all(note.startswith(said) for note in notes)
 
 
+def test_halves_that_were_sampled_alone_are_drawn_together(folder: Path) -> None:
+    """Tables of `llc --restrict top` and `--restrict bottom` are one choice; a half that the other's chains were asked about is not."""
+    table = pd.read_csv(folder / "llc.csv")
+    table = table[table["kind"].isin(["top", "bottom"])]
+    table.assign(sampled=table["kind"]).to_csv(folder / "llc.csv", index=False)
+    chart = complexity.over_training(results.gather([folder]))
+    assert chart is not None
+    assert len(chart.choices()) == len(GAMMAS)
+    drawn = chart.chosen(chart.choices()[0])
+    assert set(drawn.loc[drawn["estimate"].notna(), "kind"]) == {"top", "bottom"}
+    table.assign(sampled="top").to_csv(folder / "llc.csv", index=False)
+    chart = complexity.over_training(results.gather([folder]))
+    assert chart is not None
+    assert len(chart.choices()) == 2 * len(GAMMAS)
+
+
 def test_samplers_are_drawn_apart(folder: Path) -> None:
     """Estimates of two samplers are two choices, never one mean."""
     table = pd.read_csv(folder / "llc.csv")
