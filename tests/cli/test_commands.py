@@ -345,15 +345,6 @@ def test_results_become_a_page_and_figures(swept: Path, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"r.html", "stills", "c.svg", "s.svg"}
 
 
-def test_a_plan_tells_the_two_seeds_apart(tmp_path: Path) -> None:
-    """A sweep of deals and seeds has a column of each name."""
-    values = {"n": 100, "top": "digits", "bottom": "textures", "prevalence": [0.5, 0.5]}
-    fields = "".join(f"  dataset.{name}: {{value: {value}}}\n" for name, value in values.items())
-    seeds = "  dataset.seed: {values: [0, 1]}\n  seed: {values: [0, 1]}\n"
-    (tmp_path / "s.yaml").write_text(f"method: grid\nparameters:\n{fields}{seeds}", encoding="utf-8")
-    assert done("sweep", "plan", tmp_path / "s.yaml", "--no-timing").split()[:4] == ["run", "dataset.seed", "seed", "dominoes"]
-
-
 def test_diverged_runs_say_so(tmp_path: Path) -> None:
     """A run whose loss is no number any more is marked in its summary and its environment; the exit code is 3, unless that is accepted."""
     arguments = ["train", "--n", "200", "--prevalence", ".5", ".5", *EMBEDDED, "--lr", "1e20", "--epochs", "2", "--probe", "50"]
