@@ -42,7 +42,7 @@ test-all: $(INSTALLED)
 
 # The variable silences an advertisement.
 docs: $(INSTALLED)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 torture: $(INSTALLED)
 	$(BIN)/python -m benchmarks.torture --write docs/reliability.md
