@@ -72,7 +72,7 @@ class Decoder:
 
     def measure(self, network: nn.Module) -> Iterator[tuple[str, str, float]]:
         """For each side its name, `decoded accuracy` and the share of test dominoes whose class on that side is read off rightly; of two
-        classes also `decoded accuracy, worst group`, the lowest share over the four pairs of classes (Kirichenko et al., section 3).
+        classes also `decoded accuracy, worst group`, the lowest share over the four pairs of classes (Kirichenko et al.).
 
         The fit is multinomial logistic regression (scikit-learn, L2 with C = 1) on standardised inputs of the last layer.
         """
