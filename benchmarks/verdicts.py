@@ -47,6 +47,8 @@ ROWS = (
     ("doubles", "", "better side", "", "late"),
     ("doubles", "", "gaussian", "", "rise"),
     ("doubles score", "", "product", "better side", "late"),
+    ("doubles score", "", "product", "gaussian", "rise"),
+    ("conflicts score", "", "product", "gaussian", "rise"),
     ("conflicts", "", "product", "", "rise"),
     ("conflicts", "", "gaussian", "", "rise"),
     ("preference", "", "constant", "", ""),

@@ -87,13 +87,14 @@ def luck_by_cell(
     pairing: Pairing,
     guessed: float,
     *,
+    gain: FloatArray | None = None,
     set_right: bool = False,
     predicted: float = 0.0,
     by_ends: tuple[FloatArray, FloatArray] | None = None,
     contested: bool = False,
 ) -> float:
-    """Standard error, shared by all seeds, of Σ_t w_t (share of the event − what a rule predicts of it), whatever rule is true; 0 with
-    one seed or where the number of pictures is not known.
+    """Standard error, shared by all seeds, of Σ_t w_t (g_t · share of the event − what a rule predicts of it), whatever rule is true; 0
+    with one seed or where the number of pictures is not known.
 
     A picture counts by whether the patterns of its halves are silent: v(T, B) = P(event | T, B) − slope_t T − slope_b B, guesses undone
     (`undone`). What the luck of the pictures does is then that of the tops, of the bottoms, and of their pairing, M_t² C_t + M_b² C_b +
@@ -105,6 +106,7 @@ def luck_by_cell(
         crossed: (S, T, 2, 2, A) shares of pictures, as `RunArrays.crossed`. event: (S, T, 2, 2) those of them that are counted.
         slopes: (T,) derivatives of the prediction by the error of the top, and of the bottom. weights: (T,).
         guessed: share of the event among guesses.
+        gain: (T,) factors g of the share of the event; 1 where None.
         set_right: the luck of the pairing has been taken off (`Chance`), so that only that of the tops and of the bottoms is left.
         predicted: share of the event that the rule predicts where both patterns are silent, if it predicts of single pictures.
         by_ends: (T,) what the ends of the window add to the average by the silent tops, and by the silent bottoms (`Known.moved`).
@@ -113,9 +115,11 @@ def luck_by_cell(
     if pairing.agreed is None or not math.isfinite(pairing.n):
         return 0.0
     share = by_silence(crossed, event, weights, pairing.K)
-    unsettled = float(weights @ _unsettled(crossed, event, weights, pairing, guessed, contested) @ weights) * guessed**2
+    by_event = weights if gain is None else gain * weights
+    unsettled = float(by_event @ _unsettled(crossed, event, weights, pairing, guessed, contested) @ by_event) * guessed**2
     share[0, 0] -= predicted
-    return math.sqrt((_of_halves(share, slopes, weights, pairing, set_right, by_ends) + unsettled) / pairing.n)
+    slopes = slopes[0] * weights, slopes[1] * weights
+    return math.sqrt((_of_halves(share, slopes, by_event, pairing, set_right, by_ends) + unsettled) / pairing.n)
 
 
 def luck_by_silence(share: FloatArray, weights: FloatArray, pairing: Pairing) -> float:
@@ -134,12 +138,11 @@ def _of_halves(
     set_right: bool,
     by_ends: tuple[FloatArray, FloatArray] | None,
 ) -> float:
-    """Variance over pictures of what the tops, the bottoms and their pairing do (`luck_by_cell`)."""
-    silent, together = pairing.K / (pairing.K - 1), np.full(len(weights), interaction(share))
-    top = share[0, 1] - share[1, 1] + together * silent * pairing.bottom - slopes[0] / silent
-    bottom = share[1, 0] - share[1, 1] + together * silent * pairing.top - slopes[1] / silent
+    """Variance over pictures of what the tops, the bottoms and their pairing do (`luck_by_cell`), slopes being those of the sum."""
+    silent, together = pairing.K / (pairing.K - 1), interaction(share) * weights
+    top = (share[0, 1] - share[1, 1]) * weights + together * silent * pairing.bottom - slopes[0] / silent
+    bottom = (share[1, 0] - share[1, 1]) * weights + together * silent * pairing.top - slopes[1] / silent
     tops, bottoms = pairing.sides
-    top, bottom, together = top * weights, bottom * weights, together * weights
     if by_ends is not None:
         top, bottom = top + by_ends[0], bottom + by_ends[1]
     found = float(top @ tops @ top + bottom @ bottoms @ bottom)

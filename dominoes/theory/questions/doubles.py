@@ -16,6 +16,7 @@ from dominoes.theory.known import Known, known_windows
 from dominoes.theory.luck import Pairing, agreed, count_error
 from dominoes.theory.rules import RULES, Rule, deviance, floored, rmse
 from dominoes.theory.run_arrays import RunArrays, Slice
+from dominoes.theory.scores import Form, luck_of_score, surprise
 from dominoes.theory.verdicts import Answer, Options, Verdict
 
 _QUANTITY = "measured / predicted error"
@@ -85,6 +86,7 @@ def _in_window(
     luck = np.zeros_like(measured.values[0]) if chance is None or crossed is None else chance.share(crossed[..., 1], part.weights)
     name = partial(rule_in_words, rules=options.rules)
     rows, scores, silent = [], {}, pairing.K / (pairing.K - 1)
+    alone = 1 - measured.values[0], 1 - measured.values[1]
     for model, (error, predicted) in forms.items():
         above, below = floored(part.of_seeds(error - luck), n), floored(part.of_seeds(predicted), n)
         level, by_ends = float(above[:, 0].mean()), part.moved(error, predicted, silent)
@@ -114,10 +116,12 @@ def _in_window(
         for rival in scores:
             if model in scores and _is_rival(model, rival):
                 ahead = scores[rival][which] - scores[model][which]
-                surprise = _surprise(forms[model], forms[rival], n)
-                pictures = pairing.error(surprise * part.weights)
-                if chance is not None and which == 0:
-                    ahead, pictures = ahead - part.of_seeds(luck * surprise), 0.0
+                mine, other = (Form(options.rules[each.removesuffix(" per class")], *forms[each]) for each in (model, rival))
+                factor = surprise(mine, other, n)
+                pictures = pairing.error(factor * part.weights)
+                if crossed is not None and which == 0:
+                    ahead = ahead - part.of_seeds(luck * factor)
+                    pictures = luck_of_score(mine, other, alone, part, pairing, crossed, set_right=chance is not None)
                 interval = spread.jackknife(spread.means(ahead), pictures)
                 off = float(scores[model][0][:, 0].mean()), float(scores[model][1][:, 0].mean())
                 rows.append(
@@ -128,15 +132,6 @@ def _in_window(
                     )
                 )  # fmt: skip
     return rows
-
-
-def _surprise(model: tuple[FloatArray, FloatArray], rival: tuple[FloatArray, FloatArray], n: float) -> FloatArray:
-    """(T,) factors with which a measured error m enters a difference of two deviances at each step: it is linear in m,
-    2n [m ln(q/r) + (1 − m) ln((1 − q)/(1 − r))] for predictions q and r; 0 where n is not known."""
-    if not math.isfinite(n):
-        return np.zeros(model[0].shape[1])
-    q, r = (np.clip(each[1].mean(axis=0), 0.5 / n, 1 - 0.5 / n) for each in (model, rival))
-    return np.asarray(2 * n * (np.log(q / (1 - q)) - np.log(r / (1 - r))))
 
 
 def _per_class(values: Sequence[FloatArray], classes_count: int, rules: Mapping[str, Rule]) -> dict[str, tuple[FloatArray, FloatArray]]:
