@@ -7,18 +7,18 @@ import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from math import exp, log, prod
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from dominoes.data import instances
 from dominoes.errors import SpecError
-from dominoes.spec import SIDES, DominoSpec, RunSpec, TrainSpec, parse, read_mapping, stream
+from dominoes.runs import draws
+from dominoes.runs.draws import Axis, Distribution, Method, SweptRange
+from dominoes.spec import SIDES, DominoSpec, RunSpec, TrainSpec, parse, read_mapping
 
 _PAIRS = ("dataset.prevalence", "dataset.reliability")
 _NESTED: dict[str, type[BaseModel]] = {"dataset": DominoSpec, "train": TrainSpec}
@@ -39,57 +39,22 @@ _ARGUMENTS = tuple(f"train.{name}." for name in TrainSpec.model_fields if name.e
 MOST_RUNS = 100_000
 
 
-class Method(StrEnum):
-    """How points are chosen."""
-
-    GRID = "grid"
-    RANDOM = "random"
-
-
-class Distribution(StrEnum):
-    """How a random sweep draws from a range; q rounds to its multiples."""
-
-    UNIFORM = "uniform"
-    INT_UNIFORM = "int_uniform"
-    Q_UNIFORM = "q_uniform"
-    LOG_UNIFORM_VALUES = "log_uniform_values"
-    Q_LOG_UNIFORM_VALUES = "q_log_uniform_values"
-
-
-class _Form(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class SweptRange(_Form):
-    """Entry of a parameter that is drawn or counted between two ends.
-
-    Attributes:
-        min: lower end.
-        max: upper end.
-        distribution: of a random sweep; None: int_uniform for whole numbers, q_uniform with q, else uniform.
-        q: step; a grid counts from `min` to `max` by it.
-    """
-
-    min: float
-    max: float
-    distribution: Distribution | None = None
-    q: Annotated[float, Field(gt=0)] | None = None
-
-
-class SweepFile(_Form):
+class SweepFile(BaseModel):
     """The fields of a sweep file.
 
     Attributes:
         name: of the sweep.
         description: what it is for.
-        method: grid (every combination) or random (`run_cap` draws).
+        method: grid (every combination), or how `run_cap` points are drawn: random, latin-hypercube or sobol (`draws`).
         run_cap: most runs; of a grid the first ones.
-        seed: of a random sweep's draws.
+        seed: of the draws.
         same_deal: train every seed on the same deal; else the deal's seed follows the run's, unless `parameters` name `dataset.seed`.
         parameters: by dotted name of a RunSpec field, `value` (fixed), `values` (a list), or `min` and `max`.
         points: of a grid, values of several fields that go together, a mapping of dotted names each; the grid is run at every point.
         metric: accepted for the sake of other tools' files, and ignored.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: Annotated[str, Field(min_length=1)] = "sweep"
     description: str = ""
@@ -130,9 +95,9 @@ def read_sweep_file(path: Path) -> Sweep:
 def expand(values: Mapping[str, Any], *, where: str = "sweep") -> Sweep:
     """The sweep that a file's content describes; `where` names the file in errors.
 
-    A grid is every combination of the listed values, the first parameter outermost. Draw number i of a random sweep depends on the
-    seed, i and the parameter's name alone, so that a higher run_cap, or one more parameter, keeps the draws there were; draws that
-    coincide are one run. Every seed has a deal of its own (`SweepFile.same_deal`), so that what is found does not hang on one.
+    A grid is every combination of the listed values, the first parameter outermost. A higher run_cap keeps the draws there were, but of a
+    Latin hypercube; one more parameter keeps those of a random sweep (`draws.points`). Draws that coincide are one run. Every seed has a
+    deal of its own (`SweepFile.same_deal`), so that what is found does not hang on one.
     """
     _refuse(values, where)
     form = parse(SweepFile, values, where=where)
@@ -145,16 +110,21 @@ def expand(values: Mapping[str, Any], *, where: str = "sweep") -> Sweep:
         doubled = [name for name in named if name.startswith(f"{pair}.")]
         if pair in named and doubled:
             raise SpecError(f"{where}: parameters.{doubled[0]}: {pair} sets this half already; keep one of the two")
-    if form.method is Method.RANDOM and form.run_cap is None:
-        raise SpecError(f"{where}: run_cap: expected a number of runs, as a random sweep has no end of its own, got none")
-    size = prod(len(axis) for axis in axes.values() if isinstance(axis, list)) if form.method is Method.GRID else form.run_cap or 0
+    is_grid = form.method is Method.GRID
+    what = "grid" if is_grid else f"{form.method.value} sweep"
+    if not is_grid and form.run_cap is None:
+        raise SpecError(f"{where}: run_cap: expected a number of runs, as a {what} has no end of its own, got none")
+    size = prod(len(axis) for axis in axes.values() if isinstance(axis, list)) if is_grid else form.run_cap or 0
     size *= len(places)
     if min(size, form.run_cap or size) > MOST_RUNS:
-        what = "grid" if form.method is Method.GRID else "random sweep"
         raise SpecError(f"{where}: the {what} has {size:,} runs; expected {MOST_RUNS:,} at most, list fewer values or lower run_cap")
-    points = _grid(axes) if form.method is Method.GRID else _draws(axes, form)
-    if form.method is Method.GRID:
+    if is_grid:
         points = (place | point for place in places for point in _grid(axes))
+    else:
+        drawn = draws.points(axes, form.method, form.seed, form.run_cap or 0)
+        points = (
+            {name: _whole(name, value) if isinstance(axes[name], SweptRange) else value for name, value in each.items()} for each in drawn
+        )
     if not form.same_deal and "dataset.seed" not in (*axes, *places[0]):
         points = (point | {"dataset.seed": point.get("seed", RunSpec.model_fields["seed"].default)} for point in points)
     specs = _specs(itertools.islice(points, form.run_cap), where)
@@ -193,12 +163,14 @@ def _points(form: SweepFile, axes: Mapping[str, Any], where: str) -> list[dict[s
 def _refuse(values: Mapping[str, Any], where: str) -> None:
     """What other tools know and this one must not ignore."""
     if values.get("method") == "bayes":
-        raise SpecError(f"{where}: method: bayes is not supported, runs are planned before the first one starts; expected grid or random")
+        raise SpecError(
+            f"{where}: method: bayes is not supported, runs are planned before the first one starts; expected {', '.join(Method)}"
+        )
     if "early_terminate" in values:
         raise SpecError(f"{where}: early_terminate is not supported, curves are compared over the whole of training; remove it")
 
 
-def _axis(name: str, entry: Any, method: Method, where: str) -> list[Any] | SweptRange:
+def _axis(name: str, entry: Any, method: Method, where: str) -> Axis:
     """The values of one parameter, each checked as a value of its field; or the range of a random one."""
     if name not in FIELDS and not _is_argument(name):
         near = difflib.get_close_matches(name, FIELDS, n=1)
@@ -234,7 +206,7 @@ def _axis(name: str, entry: Any, method: Method, where: str) -> list[Any] | Swep
     return found
 
 
-def _range(name: str, entry: SweptRange, method: Method, where: str) -> list[Any] | SweptRange:
+def _range(name: str, entry: SweptRange, method: Method, where: str) -> Axis:
     if entry.min >= entry.max:
         raise SpecError(f"{where}: min {entry.min:g} is not below max {entry.max:g}; expected min < max, or 'value'")
     for end in ("min", "max"):
@@ -249,10 +221,10 @@ def _range(name: str, entry: SweptRange, method: Method, where: str) -> list[Any
     if quantised and how in (Distribution.UNIFORM, Distribution.LOG_UNIFORM_VALUES):
         raise SpecError(f"{where}.q: {how.value} has no step; use q_{how.value}, or remove q")
     found = SweptRange(min=entry.min, max=entry.max, distribution=how, q=entry.q or (1.0 if how is Distribution.INT_UNIFORM else None))
-    if method is Method.RANDOM:
-        if found.q is not None and _clamped(found.min, found) == _clamped(found.max, found):
+    if method is not Method.GRID:
+        if found.q is not None and found.clamped(found.min) == found.clamped(found.max):
             raise SpecError(
-                f"{where}.q: all of {entry.min:g} to {entry.max:g} becomes {_clamped(found.min, found):g}; use a smaller q, or 'value'"
+                f"{where}.q: all of {entry.min:g} to {entry.max:g} becomes {found.clamped(found.min):g}; use a smaller q, or 'value'"
             )
         return found
     if found.q is None or "log" in how.value:
@@ -343,33 +315,7 @@ def run_ids(specs: Iterable[RunSpec]) -> Iterator[str]:
         yield hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _grid(axes: Mapping[str, list[Any] | SweptRange]) -> Iterator[dict[str, Any]]:
+def _grid(axes: Mapping[str, Axis]) -> Iterator[dict[str, Any]]:
     lists = [axis for axis in axes.values() if isinstance(axis, list)]
     for values in itertools.product(*lists):
         yield dict(zip(axes, values, strict=True))
-
-
-def _draws(axes: Mapping[str, list[Any] | SweptRange], form: SweepFile) -> Iterator[dict[str, Any]]:
-    for number in itertools.count():
-        point = {}
-        for name, axis in axes.items():
-            rng = np.random.Generator(np.random.PCG64(stream(form.seed, "sweep", name, str(number))))
-            point[name] = _drawn(name, axis, rng) if isinstance(axis, SweptRange) else axis[int(rng.integers(len(axis)))]
-        yield point
-
-
-def _drawn(name: str, axis: SweptRange, rng: np.random.Generator) -> float | int:
-    logarithmic = axis.distribution in (Distribution.LOG_UNIFORM_VALUES, Distribution.Q_LOG_UNIFORM_VALUES)
-    low, high = (log(axis.min), log(axis.max)) if logarithmic else (axis.min, axis.max)
-    if axis.distribution is Distribution.INT_UNIFORM:
-        return int(rng.integers(int(low), int(high), endpoint=True))
-    value = float(rng.uniform(low, high))
-    value = exp(value) if logarithmic else value
-    return _whole(name, _clamped(value, axis))
-
-
-def _clamped(value: float, axis: SweptRange) -> float:
-    """A drawn value as a multiple of q, inside the range."""
-    if axis.q is not None:
-        value = float(f"{round(value / axis.q) * axis.q:.12g}")
-    return min(max(value, axis.min), axis.max)

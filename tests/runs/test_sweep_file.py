@@ -105,7 +105,10 @@ def test_one_side_of_a_pair_can_be_swept_alone() -> None:
         ),
         ({"method": "grid", "parameters": {}}, "parameters: expected at least one"),
         ({"method": "grid"}, "parameters: expected a value"),
-        ({"method": "walk", "parameters": {"seed": {"value": 1}}}, "method: expected 'grid' or 'random', got 'walk'"),
+        (
+            {"method": "walk", "parameters": {"seed": {"value": 1}}},
+            "method: expected 'grid', 'random', 'latin-hypercube' or 'sobol', got 'walk'",
+        ),
         ({"method": "grid", "program": "x.py", "parameters": {}}, "there is no field program"),
         ({"method": "grid", "parameters": {"lr": {"value": 1}}}, "parameters.lr: there is no field lr; did you mean train.lr?"),
         ({"method": "grid", "parameters": {"train.lrr": {"value": 1}}}, "parameters.train.lrr: .* did you mean train.lr?"),
