@@ -16,6 +16,7 @@ from dominoes import registry, tables
 from dominoes.data import dealing, folder, instances, probe_sets, sources
 from dominoes.data.dominoes import Dominoes
 from dominoes.errors import CurvesError, RunError, SpecError
+from dominoes.mappings import read_mapping
 from dominoes.reporting import completion, results
 from dominoes.reporting.charts import board as boards
 from dominoes.reporting.html import page
@@ -27,7 +28,7 @@ from dominoes.runs.progress import Status
 from dominoes.runs.sweep_file import Sweep
 from dominoes.solver import solution
 from dominoes.solver.composition import Composition
-from dominoes.spec import DominoSpec, RunSpec, TrainSpec, parse, read_mapping
+from dominoes.spec import DominoSpec, RunSpec, TrainSpec, parse
 from dominoes.theory import comparison
 from dominoes.theory.fits import table as fits
 from dominoes.theory.verdicts import Comparison

@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
@@ -351,40 +350,6 @@ def _sentence(form: type[BaseModel], problem: dict[str, Any]) -> str:
     return f"{name}: {expected}, got {brief(got if isinstance(got, int | float) else repr(got), 80)}"
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, where YAML would silently take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the field {key} is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def read_mapping(path: Path) -> dict[str, Any]:
-    """A YAML (or JSON) file that holds a mapping. Raises SpecError that names the file."""
-    try:
-        values = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
-    except OSError as error:
-        raise SpecError(f"{path} cannot be read ({error.strerror}); expected a YAML file") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise SpecError(f"{path} is not valid YAML: {_of_yaml(error)}") from error
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise SpecError(f"{path}: expected fields with values (such as 'n: 1000'), got {type(values).__name__}")
-    return values
-
-
-def _of_yaml(error: Exception) -> str:
-    """What is wrong with a YAML file and where, as people count lines; without the text that the parser quotes."""
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
-        return f"{error.problem} in line {mark.line + 1}, column {mark.column + 1}"
-    if isinstance(error, UnicodeDecodeError):
-        return "it is no text in UTF-8"
-    return "it is nested too deeply" if isinstance(error, RecursionError) else brief(error).partition(";")[0]
-
-
 def dump(spec: _Spec) -> str:
-    """The spec as YAML, fields in their own order; `read_mapping` and `parse` give it back."""
+    """The spec as YAML, fields in their own order; `mappings.read_mapping` and `parse` give it back."""
     return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, default_flow_style=None)

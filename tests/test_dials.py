@@ -5,7 +5,8 @@ import pytest
 from dominoes import dials
 from dominoes.data import transforms
 from dominoes.errors import SpecError
-from dominoes.spec import DominoSpec, RunSpec, TrainSpec, dump, parse, read_mapping
+from dominoes.mappings import read_mapping
+from dominoes.spec import DominoSpec, RunSpec, TrainSpec, dump, parse
 
 
 def test_what_is_equal_is_written_alike() -> None:

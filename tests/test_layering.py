@@ -12,8 +12,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "dominoes"
 # Modules on the ground, each may import those before it; rooms, each may import the ground and the rooms before it.
-GROUND = ("lazy", "arrays", "errors", "files", "registry", "arguments", "dials", "fields", "spec", "folded", "tables")
-ROOMS = ("solver", "theory", "data", "training", "runs", "yardstick", "leaderboard", "reporting", "studies", "interface", "cli")
+GROUND = ("lazy", "arrays", "errors", "files", "registry", "arguments", "dials", "fields", "mappings", "spec", "folded", "tables")
+ROOMS = ("solver", "theory", "data", "training", "runs", "yardstick", "leaderboard", "reporting", "studies", "interface", "cli", "__main__")
 
 
 def _name(path: Path) -> str:

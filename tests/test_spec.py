@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dominoes.errors import SpecError
-from dominoes.spec import DominoSpec, RunSpec, TrainSpec, dump, parse, read_mapping, stream
+from dominoes.mappings import read_mapping
+from dominoes.spec import DominoSpec, RunSpec, TrainSpec, dump, parse, stream
 
 shares = st.floats(0, 1)
 specs = st.builds(
@@ -85,6 +86,8 @@ def test_text_from_yaml_becomes_numbers() -> None:
         ("n: [1", "is not valid YAML"),
         ("- 1\n- 2", "expected fields with values"),
         ("n: 5\nn: 6", "the field n is given twice"),
+        ("n: 010", "010 means 8 in YAML, expected a number without a leading 0 in line 1, column 4"),
+        ("reuse: 1:30", "1:30 means 90 in YAML, expected a number without : in line 1, column 8"),
         ("1: 2", "expected fields with values"),
         ("n: 5\nseed: 1\n\treuse: 2", r"not valid YAML: found character '\\t' that cannot start any token in line 3, column 1$"),
         ("n: 5\n---\nn: 6", r"not valid YAML: but found another document in line 2, column 1$"),

@@ -10,7 +10,8 @@ import click
 
 from dominoes.cli import options
 from dominoes.errors import SpecError
-from dominoes.spec import SIDES, read_mapping
+from dominoes.mappings import read_mapping
+from dominoes.spec import SIDES
 
 if TYPE_CHECKING:
     from dominoes.solver.composition import Composition

@@ -11,7 +11,8 @@ import click
 
 from dominoes import registry
 from dominoes.errors import SpecError
-from dominoes.spec import Decode, DominoSpec, Input, Labels, Precision, Split, TrainSpec, parse, read_mapping
+from dominoes.mappings import read_mapping
+from dominoes.spec import Decode, DominoSpec, Input, Labels, Precision, Split, TrainSpec, parse
 
 Command = Callable[..., None]
 

@@ -16,10 +16,11 @@ from dominoes import __version__, files, registry
 from dominoes.data import card, sources
 from dominoes.data.dealing import Deal, Dealt, deal
 from dominoes.errors import DatasetError, SpecError
+from dominoes.mappings import read_mapping
 from dominoes.solver import composition, solution
 from dominoes.solver.composition import Composition
 from dominoes.solver.ideal_counts import RIGHT, STATES, WRONG
-from dominoes.spec import KINDS, SIDES, DominoSpec, dump, parse, read_mapping
+from dominoes.spec import KINDS, SIDES, DominoSpec, dump, parse
 
 FOLDER_FORMAT = 1
 METADATA_COLUMNS = ("index", "label", "kind", "top_index", "bottom_index", "top_label", "bottom_label")

@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dominoes.data import instances
 from dominoes.errors import SpecError
+from dominoes.mappings import read_mapping
 from dominoes.runs import draws
 from dominoes.runs.draws import Axis, Distribution, Method, SweptRange
-from dominoes.spec import SIDES, DominoSpec, RunSpec, TrainSpec, parse, read_mapping
+from dominoes.spec import SIDES, DominoSpec, RunSpec, TrainSpec, parse
 
 _PAIRS = ("dataset.prevalence", "dataset.reliability")
 _NESTED: dict[str, type[BaseModel]] = {"dataset": DominoSpec, "train": TrainSpec}

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from dominoes.errors import SpecError
+from dominoes.mappings import read_mapping
 from dominoes.runs import plan, sweep_file
 from dominoes.runs.sweep_file import Sweep
-from dominoes.spec import RunSpec, parse, read_mapping
+from dominoes.spec import RunSpec, parse
 from dominoes.studies import shipped
 
 SMALL, FULL = "small", "full"

@@ -18,7 +18,8 @@ from click.testing import CliRunner, Result
 
 from dominoes.cli.commands import main
 from dominoes.data.catalogue import STOCKS
-from dominoes.spec import Split, read_mapping
+from dominoes.mappings import read_mapping
+from dominoes.spec import Split
 
 ROOT = Path(__file__).parents[2]
 EMBEDDED = ("--top", "digits", "--bottom", "textures")
