@@ -96,6 +96,7 @@ def llc(
     from dominoes.runs.engines.protocol import Engine, RunReport, WorkerSetting
     from dominoes.training.device import device_of
     from dominoes.yardstick import checkpoint_profiles as profiles
+    from dominoes.yardstick import profile_cost
     from dominoes.yardstick.learning_coefficient import Sampling
 
     if not plan and out is None:
@@ -111,7 +112,7 @@ def llc(
     request = profiles.ProfileRequest(kinds, restrict, weights, gammas, tuple(dict.fromkeys(kappas)), how, data, download, device, trust)
     wanted = profiles.tasks(folder, request, None if steps is None else options.seeds(steps, flag="--steps"))
     if plan or out is None:
-        click.echo(profiles.cost(wanted))
+        click.echo(profile_cost.cost(wanted))
         return
 
     def start(setting: WorkerSetting) -> Engine:

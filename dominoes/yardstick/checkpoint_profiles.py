@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +24,7 @@ from dominoes.data.dealing import Dealt
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.folder import metadata
 from dominoes.data.resident import Resident
-from dominoes.errors import DominoesError, RunError, SpecError
+from dominoes.errors import DeviceError, DominoesError, RegistryError, RunError, SourceError, SpecError
 from dominoes.runs import checkpoints, parameters, run_folders, state, sweeping
 from dominoes.runs.engines import protocol
 from dominoes.runs.engines.protocol import Engine, RunReport, Task, WorkerSetting
@@ -35,9 +33,8 @@ from dominoes.spec import KINDS, PROBES, SIDES, DominoSpec, RunSpec, recorded
 from dominoes.tables import LLC
 from dominoes.training.device import device_of
 from dominoes.yardstick import curvature, learning_coefficient
-from dominoes.yardstick.chains import Landscape, Walk, walk
+from dominoes.yardstick.chains import Landscape
 from dominoes.yardstick.learning_coefficient import Estimate, Sampling, ordering
-from dominoes.yardstick.processes import pool
 from dominoes.yardstick.restricted_loss import ALL_WEIGHTS, Weights
 
 #: The name, among kinds, of all training dominoes together.
@@ -46,8 +43,8 @@ MIX = "mix"
 GAMMAS = (100.0, 300.0, 1000.0, 3000.0, 10000.0)
 # Of the results folder: where the folders of tasks are; and what is in each.
 _SHELF, _ROWS = "llc", "rows.json"
-# Steps that a cost is measured on.
-_TRIAL = 5
+#: What is amiss with the place and not with a checkpoint, so that nothing is kept of it: another call may find it put right.
+AMISS = (SourceError, RegistryError, DeviceError)
 
 
 @dataclass(frozen=True)
@@ -182,7 +179,7 @@ def measure(
         waits: called with the report of each task that is in other hands.
 
     A checkpoint that cannot be sampled has rows whose status is `not sampled: ` and why. Raises DeviceError, OutputError, RunError (a
-    task failed; no further one is started, those at work end and are kept), Damage.
+    task failed, for want of the pictures say; no further one is started, those at work end and are kept), Damage.
     """
     missing = [task for task in wanted if task.kept is None]
     done = len(wanted) - len(missing)
@@ -219,65 +216,20 @@ def execute_profile(arguments: str, folder: Path) -> None:
     task = ProfileTask.of_job(arguments)
     try:
         rows = [_row(task, found, estimate) for found, estimate in _estimates(task)]
+    except AMISS:
+        raise
     except DominoesError as error:
         kinds = (task.request.restrict or MIX, *(kind for kind in task.request.on if kind != task.request.restrict))
         rows = [_head(task) | {"kind": kind, "status": f"not sampled: {error}"} for kind in kinds]
     files.write(folder / _ROWS, json.dumps(rows, indent=1) + "\n")
 
 
-def cost(wanted: Sequence[ProfileTask]) -> str:
-    """What the tasks will take, in a sentence, from a few steps and one search for λ_max at the first that can be sampled.
-
-    They are timed in a process such as those that do the tasks. Raises RunError if that is killed.
-    """
-    missing = [task for task in wanted if task.kept is None]
-    how = wanted[0].request.sampling
-    steps = len(missing) * how.chains * how.draws
-    said = f"{len(wanted)} checkpoints × localisations, {len(wanted) - len(missing)} done; {how.chains} chains × {how.draws} steps each"
-    with pool(1) as processes:
-        for task in missing:
-            try:
-                timed = processes.submit(_timed, task).result()
-            except BrokenProcessPool as error:
-                raise RunError("the process in which steps are timed was killed (was there enough memory?)") from error
-            if timed is None:
-                continue
-            seconds, around, search = timed
-            searches = sum(learning_coefficient.SEARCHES + (each.kappa is not None) for each in missing)
-            total = steps * seconds + len(missing) * learning_coefficient.WALKS * around + searches * search
-            return (
-                f"{said}: {steps:,} steps of {1000 * seconds:.0f} ms and {searches} searches for λ_max of {search:.1f} s, "
-                f"{total / 60:.0f} CPU-minutes"
-            )
-    return f"{said}: nothing is left that can be sampled"
-
-
-def _timed(task: ProfileTask) -> tuple[float, float, float] | None:
-    """Processor seconds of a step of one chain, of what a walk does beside its steps, and of a search for λ_max; None without chains."""
-    try:
-        weights, sampled, _, observed, _ = _prepared(task)
-    except DominoesError:
-        return None
-    how = task.request.sampling
-
-    def walked(steps: int) -> float:
-        few = Walk(1.0, 1.0, 1e-9, steps, how.batch, how.every, batched=how.batched)
-        start = time.process_time()
-        walk(sampled, weights.vector, few, starts=weights.vector[None], observed=observed)
-        return time.process_time() - start
-
-    # The losses of all examples at w* are what a walk takes beside its steps.
-    short, long = walked(how.every), walked((1 + _TRIAL) * how.every)
-    seconds = max(long - short, 0) / (_TRIAL * how.every)
-    start = time.process_time()
-    curvature.largest(sampled, weights.vector, seed=how.seed)
-    return seconds, max(short - how.every * seconds, 0), time.process_time() - start
-
-
 def sentences(table: pd.DataFrame) -> list[str]:
     """How many rows stand, and what the profiles of the halves say of each other, a line for each checkpoint that was asked about both."""
     stands = table["status"] == "converged"
     found = [f"{int(stands.sum())} of {len(table)} estimates have converged"]
+    for status, rows in table[table["status"].str.startswith("not sampled")].groupby("status", sort=False):
+        found.append(f"{len(rows)} {status}")
     for (run, step), rows in table[table["kind"].isin(SIDES)].groupby(["run", "step"], sort=False):
         if rows["kind"].nunique() < len(SIDES):
             continue
@@ -306,7 +258,7 @@ def _profile(rows: pd.DataFrame) -> dict[float, float]:
 
 def _estimates(task: ProfileTask) -> Iterator[tuple[str, Estimate]]:
     """Each estimate with the split that its dominoes are of."""
-    weights, sampled, name, observed, splits = _prepared(task)
+    weights, sampled, name, observed, splits = prepared(task)
     how, gamma = task.request.sampling, task.gamma
     if gamma is None:
         assert task.kappa is not None
@@ -316,8 +268,9 @@ def _estimates(task: ProfileTask) -> Iterator[tuple[str, Estimate]]:
         yield splits[estimate.kind], estimate
 
 
-def _prepared(task: ProfileTask) -> tuple[Weights, Landscape, str, dict[str, Landscape], dict[str, str]]:
-    """Weights, what is sampled, its name, what is observed, and the split of each. Raises DominoesError if that cannot be."""
+def prepared(task: ProfileTask) -> tuple[Weights, Landscape, str, dict[str, Landscape], dict[str, str]]:
+    """Weights, what is sampled, its name, what is observed, and the split of each. Raises AMISS, and another DominoesError if the
+    checkpoint cannot be sampled."""
     request = task.request
     content = state.environment(task.folder)
     if content["status"] != "finished":
@@ -328,7 +281,7 @@ def _prepared(task: ProfileTask) -> tuple[Weights, Landscape, str, dict[str, Lan
     dealt = _dealt(spec.dataset, request.data, request.download)
     now = {side: dealt.source(side).digest for side in SIDES} | {"deal": hashlib.sha256(metadata(dealt.deal).encode()).hexdigest()}
     if any(content["digests"].get(part) != value for part, value in now.items()):
-        raise RunError("the run was trained on other pictures or dominoes than are found here; pass the same --data")
+        raise SourceError(f"{task.folder} was trained on other pictures or dominoes than are found here; pass the same --data")
     probes = _probes(spec, request.data, request.download)
     weights = Weights(network, request.weights)
     train = Resident(dealt.deal, {"top": dealt.top, "bottom": dealt.bottom}, device, swap=spec.dataset.swap, scale=spec.train.input)

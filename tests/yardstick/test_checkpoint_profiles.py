@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from dominoes.data import probe_sets
 from dominoes.data.dealing import Dealt
 from dominoes.data.dominoes import Dominoes
 from dominoes.data.resident import Resident
-from dominoes.errors import RunError, SpecError
+from dominoes.errors import RunError, SourceError, SpecError
 from dominoes.runs import checkpoints, claims, execution, state
 from dominoes.runs.engines import protocol, worker
 from dominoes.runs.engines.protocol import BY_ANOTHER, Engine, Job, RunReport, WorkerSetting
@@ -29,11 +30,12 @@ from dominoes.spec import RunSpec, TrainSpec
 from dominoes.tables import LLC
 from dominoes.training.models import initial
 from dominoes.training.scorer import logits
-from dominoes.yardstick import checkpoint_profiles
+from dominoes.yardstick import checkpoint_profiles, profile_cost
 from dominoes.yardstick.chains import Walk, walk
-from dominoes.yardstick.checkpoint_profiles import ProfileRequest, ProfileTask, cost, measure, sentences, tasks
+from dominoes.yardstick.checkpoint_profiles import ProfileRequest, ProfileTask, measure, sentences, tasks
 from dominoes.yardstick.curvature import largest
 from dominoes.yardstick.learning_coefficient import Sampling
+from dominoes.yardstick.profile_cost import cost
 from dominoes.yardstick.restricted_loss import Weights
 
 FEW = Sampling(chains=2, draws=30, batch=16)
@@ -166,7 +168,7 @@ def test_finished_tasks_are_not_done_again(results: Path) -> None:
     shutil.rmtree(kept.parent)
     (results / "llc" / f"{task.id}.json").write_bytes(before.replace(b"not converged", b"early"))
     assert measure([task])["status"].str.startswith("early").all()
-    assert cost([task]).endswith("nothing is left that can be sampled")
+    assert cost([task]).endswith("1 done; 2 chains × 30 steps each: nothing is left")
     (results / "llc" / f"{task.id}.json").unlink()
     others = [replace(REQUEST, gammas=(1.0,)), replace(REQUEST, sampling=replace(FEW, seed=1)), replace(REQUEST, restrict="top")]
     assert len({task.id, *(tasks(results, other, [10])[0].id for other in others)}) == 4
@@ -226,7 +228,7 @@ def test_a_plan_whose_process_is_killed_says_so(results: Path, monkeypatch: pyte
             ended.set_exception(BrokenProcessPool())
             return ended
 
-    monkeypatch.setattr(checkpoint_profiles, "pool", lambda workers: nullcontext(Killed()))
+    monkeypatch.setattr(profile_cost, "pool", lambda workers: nullcontext(Killed()))
     with pytest.raises(RunError, match="the process in which steps are timed was killed"):
         cost(tasks(results, replace(REQUEST, gammas=(6e4,))))
 
@@ -269,23 +271,40 @@ def test_what_cannot_be_sampled_is_said_in_its_row(results: Path) -> None:
         assert len(table) == 5 - (request.restrict is not None)
         assert table["status"].str.startswith("not sampled: ").all()
         assert table["status"].str.contains(said).all()
+        assert [line.partition(":")[0] for line in sentences(table)][1:2] == [f"{len(table)} not sampled"]
+        # Of what was not kept yet, the same is said by the plan.
+        again = tasks(results, replace(request, sampling=replace(FEW, seed=9)), steps)
+        assert re.search(f"steps each: nothing can be sampled, .*{said}", cost(again))
 
 
-def test_a_diverged_run_and_other_pictures_are_said(results: Path, tmp_path: Path) -> None:
-    """Neither is sampled."""
-    folder = folder_of(results)
-    for change, said in (
-        ({"status": "diverged", "diverged_at": 4}, "the run diverged at step 4"),
-        ({"digests": {"deal": "0"}}, "the run was trained on other pictures or dominoes than are found here; pass the same --data"),
-    ):
-        content = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-        copy = tmp_path / next(iter(change)) / "runs" / folder.name
-        (copy / "checkpoints").mkdir(parents=True)
-        for path in folder.rglob("*"):
-            if path.is_file():
-                (copy / path.relative_to(folder)).write_bytes(path.read_bytes())
-        (copy / "environment.json").write_text(state.sealed(content | change), encoding="utf-8")
-        assert set(sampled(tasks(copy, REQUEST, [10]))["status"]) == {f"not sampled: {said}"}
+def changed(folder: Path, copy: Path, change: dict[str, object]) -> Path:
+    """A copy of a run's folder whose environment.json says something else."""
+    shutil.copytree(folder, copy / "runs" / folder.name)
+    content = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    (copy / "runs" / folder.name / "environment.json").write_text(state.sealed(content | change), encoding="utf-8")
+    return copy
+
+
+def test_a_diverged_run_is_said_in_its_row(results: Path, tmp_path: Path) -> None:
+    """It is not sampled."""
+    copy = changed(folder_of(results), tmp_path, {"status": "diverged", "diverged_at": 4})
+    assert set(sampled(tasks(copy, REQUEST, [10]))["status"]) == {"not sampled: the run diverged at step 4"}
+
+
+def test_pictures_that_are_not_there_are_no_finding(results: Path, tmp_path: Path) -> None:
+    """Other pictures than those of training, or none, end the call and its plan; nothing is kept, so that the same call with the right
+    --data is not answered by what was amiss before."""
+    copy = changed(folder_of(results), tmp_path, {"digests": {"deal": "0"}})
+    (task,) = wanted = tasks(copy, REQUEST, [10])
+    for look in (sampled, cost):
+        with pytest.raises(
+            RunError if look is sampled else SourceError, match="other pictures or dominoes than are found here; pass the same"
+        ):
+            look(wanted)
+    assert task.kept is None
+    content = json.loads((folder_of(results) / "environment.json").read_text(encoding="utf-8"))
+    (task.folder / "environment.json").write_text(state.sealed(content), encoding="utf-8")
+    assert set(sampled(wanted)["status"].str.partition(":")[0]) == {"not converged"}
 
 
 def test_nothing_to_sample_is_an_error(small: Dealt, tmp_path: Path) -> None:
