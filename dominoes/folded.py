@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+#: Key of `DataFrame.attrs` under which a table of curves has its number of classes, which a Parquet file keeps.
+CLASSES = "classes"
 #: What tells the curves of a table apart, and what is measured at each step of one.
 CURVE_KEYS = ("run", "split", "kind")
 LISTS = ("step", "epoch", "samples", "n", "loss", "accuracy", "agree_top", "agree_bottom")
@@ -37,4 +39,6 @@ def unfold(table: pd.DataFrame) -> pd.DataFrame:
         columns[name] = np.concatenate(list(table[name])) if name in lists else np.repeat(table[name].to_numpy(), lengths)
     long = pd.DataFrame(columns).astype({name: table[name].dtype for name in table.columns if name not in lists})
     order = np.lexsort((np.repeat(np.arange(len(table)), lengths), long["step"], pd.factorize(long["run"])[0]))
-    return long.iloc[order].reset_index(drop=True)
+    found = long.iloc[order].reset_index(drop=True)
+    found.attrs = table.attrs
+    return found

@@ -16,6 +16,7 @@ from dominoes import registry, tables
 from dominoes.data import dealing, folder, instances, probe_sets, sources
 from dominoes.data.dominoes import Dominoes
 from dominoes.errors import CurvesError, RunError, SpecError
+from dominoes.folded import CLASSES
 from dominoes.mappings import read_mapping
 from dominoes.reporting import completion, results
 from dominoes.reporting.charts import board as boards
@@ -198,16 +199,18 @@ def compare(curves: CurvesLike | Sequence[CurvesLike], classes: pd.DataFrame | N
     """
     joined, by_class = _joined(curves)
     options = {"joint": _crossed(curves)} | options
+    if CLASSES in joined.attrs and classes is None and by_class is None:
+        options = {"classes_count": joined.attrs[CLASSES]} | options
     return comparison.compare_groups(joined, by_class if classes is None else classes, **options)
 
 
 def fit(curves: CurvesLike | Sequence[CurvesLike], **options: Any) -> pd.DataFrame:
     """Every learning curve fitted with every family, one row each; options of `theory.fit_table`. Raises CurvesError, FitError.
 
-    `chance` is 1/K with the classes of runs and folders, of tables alone 0.1 where it is not given.
+    `chance` is 1/K with the classes of runs, folders and kept studies, of other tables alone 0.1 where it is not given.
     """
     joined, by_class = _joined(curves)
-    count = 0 if by_class is None else int(by_class["label"].nunique())
+    count = joined.attrs.get(CLASSES, 0) if by_class is None else int(by_class["label"].nunique())
     return fits.fit_table(joined, **(({"chance": 1 / count} if count > 1 else {}) | options))
 
 

@@ -248,7 +248,7 @@ def _note_plan(folder: Path, read: Set[str], damaged: Mapping[str, str]) -> None
 
 @dataclass(frozen=True)
 class ResultTables:
-    """What is read of CURVES: curves, by class, crossed answers, and the runs' number of classes where they say it."""
+    """What is read of CURVES: curves, by class, crossed answers, and the number of classes where runs or a kept study say it."""
 
     curves: pd.DataFrame
     by_class: pd.DataFrame | None
@@ -268,6 +268,7 @@ def read_results(path: Path, damaged: dict[str, str], forms: tuple[str, ...] = (
     its plan are not there, and which of those read are not in it.
     """
     from dominoes import tables
+    from dominoes.folded import CLASSES
 
     if path.is_dir():
         from dominoes.runs.parameters import read_tables
@@ -278,4 +279,5 @@ def read_results(path: Path, damaged: dict[str, str], forms: tuple[str, ...] = (
     beside, joint = path.with_name("classes.csv"), path.with_name("joint.csv")
     by_class = tables.read_unchecked(beside) if beside.is_file() and "classes" in forms else None
     crossed = tables.read_table(joint, form="joint") if joint.is_file() and "joint" in forms else None
-    return ResultTables(tables.read_unchecked(path), by_class, crossed, None)
+    curves = tables.read_unchecked(path)
+    return ResultTables(curves, by_class, crossed, curves.attrs.get(CLASSES))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dominoes import tables
 from dominoes.errors import CurvesError, DominoesError, RunError, brief
+from dominoes.folded import CLASSES
 from dominoes.reporting import reading
 from dominoes.reporting.reading import CODED, DAMAGED, ReportedRun
 from dominoes.runs import parameters, plan, run_folders, state
@@ -196,8 +197,8 @@ def gather(paths: Sequence[Path]) -> Results:
     first = curves.drop_duplicates("run")
     place = {str(run): groups.index(group) for run, group in zip(first["run"], first["group"], strict=True)}
     counts = {run.environment["dominoes"]["classes"] for run in runs.values() if run.environment}
-    if not counts and by_class:
-        counts = {int(table["label"].nunique()) for table in by_class if isinstance(table, pd.DataFrame)}
+    counts |= {int(part.attrs[CLASSES]) for part in parts if CLASSES in part.attrs}
+    counts = counts or {int(table["label"].nunique()) for table in by_class if isinstance(table, pd.DataFrame)}
     if not counts and len(curves):
         counts = {10}
         notes.append("the number of classes is not known (no table of classes): 10 was taken")

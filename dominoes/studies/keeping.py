@@ -52,10 +52,10 @@ def keep_study(planned: Plan, out: Path, folder: Path) -> Kept:
     path = folder / shipped.CURVES
     exported = collected.export_table(planned, out, path)
     curves = pd.read_parquet(path)
-    save_curves(curves, path)
+    classes = reproduction.classes_of_plan(planned, out)
+    save_curves(curves, path, classes)
     written, notes = list(exported.files), []
     by = reproduction.fields_of(planned)
-    classes = reproduction.classes_of_plan(planned, out)
     comparison = None
     measured = tables.read_simplicity(out / YARDSTICK) if (out / YARDSTICK).is_file() else None
     if measured is not None:
@@ -84,10 +84,12 @@ def keep_study(planned: Plan, out: Path, folder: Path) -> Kept:
     return Kept(tuple(written), exported, tuple(notes))
 
 
-def save_curves(curves: pd.DataFrame, path: Path) -> None:
-    """Write a table of curves with one row a curve, as Parquet. Raises OutputError."""
+def save_curves(curves: pd.DataFrame, path: Path, classes: int) -> None:
+    """Write a table of curves with one row a curve, as Parquet that says the number of classes. Raises OutputError."""
     buffer = io.BytesIO()
-    folded.fold(curves).to_parquet(buffer, index=False, compression="zstd")
+    table = folded.fold(curves)
+    table.attrs[folded.CLASSES] = classes
+    table.to_parquet(buffer, index=False, compression="zstd")
     files.write(path, buffer.getvalue())
 
 

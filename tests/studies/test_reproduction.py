@@ -12,6 +12,7 @@ import yaml
 from click.testing import CliRunner, Result
 from small_sweeps import write
 
+import dominoes
 from dominoes import tables
 from dominoes.cli.commands import main
 from dominoes.data import dealing
@@ -78,6 +79,19 @@ def test_two_classes_are_kept_as_two(tmp_path: Path) -> None:
     assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "kept" / "comparison.csv").read_bytes()
     assert "10 was taken" in call("compare", tmp_path / "curves.csv", "--sweep", "--out", tmp_path / "ten.csv").output
     assert (tmp_path / "ten.csv").read_bytes() != (tmp_path / "two.csv").read_bytes()
+    # What was kept says its classes to every reader.
+    kept = tmp_path / "kept" / "curves.parquet"
+    done = call("compare", kept, "--sweep", "--out", tmp_path / "kept.csv")
+    assert "10 was taken" not in done.output
+    assert (tmp_path / "kept.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+    done = call("headlines", tmp_path / "kept", "--out", tmp_path / "headlines.csv")
+    assert "10 was taken" not in done.output
+    assert (tmp_path / "headlines.csv").read_bytes() == (tmp_path / "kept" / "headlines.csv").read_bytes()
+    found, said = dominoes.fit(kept), dominoes.fit(kept, chance=0.5)
+    pd.testing.assert_frame_equal(found, said)
+    assert set(dominoes.compare(kept).table["verdict"]) > {"not applicable"}
+    page = dominoes.report(tmp_path / "kept", tmp_path / "report.html")
+    assert "10 was taken" not in page.read_text(encoding="utf-8")
 
 
 def test_headlines_of_a_folder_of_runs(made: Path, tmp_path: Path) -> None:
