@@ -56,6 +56,8 @@ def plan_(
 
     planned = _planned(file, data, trust)
     timed = _cost(planned, workers, device, data, download) if planned.runs and not no_timing else {}
+    if no_timing:
+        _attempt(planned, data)
     if as_json:
         runs = [{"run": run.spec.id, **planned.values(run.spec), "n": run.n, "kinds": run.kinds} for run in planned.runs]
         refused = [{"run": run.spec.id, **planned.values(run.spec), "reason": run.reason} for run in planned.infeasible]
@@ -75,6 +77,20 @@ def plan_(
         seconds, count = timed["worker_seconds"], timed["workers"]
         click.echo(f"cost: about {_time(seconds / count)} with {count:.0f} workers ({_time(seconds)} of one worker)")
         click.echo(f"disk: about {timed['bytes'] / 1e6:.1f} MB")
+
+
+def _attempt(planned: Plan, data: Path | None) -> None:
+    """Make one step of each training that something could be wrong with, as timing would, where the pictures are there."""
+    from dominoes.errors import SourceError
+    from dominoes.runs.engines import worker
+    from dominoes.runs.engines.protocol import WorkerSetting
+    from dominoes.training import trial
+
+    different = {run.spec.train: run.spec for run in planned.runs if not trial.is_usual(run.spec.train)}
+    try:
+        worker.check_runs(different.values(), WorkerSetting(Path(), "cpu", data))
+    except SourceError as error:
+        click.echo(f"Note: no step of training was tried: {error}", err=True)
 
 
 def _cost(planned: Plan, workers: int | None, device: str, data: Path | None, download: bool) -> dict[str, float]:

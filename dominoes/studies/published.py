@@ -161,6 +161,14 @@ def published_quantity(name: str) -> Callable[[FinishedRun], RunReading]:
     )
 
 
+def _is_share(name: str) -> bool:
+    """Whether a quantity lies between 0 and 1: accuracies, shares of answers and areas do, losses and other measures do not."""
+    if found := _OF_CURVES.fullmatch(name):
+        return found[2] != "loss"
+    found = _OF_MEASURES.fullmatch(name)
+    return found is None or found[1] == "auc" or "accuracy" in found[1]
+
+
 def values(protocol: Protocol, planned: Plan, out: Path) -> pd.DataFrame:
     """What the finished runs of a protocol come to, in the plan's order: columns VALUES. Raises SpecError: a quantity is not known."""
     wanted = _quantities(protocol)
@@ -212,6 +220,8 @@ def _row(protocol: str, scale: str, number: PublishedNumber, found: pd.DataFrame
 def estimate_number(number: PublishedNumber, found: pd.DataFrame, runs: Sequence[RunSpec]) -> tuple[Interval, int]:
     """Our number with its 95 % interval, over seeds and pictures, and how many seeds have all of its terms.
 
+    The interval ends where the number itself must: a share at 0 and 1, a difference of two at −1 and 1.
+
     Runs are shown the same pictures, so that these errors are taken as equal within a sum, and as independent between what is added and
     what is taken away, which is too much where both find the same pictures hard.
 
@@ -230,7 +240,11 @@ def estimate_number(number: PublishedNumber, found: pd.DataFrame, runs: Sequence
     by_seed = pd.concat(parts, axis=1).dropna().sum(axis=1).to_numpy(float)
     if not len(by_seed):
         return Interval(math.nan, math.nan, math.nan), 0
-    return SeedSpread(len(by_seed), _LEVEL).interval(lambda weights: weights @ by_seed, math.hypot(added, taken)), len(by_seed)
+    ours = SeedSpread(len(by_seed), _LEVEL).interval(lambda weights: weights @ by_seed, math.hypot(added, taken))
+    if _is_share(number.quantity):
+        lowest, highest = sum(min(term.times, 0) for term in number.terms), sum(max(term.times, 0) for term in number.terms)
+        ours = replace(ours, low=max(ours.low, lowest), high=min(ours.high, highest))
+    return ours, len(by_seed)
 
 
 def reproduce_protocol(name: str, out: Path, *, scale: str, **options: Any) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -42,7 +42,7 @@ def attempt_step(spec: RunSpec, dominoes: Dominoes) -> None:
     """
     how = spec.train
     factors(how, 1000)
-    if _is_usual(how):
+    if is_usual(how):
         return
     hardware, record = Device(torch.device("cpu")), chosen(how.model)
     with hardware.entered(), NoiseStream(stream(spec.seed, "trial"), hardware.device).entered():
@@ -60,7 +60,7 @@ def attempt_step(spec: RunSpec, dominoes: Dominoes) -> None:
             raise SpecError(f"a step of training{' with ' * bool(names)}{names} fails ({type(error).__name__}: {reason})") from error
 
 
-def _is_usual(how: TrainSpec) -> bool:
+def is_usual(how: TrainSpec) -> bool:
     """Whether it is made of built-in things with nothing that could fail."""
     brought = any(registry.find(kind, name).origin != registry.BUILT_IN for kind, name in how.named())
     return not (brought or how.model_args or how.loss_args or how.augment or not is_short(how))

@@ -290,6 +290,22 @@ def test_rows_say_what_is_not_there(tmp_path: Path) -> None:
     ]
 
 
+def test_intervals_of_shares_end_where_shares_do(tmp_path: Path) -> None:
+    """At 0 and 1, and at −1 and 1 where one is taken from another; of a loss they go where the spread of seeds puts them."""
+    made = protocol(tmp_path)
+    table = published.compared(made, "small", found(made, [0.1, 0.9, 0.9], [0.9, 0.1, 0.1])).set_index("number")
+    assert table.loc["ranged", ["low", "high"]].tolist() == [0.0, 1.0]
+    assert table.loc["direction", ["low", "high"]].tolist() == [-1.0, 1.0]
+    assert [
+        published._is_share(name) for name in ("worst group", "train agree_top of top", "measure auc of both", "test loss of both")
+    ] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
 def test_lenet_has_the_published_sizes() -> None:
     """Weights counted by hand: two convolutions, two hidden layers, the last; the notebook's first hidden layer has 2,016 inputs."""
     network = networks.LeNet(2)
