@@ -47,10 +47,11 @@ class SweepFile(BaseModel):
         name: of the sweep.
         description: what it is for.
         method: grid (every combination), or how `run_cap` points are drawn: random, latin-hypercube or sobol (`draws`).
-        run_cap: most runs; of a grid the first ones.
+        run_cap: most runs; of a grid the first ones, of a drawn sweep the number of draws times that of the runs at each (`every`).
         seed: of the draws.
         same_deal: train every seed on the same deal; else the deal's seed follows the run's, unless `parameters` name `dataset.seed`.
         parameters: by dotted name of a RunSpec field, `value` (fixed), `values` (a list), or `min` and `max`.
+        every: of a drawn sweep, lists of values by dotted name: each draw is run with every combination of them, such as several seeds.
         points: of a grid, values of several fields that go together, a mapping of dotted names each; the grid is run at every point.
         metric: accepted for the sake of other tools' files, and ignored.
     """
@@ -64,6 +65,7 @@ class SweepFile(BaseModel):
     seed: int = 0
     same_deal: bool = False
     parameters: dict[str, Any]
+    every: dict[str, list[Any]] | None = None
     points: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = None
     metric: Any = None
 
@@ -105,9 +107,9 @@ def expand(values: Mapping[str, Any], *, where: str = "sweep") -> Sweep:
     if not form.parameters:
         raise SpecError(f"{where}: parameters: expected at least one, such as 'seed: {{values: [0, 1, 2]}}', got none")
     axes = {name: _axis(name, entry, form.method, f"{where}: parameters.{name}") for name, entry in form.parameters.items()}
-    places = _points(form, axes, where)
+    places, repeats = _points(form, axes, where), _every(form, axes, where)
     for pair in _PAIRS:
-        named = [*axes, *places[0]]
+        named = [*axes, *places[0], *repeats[0]]
         doubled = [name for name in named if name.startswith(f"{pair}.")]
         if pair in named and doubled:
             raise SpecError(f"{where}: parameters.{doubled[0]}: {pair} sets this half already; keep one of the two")
@@ -122,16 +124,19 @@ def expand(values: Mapping[str, Any], *, where: str = "sweep") -> Sweep:
     if is_grid:
         points = (place | point for place in places for point in _grid(axes))
     else:
-        drawn = draws.points(axes, form.method, form.seed, form.run_cap or 0)
+        drawn = draws.points(axes, form.method, form.seed, (form.run_cap or 0) // len(repeats))
         points = (
-            {name: _whole(name, value) if isinstance(axes[name], SweptRange) else value for name, value in each.items()} for each in drawn
+            {name: _whole(name, value) if isinstance(axes[name], SweptRange) else value for name, value in each.items()} | repeat
+            for each in drawn
+            for repeat in repeats
         )
-    if not form.same_deal and "dataset.seed" not in (*axes, *places[0]):
+    if not form.same_deal and "dataset.seed" not in (*axes, *places[0], *repeats[0]):
         points = (point | {"dataset.seed": point.get("seed", RunSpec.model_fields["seed"].default)} for point in points)
     specs = _specs(itertools.islice(points, form.run_cap), where)
     runs = dict(zip(run_ids(specs), specs, strict=True))
     moved = [name for name in places[0] if len({repr(place[name]) for place in places}) > 1]
     swept = (*moved, *(name for name, axis in axes.items() if isinstance(axis, SweptRange) or len(axis) > 1))
+    swept = (*swept, *(name for name in repeats[0] if len(repeats) > 1))
     notes = [f"{where}: metric is ignored; every run is measured in every metric"] if form.metric is not None else []
     text = yaml.safe_dump(dict(values), sort_keys=False)
     return Sweep(form.name, form.description, swept, tuple(runs.values()), tuple(notes), text)
@@ -159,6 +164,26 @@ def _points(form: SweepFile, axes: Mapping[str, Any], where: str) -> list[dict[s
         if found[-1] in found[:-1]:
             raise SpecError(f"{here}: the same point is there twice; remove one")
     return found
+
+
+def _every(form: SweepFile, axes: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
+    """The combinations of values with which each draw is run; one without fields where none are listed."""
+    if form.every is None:
+        return [{}]
+    if form.method is Method.GRID:
+        raise SpecError(f"{where}: every belongs to drawn sweeps, the method is grid; list the values under parameters")
+    found: dict[str, Axis] = {}
+    for name, values in form.every.items():
+        if name in axes:
+            raise SpecError(f"{where}: every.{name}: it is among the parameters too; keep one of the two")
+        found[name] = _axis(name, {"values": values}, form.method, f"{where}: every.{name}")
+    repeats = list(_grid(found))
+    if form.run_cap is not None and form.run_cap % len(repeats):
+        raise SpecError(
+            f"{where}: run_cap: {form.run_cap} is no multiple of the {len(repeats)} runs at each draw (every); expected such as "
+            f"{-(-form.run_cap // len(repeats)) * len(repeats)}"
+        )
+    return repeats
 
 
 def _refuse(values: Mapping[str, Any], where: str) -> None:

@@ -71,3 +71,23 @@ def test_draws_that_fill_the_space_need_an_end() -> None:
         sweep_file.expand({"method": "sobol", "parameters": PARAMETERS})
     with pytest.raises(SpecError, match="points belong to a grid, the method is latin-hypercube"):
         sweep_file.expand({"method": "latin-hypercube", "run_cap": 2, "parameters": PARAMETERS, "points": [{"dataset.n": 100}]})
+
+
+def test_each_draw_is_run_with_every_seed() -> None:
+    """Runs at a draw differ by what is listed under `every` alone, and each seed has its deal; the draws are those of a sweep without."""
+    parameters = {name: entry for name, entry in PARAMETERS.items() if name != "seed"}
+    content = {"method": "sobol", "run_cap": 12, "parameters": parameters, "every": {"seed": [0, 1, 2]}}
+    found = sweep_file.expand(content)
+    assert [run.seed for run in found.runs] == [0, 1, 2] * 4 == [run.dataset.seed for run in found.runs]
+    assert [run.train for run in found.runs[::3]] == [run.train for run in drawn("sobol", 4, parameters=parameters)]
+    assert found.runs[0].train == found.runs[2].train != found.runs[3].train
+    assert "seed" in found.swept
+    for change, said in (
+        ({"run_cap": 10}, "run_cap: 10 is no multiple of the 3 runs at each draw .every.; expected such as 12"),
+        ({"parameters": PARAMETERS}, "every.seed: it is among the parameters too; keep one of the two"),
+        ({"method": "grid", "parameters": {"seed": {"value": 0}}}, "every belongs to drawn sweeps, the method is grid"),
+        ({"every": {"sed": [0]}}, "every.sed: there is no field sed; did you mean seed?"),
+        ({"every": {"seed": []}}, "every.seed.values: expected a list with at least one value"),
+    ):
+        with pytest.raises(SpecError, match=said):
+            sweep_file.expand(content | change)
