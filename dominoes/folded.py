@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 #: Key of `DataFrame.attrs` under which a table of curves has its number of classes, which a Parquet file keeps.
-CLASSES = "classes"
+CLASSES_COUNT = "classes"
 #: What tells the curves of a table apart, and what is measured at each step of one.
 CURVE_KEYS = ("run", "split", "kind")
 LISTS = ("step", "epoch", "samples", "n", "loss", "accuracy", "agree_top", "agree_bottom")

@@ -16,7 +16,8 @@ from dominoes import registry, tables
 from dominoes.data import dealing, folder, instances, probe_sets, sources
 from dominoes.data.dominoes import Dominoes
 from dominoes.errors import CurvesError, RunError, SpecError
-from dominoes.folded import CLASSES
+from dominoes.folded import CLASSES_COUNT
+from dominoes.labels import count_classes
 from dominoes.mappings import read_mapping
 from dominoes.reporting import completion, results
 from dominoes.reporting.charts import board as boards
@@ -199,8 +200,8 @@ def compare(curves: CurvesLike | Sequence[CurvesLike], classes: pd.DataFrame | N
     """
     joined, by_class = _joined(curves)
     options = {"joint": _crossed(curves)} | options
-    if CLASSES in joined.attrs and classes is None and by_class is None:
-        options = {"classes_count": joined.attrs[CLASSES]} | options
+    if CLASSES_COUNT in joined.attrs and classes is None and by_class is None:
+        options = {"classes_count": joined.attrs[CLASSES_COUNT]} | options
     return comparison.compare_groups(joined, by_class if classes is None else classes, **options)
 
 
@@ -210,7 +211,7 @@ def fit(curves: CurvesLike | Sequence[CurvesLike], **options: Any) -> pd.DataFra
     `chance` is 1/K with the classes of runs, folders and kept studies, of other tables alone 0.1 where it is not given.
     """
     joined, by_class = _joined(curves)
-    count = joined.attrs.get(CLASSES, 0) if by_class is None else int(by_class["label"].nunique())
+    count = joined.attrs.get(CLASSES_COUNT, 0) if by_class is None else count_classes(by_class["label"])[0]
     return fits.fit_table(joined, **(({"chance": 1 / count} if count > 1 else {}) | options))
 
 

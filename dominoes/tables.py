@@ -215,12 +215,13 @@ def swept(table: pd.DataFrame) -> list[str]:
     return [column for column in found if column not in varying]
 
 
-def dealt_anew(table: pd.DataFrame) -> bool:
-    """Whether every seed of a table of curves has a deal of its own, by the column of the deal's seed; without it, no."""
-    if DEAL not in table.columns or "seed" not in table.columns:
+def dealt_anew(table: pd.DataFrame) -> bool | None:
+    """Whether every seed of a table of curves has a deal of its own; no where all share one, or the column DEAL is not there; None where
+    there are several, but not one a seed."""
+    if DEAL not in table.columns or "seed" not in table.columns or table[DEAL].nunique(dropna=False) < 2:
         return False
     pairs = table[["seed", DEAL]].drop_duplicates()
-    return bool(len(pairs) > 1 and not pairs["seed"].duplicated().any() and not pairs[DEAL].duplicated().any())
+    return None if pairs["seed"].duplicated().any() or pairs[DEAL].duplicated().any() else True
 
 
 def telling(made: pd.DataFrame) -> list[str]:
@@ -344,11 +345,9 @@ def _usable(values: pd.Series, column: str, form: str) -> tuple[pd.Series, list[
     high = 1.0 if column in _SHARES else _HIGHEST_LOSS if column == "loss" else _LARGEST if column in _WHOLE else np.inf
     outside = (numbers < low) | (numbers > high) | (numbers < -_LARGEST) | numbers.abs().eq(np.inf)
     empty = numbers.isna() & (values.notna() | (column not in _MAY_BE_EMPTY))
-    notes = []
-    if outside.any():
-        notes.append(f"{form}: column {column}, {_rows(outside)}: {numbers[outside].iloc[0]:g} is out of range, the value is not used")
-    if empty.any():
-        notes.append(f"{form}: column {column}, {_rows(empty)}: no number there, the value is not used")
+    unused = "not used" if (~outside & numbers.notna()).any() else f"not used, nor any other: {_INSTEAD.get(column, 'done without it')}"
+    found = ((outside, f"{numbers[outside].iloc[0]:g} is out of range" if outside.any() else ""), (empty, "no number there"))
+    notes = [f"{form}: column {column}, {_rows(rows)}: {what}, the value is {unused}" for rows, what in found if rows.any()]
     return numbers.mask(outside), notes
 
 

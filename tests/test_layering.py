@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "dominoes"
 # Modules on the ground, each may import those before it; rooms, each may import the ground and the rooms before it.
-GROUND = ("lazy", "arrays", "errors", "files", "registry", "arguments", "dials", "fields", "mappings", "spec", "folded", "tables")
+GROUND = ("lazy", "arrays", "errors", "files", "registry", "arguments", "dials", "fields", "mappings", "spec", "folded", "labels", "tables")
 ROOMS = ("solver", "theory", "data", "training", "runs", "yardstick", "leaderboard", "reporting", "studies", "interface", "cli", "__main__")
 
 

@@ -11,7 +11,10 @@ import os
 import re
 import signal
 import sys
+import sysconfig
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -28,7 +31,7 @@ from dominoes.cli.studies import headlines, keep, reproduce
 from dominoes.cli.sweep import sweep
 from dominoes.cli.theory import compare, fit, toy
 from dominoes.cli.train import train
-from dominoes.errors import DominoesError
+from dominoes.errors import DominoesError, brief
 from dominoes.runs.engines.allocator import keep_memory
 
 # Commands that train in this process, which is then to be as fast as a worker.
@@ -47,6 +50,9 @@ def _end(number: int, _: FrameType | None) -> None:
     raise _Ended(number)
 
 
+# Where the code of this package and of libraries lies.
+_LIBRARIES = tuple({str(Path(__file__).parents[1]), *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))})
+
 # How libraries say that memory, which threads and mapped files take too, is not to be had.
 _NO_MEMORY = re.compile(
     r"can't allocate memory|cannot allocate memory|failed to map segment|failed to launch worker thread|can't start new thread"
@@ -61,6 +67,19 @@ def _lacks_memory(error: Exception) -> bool:
 
 def _say_memory() -> NoReturn:
     click.echo("Error: this needs more memory than there is; ask for fewer dominoes or fewer runs, or free memory", err=True)
+    sys.exit(2)
+
+
+def _say_outside(error: BaseException) -> None:
+    """End with one sentence where code that is neither this package's nor a library's has failed, or has ended the program."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith((*_LIBRARIES, "<"))]
+    if not frames:
+        return
+    what = (
+        f"ends the program ({type(error).__name__})" if isinstance(error, SystemExit) else f"fails ({type(error).__name__}: {brief(error)})"
+    )
+    where = f"{frames[-1].filename}, line {frames[-1].lineno}, in {frames[-1].name}"
+    click.echo(f"Error: code from outside this package {what}: {where}; put it right, or leave it out", err=True)
     sys.exit(2)
 
 
@@ -96,12 +115,16 @@ class _Commands(click.Group):
             where = f"{error.filename}: " if error.filename else ""
             click.echo(f"Error: {where}{error.strerror or error}; check the path and its permissions", err=True)
             sys.exit(2)
+        except SystemExit as error:
+            _say_outside(error)
+            raise
         except KeyboardInterrupt as error:
             click.echo("Interrupted. What is finished is kept; the same command goes on with the rest.", err=True)
             sys.exit(128 + (error.number if isinstance(error, _Ended) else signal.SIGINT))
         except Exception as error:
             if _lacks_memory(error):
                 _say_memory()
+            _say_outside(error)
             raise
 
 

@@ -257,7 +257,9 @@ class ResultTables:
 
     def count_of_classes(self) -> int | None:
         """K, from the runs or from the labels by class; None where neither says it."""
-        labels = 0 if self.by_class is None or "label" not in self.by_class else int(self.by_class["label"].nunique())
+        from dominoes.labels import count_classes
+
+        labels = 0 if self.by_class is None or "label" not in self.by_class else count_classes(self.by_class["label"])[0]
         return self.classes or (labels if labels > 1 else None)
 
 
@@ -268,7 +270,7 @@ def read_results(path: Path, damaged: dict[str, str], forms: tuple[str, ...] = (
     its plan are not there, and which of those read are not in it.
     """
     from dominoes import tables
-    from dominoes.folded import CLASSES
+    from dominoes.folded import CLASSES_COUNT
 
     if path.is_dir():
         from dominoes.runs.parameters import read_tables
@@ -280,4 +282,4 @@ def read_results(path: Path, damaged: dict[str, str], forms: tuple[str, ...] = (
     by_class = tables.read_unchecked(beside) if beside.is_file() and "classes" in forms else None
     crossed = tables.read_table(joint, form="joint") if joint.is_file() and "joint" in forms else None
     curves = tables.read_unchecked(path)
-    return ResultTables(curves, by_class, crossed, curves.attrs.get(CLASSES))
+    return ResultTables(curves, by_class, crossed, curves.attrs.get(CLASSES_COUNT))

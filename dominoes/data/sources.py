@@ -131,6 +131,8 @@ def load_source(
     Raises SourceError, and SpecError where a transform does not suit the source.
     """
     this = original(name, split, data=data, download=download, fresh=fresh)
+    if len(this.classes) < 2:
+        raise SourceError(f"{name}: the {split.value} pictures are of one class; expected at least two, with labels from 0 on")
     if not transformed:
         return this
     train = this if split is Split.TRAIN else original(name, Split.TRAIN, data=data, download=download, fresh=fresh)

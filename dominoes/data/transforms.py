@@ -81,9 +81,17 @@ def _applied(dials: Sequence[Dial], this: Content, train: Content, side: int) ->
         edge = (SIZE - side) // 2
         for start in range(0, len(changed), _CHUNK):
             inner = changed[start : start + _CHUNK, :, edge : SIZE - edge, edge : SIZE - edge]
-            inner[:] = change(inner)
+            inner[:] = _like(change(inner), inner, dial)
         pictures = changed
     return pictures
+
+
+def _like(changed: object, before: Pictures, dial: Dial) -> Pictures:
+    """What a dial made of pictures. Raises SpecError unless it is as many pictures of that size, in bytes."""
+    if isinstance(changed, np.ndarray) and changed.shape == before.shape and changed.dtype == np.uint8:
+        return changed
+    got = f"{changed.dtype} of shape {changed.shape}" if isinstance(changed, np.ndarray) else type(changed).__name__
+    raise SpecError(f"dial {dial} makes {got} of pictures; expected uint8 of shape {before.shape}, as it was given")
 
 
 def _generator(*names: str) -> np.random.Generator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pandas as pd
 
@@ -28,20 +29,30 @@ def with_bands(results: Results) -> tuple[Results, str]:
         return results, "no curves"
     if results.classes_count is None:
         return results, "the number of classes is not known"
-    # What the two questions are answered from, and no more: this is asked of every group that is drawn.
+    # What the questions are answered from, and no more: this is asked of every group that is drawn.
     table = results.drawn_curves
     table = table[(table["split"] == "test") & table["kind"].isin(["top", "bottom", "both", "conflict"])]
+    shown = set(table["run"])
+    folders = {run.folder for run in results.runs if run.folder is not None and run.id in shown}
+    drawn = dataclasses.replace(results, by_class=tuple(each for each in results.by_class if not isinstance(each, Path) or each in folders))
     try:
         found = compare_groups(
             _groups_alone(results.with_known(table)),
+            drawn.classes,
+            joint=_crossed(results, shown),
             by=["group"],
             classes_count=results.classes_count,
-            questions=("learned first", "doubles", "conflicts"),
+            questions=("learned first", "doubles", "conflicts", "pictures"),
         )
     except CurvesError as error:
         return results, str(error)
     bands, judged = (table.assign(group=table["group"].astype(str).str.removeprefix("group=")) for table in (found.bands, found.table))
     return dataclasses.replace(results, bands=bands, judged=judged), ""
+
+
+def _crossed(results: Results, shown: set[str]) -> pd.DataFrame | None:
+    """Answers of some runs crossed picture by picture; None where one lacks them."""
+    return read_joint([run.folder for run in results.runs if run.folder is not None and run.id in shown])
 
 
 def complete(results: Results) -> Results:
@@ -57,13 +68,9 @@ def complete(results: Results) -> Results:
     if comparison is None:
         parts: list[Comparison] = []
         try:
-            shown = set(results.curves["run"])
-            crossed = read_joint([run.folder for run in results.runs if run.folder is not None and run.id in shown])
-            parts.append(
-                compare_groups(
-                    _groups_alone(results.with_known(results.curves)), results.classes, joint=crossed, by=["group"], classes_count=K
-                )
-            )
+            crossed = _crossed(results, set(results.curves["run"]))
+            whole = _groups_alone(results.with_known(results.curves))
+            parts.append(compare_groups(whole, results.classes, joint=crossed, by=["group"], classes_count=K))
             if results.fields:
                 parts.append(_across(results, K, notes))
         except CurvesError as error:

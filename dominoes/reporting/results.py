@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from dominoes import tables
 from dominoes.errors import CurvesError, DominoesError, RunError, brief
-from dominoes.folded import CLASSES
+from dominoes.folded import CLASSES_COUNT
+from dominoes.labels import count_classes
 from dominoes.reporting import reading
 from dominoes.reporting.reading import CODED, DAMAGED, ReportedRun
 from dominoes.runs import parameters, plan, run_folders, state
@@ -42,7 +43,7 @@ class Results:
         beside: the folder in which tables made of them are found again.
         runs: every run that is known of, whatever became of it.
         curves: rows of `tables.CURVES` of the finished and diverged runs, then `group` and the fields that are swept. `run`, `split`,
-            `kind` and `group` are categories. `with_known` adds what else the theory reads.
+            `kind`, `group` are categories. `with_known` adds what else the theory reads.
         by_class: folders of runs and tables in which rows of `tables.CLASSES` of the same runs lie; `classes` reads them.
         made: what each run was made with, as far as it is known: a row a run (index its id), columns as `parameters.of_spec` names them.
         fields: names of what sets the groups of runs apart; a group is one spec with all its seeds.
@@ -53,8 +54,7 @@ class Results:
         llc: content of llc.csv, local learning coefficients; None if there is none.
         bands: of a comparison that was made from these curves; None if none was.
         judged: rows of that comparison; None if none was made.
-        classes_count: K, None where the runs differ in it or nothing tells it.
-        notes: everything that is missing or left out, a sentence each.
+        classes_count: K, None where runs differ in it. notes: everything that is missing or left out, a sentence each.
     """
 
     name: str
@@ -197,8 +197,8 @@ def gather(paths: Sequence[Path]) -> Results:
     first = curves.drop_duplicates("run")
     place = {str(run): groups.index(group) for run, group in zip(first["run"], first["group"], strict=True)}
     counts = {run.environment["dominoes"]["classes"] for run in runs.values() if run.environment}
-    counts |= {int(part.attrs[CLASSES]) for part in parts if CLASSES in part.attrs}
-    counts = counts or {int(table["label"].nunique()) for table in by_class if isinstance(table, pd.DataFrame)}
+    counts |= {int(part.attrs[CLASSES_COUNT]) for part in parts if CLASSES_COUNT in part.attrs}
+    counts = counts or {count_classes(table["label"])[0] for table in by_class if isinstance(table, pd.DataFrame)}
     if not counts and len(curves):
         counts = {10}
         notes.append("the number of classes is not known (no table of classes): 10 was taken")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from dominoes import files, registry
-from dominoes.errors import RunError
+from dominoes.errors import RunError, brief
 from dominoes.runs import state
 from dominoes.runs.code import changed
 from dominoes.spec import recorded
@@ -41,6 +41,16 @@ def checkpoint_name(step: int) -> str:
 def steps_kept(folder: Path) -> list[int]:
     """The steps whose networks a run folder has."""
     return sorted(int(path.stem) for path in (Path(folder) / state.CHECKPOINTS).glob("*.safetensors") if path.stem.isdecimal())
+
+
+def names_kept(folder: Path, step: int) -> list[str]:
+    """Names of the parameters and buffers of the network of a step, in order. Raises RunError if the file cannot be read."""
+    path = Path(folder) / state.CHECKPOINTS / f"{step}.safetensors"
+    try:
+        with safe_open(path, framework="pt") as content:
+            return list(content.keys())
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{path} cannot be read ({brief(error)}); remove the folder to run it again") from error
 
 
 def network(folder: Path, step: int | None = None, *, trust: bool = False, accept_changed: bool = False) -> nn.Module:

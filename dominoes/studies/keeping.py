@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from dominoes import files, folded, tables
-from dominoes.errors import CurvesError, OutputError
+from dominoes.errors import CurvesError, OutputError, brief
 from dominoes.runs import collected
 from dominoes.runs.collected import Collected
 from dominoes.runs.plan import Plan
@@ -45,11 +45,12 @@ def keep_study(planned: Plan, out: Path, folder: Path) -> Kept:
     Args:
         planned: plan of the sweep. out: its results folder. folder: where the study is kept.
 
-    Raises OutputError, RunError (no run is finished), CurvesError.
+    Raises OutputError (another study lies there too: one that has no run in common), RunError (no run is finished), CurvesError.
     """
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; expected a folder for the study, pass another --out")
     path = folder / shipped.CURVES
+    _refuse_another(planned, path)
     exported = collected.export_table(planned, out, path)
     curves = pd.read_parquet(path)
     classes = reproduction.classes_of_plan(planned, out)
@@ -84,11 +85,23 @@ def keep_study(planned: Plan, out: Path, folder: Path) -> Kept:
     return Kept(tuple(written), exported, tuple(notes))
 
 
+def _refuse_another(planned: Plan, path: Path) -> None:
+    """Raises OutputError where curves are kept already of which none is of this plan."""
+    if not path.exists():
+        return
+    try:
+        kept = set(pd.read_parquet(path, columns=["run"])["run"].astype(str))
+    except (OSError, ValueError, KeyError) as error:
+        raise OutputError(f"{path} is no table of curves ({brief(error)}); remove it, or pass another --out") from error
+    if not kept & {run.id for run in planned.runs}:
+        raise OutputError(f"{path} is of another study, which has no run in common with this one; remove it, or pass another --out")
+
+
 def save_curves(curves: pd.DataFrame, path: Path, classes: int) -> None:
     """Write a table of curves with one row a curve, as Parquet that says the number of classes. Raises OutputError."""
     buffer = io.BytesIO()
     table = folded.fold(curves)
-    table.attrs[folded.CLASSES] = classes
+    table.attrs[folded.CLASSES_COUNT] = classes
     table.to_parquet(buffer, index=False, compression="zstd")
     files.write(path, buffer.getvalue())
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dominoes.errors import SpecError
 from dominoes.mappings import read_mapping
@@ -23,6 +23,9 @@ class _Form(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
 class Term(_Form):
     """One term of a number: `times` the quantity, mean over the runs of a seed that have the values of `where`.
 
@@ -32,7 +35,7 @@ class Term(_Form):
     """
 
     where: dict[str, Any] = Field(default_factory=dict)
-    times: float = 1.0
+    times: _Finite = 1.0
 
 
 class PublishedNumber(_Form):
@@ -52,10 +55,19 @@ class PublishedNumber(_Form):
     name: str
     quantity: str
     terms: Annotated[tuple[Term, ...], Field(min_length=1)]
-    published: tuple[float, ...] = Field(default=(), max_length=2)
+    published: tuple[_Finite, ...] = Field(default=(), max_length=2)
     spread: str = ""
-    holds: tuple[float | None, float | None] | None = None
+    holds: tuple[_Finite | None, _Finite | None] | None = None
     holds_at: Literal["small", "full"] | None = None
+
+    @model_validator(mode="after")
+    def _ranges(self) -> PublishedNumber:
+        for name, ends in (("published", self.published), ("holds", self.holds or ())):
+            if len(ends) == 2 and None not in ends and not ends[0] <= ends[1]:  # type: ignore[operator]
+                raise ValueError(f"{self.name}: {name} {list(ends)}: expected the lower end first")
+        if self.holds == (None, None):
+            raise ValueError(f"{self.name}: holds has no end, so everything would; expected a number at one end at least")
+        return self
 
 
 class ProtocolFile(_Form):
@@ -122,9 +134,11 @@ def named_protocol(name: str) -> Protocol:
 
 
 def is_named(name: str) -> bool:
-    """Whether this names a protocol: one that comes with the package, or a file with `numbers`, which no sweep file has."""
+    """Whether this names a protocol: one that comes with the package, or a file with a field of protocols, which no sweep file has."""
     file = _file(name)
-    return name in shipped.shipped_names(shipped.PUBLISHED) if file is None else "numbers" in read_mapping(file)
+    if file is None:
+        return name in shipped.shipped_names(shipped.PUBLISHED)
+    return bool(set(read_mapping(file)) & set(ProtocolFile.model_fields))
 
 
 def is_shipped(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -139,6 +140,11 @@ PUBLISHED_QUANTITIES: dict[str, Callable[[FinishedRun], RunReading]] = {
     "worst group, decoded": worst_group_decoded,
 }
 
+#: Measures of measures.csv: of the answers (`training.further`), and of the refitted last layer (`training.decoding`).
+MEASURED = (
+    "margin mean", "margin lower quartile", "margin median", "margin upper quartile", "auc", "decoded accuracy",
+    "decoded accuracy, worst group",
+)  # fmt: skip
 _OF_CURVES = re.compile(r"(train|test) (loss|accuracy|agree_top|agree_bottom) of (.+)")
 _OF_MEASURES = re.compile("measure (.+) of (.+)")
 
@@ -154,6 +160,10 @@ def published_quantity(name: str) -> Callable[[FinishedRun], RunReading]:
         if kind in (KINDS if split == "train" else tested):
             return _curve(kind, column, split)
     if (found := _OF_MEASURES.fullmatch(name)) and found[2] in tested:
+        if found[1] not in MEASURED:
+            near = difflib.get_close_matches(found[1], MEASURED, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise SpecError(f"quantity {name!r}: there is no measure {found[1]}{hint}; expected one of {'; '.join(MEASURED)}")
         return _measure(found[2], found[1])
     raise SpecError(
         f"quantity {name!r} is not known; expected one of {'; '.join(PUBLISHED_QUANTITIES)}; or such as 'test accuracy of both', 'train "

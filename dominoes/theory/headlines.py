@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pandas as pd
 
+from dominoes.spec import SIDES
 from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS, NOT_APPLICABLE, VERDICTS, number
 from dominoes.theory.rules import RULES
 
@@ -15,10 +17,11 @@ HEADLINES = ("learned", "doubles", "conflicts", "competition", "predictor")
 def headline_sentences(table: pd.DataFrame) -> list[str]:
     """Five lines, one for each of HEADLINES, from the rows of a comparison (`verdicts.COMPARISON`) of one group, of many, or of a sweep.
 
-    The window that is quoted is the last one in which there was something to judge; all others are in the table.
+    The window that is quoted is the last one in which there was something to judge; all others are in the table. A line ends with what its
+    intervals are over.
     """
     text = ["group", "question", "side", "model", "rival", "window", "verdict", "sentence"]
-    table = table.reindex(columns=[*text, "estimate", "low", "high", "rmse", "n_seeds"])
+    table = table.reindex(columns=[*text, "estimate", "low", "high", "rmse", "n_seeds", "n", "level"])
     table = table.assign(**{name: table[name].astype(object).where(table[name].notna(), "").astype(str) for name in text})
     found = (_learned(table), _doubles(table), _conflicts(table), _competition(table), _predictor(table))
     return [f"{name:<15}{line}" for name, line in zip(HEADLINES, found, strict=True)]
@@ -38,23 +41,40 @@ def _last(rows: pd.DataFrame) -> tuple[str, pd.DataFrame]:
 
 
 def _why(rows: pd.DataFrame, otherwise: str) -> str:
-    """The first row's own words where nothing is judged."""
+    """A row's own words where nothing is judged: of windows those of the last."""
+    late = rows[rows["window"] == "late"]
+    rows = late if len(late) else rows
     return f"{NOT_APPLICABLE}: {rows['sentence'].iloc[0] if len(rows) else otherwise}"
 
 
-def _tally(rows: pd.DataFrame, unit: str) -> str:
-    """`holds in 3, fails in 1 of 5 groups`; of one group its verdict and numbers, with their unit."""
+def _over(rows: pd.DataFrame, *, pictures: bool = False) -> str:
+    """Level, seeds and deals of intervals, and (`pictures`) whether the luck of the pictures is not in them: ` [95 %, 5 seeds of this
+    deal]`; nothing without intervals."""
+    known = rows[rows["low"].notna()]
+    if not len(known):
+        return ""
+    counts = known["n_seeds"].astype(int)
+    seeds = f"{counts.min()}" if counts.nunique() == 1 else f"{counts.min()} to {counts.max()}"
+    deals = {found[1] if (found := re.search(r"\d seeds([^;()]*)\)", sentence)) else "" for sentence in known["sentence"]}
+    uncounted = ", n unknown: without the luck of the pictures" if pictures and known["n"].isna().all() else ""
+    return f" [{100 * float(known['level'].min()):g} %, {seeds} seeds{deals.pop() if len(deals) == 1 else ''}{uncounted}]"
+
+
+def _tally(rows: pd.DataFrame, unit: str, of: int) -> str:
+    """`holds in 3, fails in 1 of 5 groups`; of one group its verdict and numbers, with their unit, and which it is `of` several."""
     if _groups(rows) == 1:
-        return f"{rows['verdict'].iloc[0]}, {_numbers(rows.iloc[0])} {unit}"
+        alone = f" (in {rows['group'].iloc[0]}, 1 of {of} groups)" if of > 1 else ""
+        return f"{rows['verdict'].iloc[0]}, {_numbers(rows.iloc[0])} {unit}{alone}"
     counts = rows["verdict"].value_counts()
     told = ", ".join(f"{verdict} in {counts[verdict]}" for verdict in VERDICTS if verdict in counts)
-    return f"{told} of {_groups(rows)} groups"
+    return f"{told} of {max(of, _groups(rows))} groups"
 
 
 def _numbers(row: pd.Series) -> str:
     if pd.isna(row["low"]):
         return f"{number(row['estimate'])} (one seed)"
-    return f"{number(row['estimate'])} ({number(row['low'])} to {number(row['high'])})"
+    close = ", at the margin" if "; at the margin" in row["sentence"] else ""
+    return f"{number(row['estimate'])} ({number(row['low'])} to {number(row['high'])}{close})"
 
 
 def _learned(table: pd.DataFrame) -> str:
@@ -62,27 +82,29 @@ def _learned(table: pd.DataFrame) -> str:
     judged = rows[rows["verdict"] != NOT_APPLICABLE]
     if not len(judged):
         return _why(rows, "no group of runs was asked what is learned first")
-    if _groups(judged) > 1:
-        by_side = [
-            f"the {side} half first in {(judged[judged['side'] == side]['verdict'] == HOLDS).sum()}"
-            for side in ("top", "bottom")
-            if (judged["side"] == side).any()
-        ]
-        return f"{', '.join(by_side)} of {_groups(rows)} groups, the rest open"
+    if _groups(rows) > 1:
+        counts = {
+            f"the {side} half first in": ((judged["side"] == side) & (judged["verdict"] == HOLDS)).sum() for side in ("top", "bottom")
+        }
+        counts |= {"open in": (judged["verdict"] != HOLDS).sum(), "not applicable in": len(rows) - len(judged)}
+        return f"{', '.join(f'{what} {count}' for what, count in counts.items() if count)} of {_groups(rows)} groups{_over(judged)}"
     row = judged.iloc[0]
     other = "bottom" if row["side"] == "top" else "top"
     verb = "is" if row["verdict"] == HOLDS else "seems to be" if row["verdict"] == CANNOT_TELL else "is not"
     when = next((part for part in row["sentence"].split("; ") if part.startswith("half of the rise")), "")
-    return f"the {row['side']} half {verb} learned first, the {other} {_numbers(row)} times as late; {when}"
+    if "; at the same step in every seed" in row["sentence"]:
+        return f"both halves are half risen at the same step in every seed; {when}{_over(judged)}"
+    return f"the {row['side']} half {verb} learned first, the {other} {_numbers(row)} times as late; {when}{_over(judged)}"
 
 
-def _rule_lists(rows: pd.DataFrame) -> str:
-    """Which of the other rules hold, which fail."""
+def _rule_lists(rows: pd.DataFrame, product: str) -> str:
+    """Which of the other rules hold, which fail, beside the verdict on the product rule."""
     parts = []
-    for verdict, words in ((HOLDS, "also within the margin"), (FAILS, "rejected"), (CANNOT_TELL, "open")):
-        names = [RULES[str(model)].label for model in rows.loc[rows["verdict"] == verdict, "model"] if model in RULES]
+    within = "also within the margin" if product == HOLDS else "within the margin"
+    for verdict, words in ((HOLDS, within), (FAILS, "rejected"), (CANNOT_TELL, "open")):
+        names = rows.loc[rows["verdict"] == verdict, "model"].tolist()
         if names:
-            parts.append(f"{words}: {', '.join(names)}")
+            parts.append(f"{words}: {_named(names)}")
     return "; ".join(parts)
 
 
@@ -91,12 +113,15 @@ def _doubles(table: pd.DataFrame) -> str:
     window, judged = _last(rows)
     if not window:
         return _why(rows, "doubles were not asked for")
-    said = f"{window}, the product rule: {_tally(judged[judged['model'] == 'product'], 'times its error')}"
+    mine = judged[judged["model"] == "product"]
+    said = f"{window}, the product rule: {_tally(mine, 'times its error', _groups(rows))}"
     crossed = table[(table["question"] == "pictures") & (table["model"] == "product, doubles") & (table["window"] == window)]
     if len(crossed):
-        said += f"; picture by picture: {_tally(crossed, 'times its error')}"
+        said += f"; picture by picture: {_tally(crossed, 'times its error', _groups(rows))}"
     others = judged[judged["model"] != "product"]
-    return f"{said}{'; ' + _rule_lists(others) if _groups(judged) == 1 and len(others) else ''}"
+    if _groups(judged) == 1 and len(others):
+        said += f"; {_rule_lists(others, mine['verdict'].iloc[0] if len(mine) else '')}"
+    return said + _over(judged, pictures=True)
 
 
 def _conflicts(table: pd.DataFrame) -> str:
@@ -104,11 +129,12 @@ def _conflicts(table: pd.DataFrame) -> str:
     window, judged = _last(rows)
     if not window:
         return _why(rows, "conflicts were not asked for")
-    said = f"{window}, the product rule: {_tally(judged[judged['model'] == 'product'], 'times its answers of neither class')}"
+    unit = "times its answers of neither class"
+    said = f"{window}, the product rule: {_tally(judged[judged['model'] == 'product'], unit, _groups(rows))}"
     moved = table[(table["question"] == "preference") & (table["model"] == "constant")]
     if len(moved):
-        said += f"; a preference that stays the same: {_tally(moved, 'change of λ')}"
-    return said
+        said += f"; a preference that stays the same: {_tally(moved, 'change of λ', _groups(rows))}"
+    return said + _over(judged, pictures=True)
 
 
 def _competition(table: pd.DataFrame) -> str:
@@ -128,16 +154,17 @@ def _competition(table: pd.DataFrame) -> str:
             else:
                 told.append(f"onset × {number(row['estimate'])} ({words[row['verdict']]})")
         parts.append(f"the {side}, when {moved} grows: {', '.join(told)}")
-    return "; ".join(parts)
+    return "; ".join(parts) + _over(judged)
 
 
 def _predictor(table: pd.DataFrame) -> str:
-    parts = []
+    parts, quoted = [], []
     for question, what in (("doubles score", "doubles"), ("conflicts score", "conflicts")):
         rows = table[(table["question"] == question) & (table["model"] == "product")]
         window, judged = _last(rows)
         if not window:
             continue
+        quoted.append(judged)
         better = list(dict.fromkeys(judged.loc[judged["verdict"] == FAILS, "rival"]))
         worse = list(dict.fromkeys(judged.loc[judged["verdict"] == HOLDS, "rival"]))
         if _groups(judged) > 1:
@@ -145,15 +172,25 @@ def _predictor(table: pd.DataFrame) -> str:
             for rival, mine in judged.groupby("rival", sort=False):
                 counts = mine["verdict"].value_counts()
                 told.append(f"{_named([str(rival)])} {counts.get(HOLDS, 0)} / {counts.get(FAILS, 0)}")
-            parts.append(f"{what}, {window}, of {_groups(judged)} groups the product rule better / worse than: {', '.join(told)}")
+            groups = f"{_groups(judged)} of {_groups(rows)}" if _groups(rows) > _groups(judged) else f"{_groups(judged)}"
+            parts.append(f"{what}, {window}, in {groups} groups {_product(what)} is better / worse than: {', '.join(told)}")
             continue
-        told = [f"better than it: {_named(better)}"] if better else []
-        told += [f"worse: {_named(worse)}"] if worse else []
+        told = [f"predicts better than {_named(worse)}"] if worse else []
+        told += [f"{'' if told else 'predicts '}worse than {_named(better)}"] if better else []
         rest = [rival for rival in judged["rival"] if rival not in (*better, *worse)]
-        told += [f"open: {_named(rest)}"] if rest else []
-        parts.append(f"{what}, {window}, against the product rule, {'; '.join(told)}")
-    return ". ".join(parts) if parts else f"{NOT_APPLICABLE}: no rule was set against another"
+        told += [f"is not told apart from {_named(rest)}"] if rest else []
+        alone = f" (in {judged['group'].iloc[0]}, 1 of {_groups(rows)} groups)" if _groups(rows) > 1 else ""
+        parts.append(f"{what}, {window}, {_product(what)} {'; '.join(told)}{alone}")
+    if not parts:
+        return f"{NOT_APPLICABLE}: no rule was set against another"
+    return ". ".join(parts) + _over(pd.concat(quoted), pictures=True)
+
+
+def _product(what: str) -> str:
+    return "the product rule with equal preference" if what == "conflicts" else "the product rule"
 
 
 def _named(rivals: Sequence[str]) -> str:
-    return ", ".join(RULES[rival].label if rival in RULES else rival for rival in rivals)
+    """Rules in words: built-in ones by their labels, others by their names."""
+    words = {f"product, {side} preferred": f"that with the {side} preferred" for side in SIDES}
+    return ", ".join(RULES[rival].label if rival in RULES else words.get(rival, rival) for rival in rivals)

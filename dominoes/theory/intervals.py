@@ -19,7 +19,7 @@ BoolArray = NDArray[np.bool_]
 HOLDS, FAILS, CANNOT_TELL, NOT_APPLICABLE = "holds", "fails", "cannot tell", "not applicable"
 VERDICTS = (HOLDS, FAILS, CANNOT_TELL, NOT_APPLICABLE)
 
-# A bound that lies this close to the end of the range of agreement, as a share of it, is "at the margin".
+# A bound that lies this close to the end of the range of agreement, as a share of it, is "at the margin" (`Interval.at_margin`).
 _CLOSE = 0.02
 
 
@@ -57,9 +57,15 @@ class Interval:
         return CANNOT_TELL
 
     def at_margin(self, at_least: float, at_most: float) -> bool:
-        """Whether a bound lies within 2 % of an end of the range (of 0: of the interval's width): other seeds may say otherwise."""
+        """Whether a bound lies within 2 % of an end of the range: other seeds may say otherwise. Of ratios, whose range is as far up as
+        down, 2 % of that end; else of the margin, half of the range, or where it is open 2 % of that end (of 0: of the interval's width).
+        """
         ends = [end for end in (at_least, at_most) if math.isfinite(end)]
-        return any(abs(bound - end) <= _CLOSE * (abs(end) or self.high - self.low) for bound in (self.low, self.high) for end in ends)
+        of_ratios = at_least > 0 and math.isclose(at_least * at_most, 1)
+        margin = 0.0 if of_ratios or len(ends) < 2 else (at_most - at_least) / 2
+        return any(
+            abs(bound - end) <= _CLOSE * (margin or abs(end) or self.high - self.low) for bound in (self.low, self.high) for end in ends
+        )
 
 
 def without_each(n_seeds: int) -> FloatArray:

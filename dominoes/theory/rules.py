@@ -129,6 +129,8 @@ def _mean(top: FloatArray, bottom: FloatArray, K: int) -> FloatArray:
     return np.asarray((top + bottom) / 2)
 
 
+# Shares that differ by less differ by rounding.
+_ROUNDING = 1e-9
 RULES = {
     rule.name: rule
     for rule in (
@@ -169,6 +171,11 @@ def calibrated_loss(accuracy: FloatArray, classes_count: int) -> FloatArray:
 def fired(accuracy: FloatArray, classes_count: int) -> FloatArray:
     """p = 1 − e K / (K − 1): the probability that a pattern fires, from the accuracy with guessing when it does not. Below 0 by noise."""
     return np.asarray(1 - (1 - accuracy) * classes_count / (classes_count - 1))
+
+
+def same(one: FloatArray, other: FloatArray, weights: FloatArray) -> bool:
+    """Whether two predictions (S, T) are equal, but for rounding, at all steps that weigh anything: (T,)."""
+    return bool(np.allclose(one[:, weights > 0], other[:, weights > 0], rtol=0, atol=_ROUNDING))
 
 
 def floored(values: FloatArray, n: float) -> FloatArray:

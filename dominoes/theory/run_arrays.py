@@ -9,9 +9,12 @@ import numpy as np
 import pandas as pd
 
 from dominoes.arrays import FloatArray, IndexArray
-from dominoes.errors import CurvesError
+from dominoes.errors import CurvesError, brief
+from dominoes.labels import count_classes
 from dominoes.spec import PERMUTED, PROBES
 from dominoes.tables import CURVES, JOINT, JOINT_ANSWERS, mended, of_rows
+
+_MOST_CLASSES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,9 @@ class RunArrays:
         steps = there[kept].all(axis=0)
         partly = there[kept].any(axis=0) & ~steps
         if partly.any():
+            others = f" and {partly.sum() - 1} more" if partly.sum() > 1 else ""
             notes.append(
-                f"{what}: {partly.sum()} steps that not every run has are not compared (the first is step {self.steps[partly][0]:g})"
+                f"{what}: step {self.steps[partly][0]:g}{others} that not every run has {'are' if partly.sum() > 1 else 'is'} not compared"
             )
         if (self.steps[steps] > 0).sum() < 3:
             return f"the runs have fewer than three steps after 0 in common for {what}"
@@ -160,12 +164,13 @@ def arrays(
         notes += found
         classes = classes[classes["run"].isin(runs) & classes["kind"].isin(kinds) & classes["step"].isin(steps)]
         labels = np.unique(classes["label"].to_numpy(float))
+        told, said = count_classes(classes["label"])
         if len(labels):
-            if classes_count not in (None, len(labels)):
-                raise CurvesError(
-                    f"classes_count is {classes_count}, but the table of classes has {len(labels)} labels; pass one or the other"
-                )
-            classes_count = len(labels)
+            if classes_count not in (None, told):
+                raise CurvesError(f"classes_count is {classes_count}, but the table of classes has {told} labels; pass one or the other")
+            classes_count = told
+            notes += [f"{said}, and nothing is judged per class" if len(labels) < told else said] if said else []
+        if 0 < len(labels) == told:
             where = (
                 _index(classes["run"], runs),
                 np.searchsorted(steps, classes["step"].to_numpy(float)),
@@ -176,13 +181,13 @@ def arrays(
             for column in ("loss", "accuracy", "n"):
                 class_cube[column] = np.full((len(runs), len(steps), len(kinds), len(labels)), np.nan)
                 class_cube[column][where] = classes[column].to_numpy(float)
-        else:
+        elif not len(labels):
             notes.append("the table of classes has no rows of these runs; nothing is judged per class")
     if classes_count is None:
         classes_count = 10
         notes.append("the number of classes is not known (no table of classes): 10 was taken")
-    if classes_count < 2:
-        raise CurvesError(f"the number of classes is {classes_count}; expected at least 2")
+    check_classes(classes_count)
+    notes += _copies(cube, runs)
     crossed = {} if joint is None else _crossed(joint, runs, steps)
     top, bottom = (_constant(whole, f"reliability_{side}") for side in ("top", "bottom"))
     training = None
@@ -191,6 +196,24 @@ def arrays(
         plain = rows[[column for column in rows.columns if not column.startswith("reliability_")]]
         training = arrays(plain.assign(split="test"), classes_count=classes_count) if len(rows) else None
     return RunArrays(runs, steps, kinds, cube, class_cube, classes_count, tuple(notes), crossed, (top, bottom), training)
+
+
+def check_classes(count: object) -> None:
+    """Raises CurvesError unless it is a number of classes."""
+    if not isinstance(count, int) or isinstance(count, bool) or not 2 <= count <= _MOST_CLASSES:
+        raise CurvesError(f"the number of classes is {brief(repr(count))}; expected a whole number from 2 to {_MOST_CLASSES:,}")
+
+
+def _copies(cube: dict[str, FloatArray], runs: Sequence[str]) -> list[str]:
+    """A note where runs have the same losses to the last digit at all steps, of which there are several."""
+    seen: dict[bytes, list[str]] = {}
+    for run, losses in zip(runs, cube["loss"], strict=True):
+        if len(np.unique(losses[np.isfinite(losses)])) > 2:
+            seen.setdefault(losses.tobytes(), []).append(run)
+    same = [", ".join(names) for names in seen.values() if len(names) > 1]
+    return [
+        f"runs {names} have the same losses to the last digit: copies are no further seeds, and make intervals too short" for names in same
+    ]
 
 
 def _constant(table: pd.DataFrame, column: str) -> float:

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from dominoes.arrays import FloatArray
 from dominoes.errors import CurvesError
+from dominoes.labels import count_classes
 from dominoes.spec import SIDES
 from dominoes.tables import dealt_anew, mended, swept, telling
 from dominoes.theory.fits.curve import fit_curve
-from dominoes.theory.run_arrays import log_time_weights
+from dominoes.theory.run_arrays import check_classes, log_time_weights
 
 _FEWEST = 4
 
@@ -63,7 +64,7 @@ class SweepCurves:
         curves: side -> S rows of P curves; None where a run has no curve of that side.
         time: `samples` or `step`, what onsets are counted in.
         dealt: (P,) prevalence_top, prevalence_bottom and both (the share that shows both halves), those that the table tells, swept or not.
-        deals: whether every seed has a deal of its own.
+        deals: whether every seed has a deal of its own (`tables.dealt_anew`).
     """
 
     fields: tuple[str, ...]
@@ -73,7 +74,7 @@ class SweepCurves:
     chance: float
     notes: tuple[str, ...]
     dealt: dict[str, FloatArray] = field(default_factory=dict)
-    deals: bool = False
+    deals: bool | None = False
 
     @property
     def n_seeds(self) -> int:
@@ -128,11 +129,11 @@ def arranged(
     if not len(table):
         raise CurvesError("there are no one-sided test curves (split test, kind top or bottom); the laws are read off these")
     if classes_count is None:
-        classes_count = 10 if classes is None or "label" not in classes else int(classes["label"].nunique())
+        classes_count, told = (10, "") if classes is None or "label" not in classes else count_classes(classes["label"])
         if classes is None:
-            notes.append("the number of classes is not known (no table of classes): 10 was taken")
-    if classes_count < 2:
-        raise CurvesError(f"the number of classes is {classes_count}; expected at least 2")
+            told = "the number of classes is not known (no table of classes): 10 was taken"
+        notes += [told] if told else []
+    check_classes(classes_count)
     time = "samples" if table["samples"].notna().all() else "step"
     if (table["step"] == 0).groupby(table["run"]).any().eq(False).any():
         notes.append("step 0 (before training) is missing in some runs; no law needs it")
@@ -156,7 +157,8 @@ def arranged(
         sides[side], said = _curves([[measured.get((run, side)) for run in row] for row in replicates], 1 / classes_count)
         notes += [f"{note} ({side})" for note in said]
     values = {name: tuple(key[index] for key, _ in points) for index, name in enumerate(fields)}
-    dealt = _dealt([rows for _, rows in points])
+    dealt, said_of = _dealt([rows for _, rows in points])
+    notes += said_of
     return SweepCurves(fields, values, sides, time, 1 / classes_count, tuple(notes), dealt, dealt_anew(curves))
 
 
@@ -172,15 +174,17 @@ def _named(point: pd.Series, name: pd.Series) -> pd.Categorical[str]:
     return pd.Categorical.from_codes(np.where(label < 0, -1, both), categories=pd.Index(names))
 
 
-def _dealt(points: Sequence[pd.DataFrame]) -> dict[str, FloatArray]:
-    """Shares shown at each point, from the first run of each."""
-    found = {}
+def _dealt(points: Sequence[pd.DataFrame]) -> tuple[dict[str, FloatArray], list[str]]:
+    """Shares shown at each point, from the first run of each, and notes of columns that are no shares."""
+    found, notes = {}, []
     for name in ("prevalence_top", "prevalence_bottom", "both"):
         if all(name in rows.columns for rows in points):
             values = pd.to_numeric(pd.Series([rows[name].iloc[0] for rows in points]), errors="coerce").to_numpy(float)
-            if np.isfinite(values).all():
+            if ((values >= 0) & (values <= 1)).all():
                 found[name] = values
-    return found
+            elif not np.isnan(values).all():
+                notes.append(f"column {name} is not used, as it is no share from 0 to 1 at every point")
+    return found, notes
 
 
 def _replicates(points: Sequence[pd.DataFrame]) -> tuple[list[list[str]], list[str]]:

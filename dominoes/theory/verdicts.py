@@ -21,6 +21,8 @@ from dominoes.theory.headlines import headline_sentences
 from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS, NOT_APPLICABLE, VERDICTS, BoolArray, Interval, SeedSpread, number
 from dominoes.theory.rules import RULES, Rule
 
+#: What is said of deals behind a number of seeds, by `Options.deals`.
+OF_DEALS = {True: ", each with its own deal", False: " of this deal", None: " of several deals"}
 COMPARISON = (
     "group", "question", "side", "model", "rival", "window", "quantity", "estimate", "low", "high", "expected", "at_least", "at_most",
     "level", "n_seeds", "n", "deviance", "rmse", "verdict", "sentence",
@@ -119,12 +121,12 @@ class Options:
     """What every question is asked with: margins, level of the intervals, and whether every seed has a deal of its own.
 
     `deals` is False where all seeds were trained on one deal of the pictures: what is found is then found of this deal, and each
-    sentence says so. `rules` are those that are set against each other, by name.
+    sentence says so; None where there are several deals, but not one a seed. `rules` are those that are set against each other, by name.
     """
 
     margins: Margins = field(default_factory=Margins)
     level: float = 0.95
-    deals: bool = False
+    deals: bool | None = False
     rules: Mapping[str, Rule] = field(default_factory=lambda: RULES)
 
     def __post_init__(self) -> None:
@@ -188,8 +190,11 @@ class Options:
             return f"{number(interval.estimate)} (one seed, no interval{agreement})"
         level = self.level if self.level < 0.99 else round(self.level, 4)
         bounds = f"{100 * level:g} % interval {number(interval.low)} to {number(interval.high)}"
-        over = f"{n_seeds} seeds{', each with its own deal' if self.deals else ' of this deal'}"
-        return f"{number(interval.estimate)} ({bounds}{agreement}; {over})"
+        return f"{number(interval.estimate)} ({bounds}{agreement}; {self.over(n_seeds)})"
+
+    def over(self, n_seeds: int) -> str:
+        """What intervals are over, in words."""
+        return f"{n_seeds} seeds{OF_DEALS[self.deals]}"
 
     def unanswered(
         self, question: str, reason: str, n_seeds: int, *, side: str = "", model: str = "", window: str = "", verdict: str = NOT_APPLICABLE

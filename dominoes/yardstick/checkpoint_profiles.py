@@ -142,7 +142,7 @@ def tasks(out: Path, request: ProfileRequest, steps: Sequence[int] | None = None
         request: of every checkpoint.
         steps: of the checkpoints; None: all that there are.
 
-    Raises RunError if there is no run, or none keeps a network.
+    Raises RunError if there is no run, or none keeps a network, or none of these steps; SpecError if no network has the weights.
     """
     folders = run_folders.finished(out)
     if not folders:
@@ -150,6 +150,16 @@ def tasks(out: Path, request: ProfileRequest, steps: Sequence[int] | None = None
     kept = {folder: checkpoints.steps_kept(folder) for folder in folders}
     if not any(kept.values()):
         raise RunError(f"no run under {out} keeps a network; train with --checkpoints last, measurements or steps")
+    there = {step for each in kept.values() for step in each}
+    if steps is not None and not there & {*steps}:
+        some = ", ".join(map(str, sorted(there)[:20]))
+        raise RunError(f"no run under {out} keeps a network of step {', '.join(map(str, steps))}; expected one of {some}")
+    if request.weights != ALL_WEIGHTS:
+        names = {name: None for folder in folders if kept[folder] for name in checkpoints.names_kept(folder, kept[folder][0])}
+        if not any(name.startswith(request.weights) for name in names):
+            raise SpecError(
+                f"weights {request.weights!r}: no parameter's name begins so; expected {ALL_WEIGHTS} or one of {', '.join(names)}"
+            )
     found = []
     places = [*((gamma, None) for gamma in request.gammas), *((None, kappa) for kappa in request.kappas)]
     for folder in folders:

@@ -10,6 +10,7 @@ import copy
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dominoes.data.resident import Resident
 from dominoes.errors import SpecError
@@ -61,5 +62,7 @@ class Weights:
         # One split: its gradient is one concatenation, where that of slices would be a vector of zeros each.
         parts = torch.split(vector, self._sizes)
         values = {name: part.view(shape) for name, part, shape in zip(self.names, parts, self._shapes, strict=True)}
-        answers = torch.func.functional_call(self._network, values, (pictures,))
+        # Attention by matrix products: fused kernels have no second derivative, which the largest curvature needs.
+        with sdpa_kernel(SDPBackend.MATH):
+            answers = torch.func.functional_call(self._network, values, (pictures,))
         return nn.functional.cross_entropy(answers, labels, reduction="none")

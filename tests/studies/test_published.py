@@ -13,8 +13,10 @@ import synthetic_runs
 import torch
 import yaml
 from click.testing import CliRunner
+from pydantic import ValidationError
 from scipy import stats
 
+import dominoes
 from dominoes.cli.commands import main
 from dominoes.data import dealing, probe_sets
 from dominoes.errors import OutputError, SpecError
@@ -288,6 +290,33 @@ def test_rows_say_what_is_not_there(tmp_path: Path) -> None:
         "| direction | not published | 0.100 | 1 | cannot tell |",
         "| other | 0.5 |  | 0 | not measured |",
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"holds": [0.9, 0.1]}, "holds .0.9, 0.1.: expected the lower end first"),
+        ({"holds": [None, None]}, "holds has no end, so everything would"),
+        ({"holds": [0.1, math.nan]}, "finite number"),
+        ({"published": [0.9, 0.1]}, "published .0.9, 0.1.: expected the lower end first"),
+        ({"published": [math.nan]}, "finite number"),
+        ({"terms": [{"times": math.nan}]}, "finite number"),
+    ],
+)
+def test_numbers_that_say_nothing_are_refused(change: dict[str, object], said: str) -> None:
+    """A range the wrong way round, without ends, or with what is no number."""
+    number = {"name": "n", "quantity": "worst group", "terms": [{}], "published": [0.1, 0.9]} | change
+    with pytest.raises(ValidationError, match=said):
+        protocols.PublishedNumber.model_validate(number)
+
+
+def test_measures_are_those_that_runs_have() -> None:
+    """The measures of a run of two classes whose last layer is refitted are known; another name is refused with the nearest."""
+    dealt = {"n": 60, "top": "digits[0,1]", "bottom": "textures[0,1]", "prevalence": (1, 1)}
+    run = dominoes.train(dealt, model="mlp", epochs=1, measurements=2, probe=40, decode="last")
+    assert set(run.measures["measure"]) == set(published.MEASURED)
+    with pytest.raises(SpecError, match="there is no measure aux .did you mean auc..; expected one of margin mean; "):
+        published.published_quantity("measure aux of top permuted")
 
 
 def test_intervals_of_shares_end_where_shares_do(tmp_path: Path) -> None:

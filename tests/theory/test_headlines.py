@@ -34,7 +34,7 @@ def test_there_are_five_lines_in_their_order(one: Comparison) -> None:
     assert "rejected: addition of evidence" in doubles
     assert "a preference that stays the same: holds" in conflicts
     assert "nothing was swept" in competition
-    assert "worse: addition of evidence" in predictor
+    assert "predicts better than addition of evidence" in predictor
 
 
 def test_a_table_that_was_read_back_says_the_same(one: Comparison) -> None:
@@ -58,7 +58,7 @@ def test_a_sweep_says_what_moved() -> None:
     """The line on competition names the side, what grew, and both verdicts."""
     curves = sweep(TRUTH, [(0.2, 0.5), (0.5, 0.5), (0.8, 0.5)], both=[0.1, 0.25, 0.4], exponent=0, seeds=3)
     line = compare_sweep(curves, classes_count=10, questions=["no competition"]).headlines()[3]
-    assert "the bottom, when prevalence_top and co-occurrence at once (confounded) grows: late accuracy " in line
+    assert "the bottom, when prevalence_top with growing co-occurrence (confounded) grows: late accuracy " in line
     assert "onset × " in line
 
 
@@ -67,5 +67,5 @@ def test_nothing_at_all_is_five_lines_too() -> None:
     assert all("not applicable" in line for line in headline_sentences(pd.DataFrame(columns=list(COMPARISON))))
     curves, classes, _ = simulated(Truth(n=300, points=30, onset=(1e6, 1e6)), 2)
     found = compare(curves, classes).headlines()
-    assert "the top and the bottom half is not learned in every seed" in found[0]
+    assert "the top half and the bottom half are not learned in every seed" in found[0]
     assert "hardly known together" in found[1]

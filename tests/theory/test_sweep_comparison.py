@@ -77,7 +77,7 @@ def designed(points: list[tuple[float, float]], simulations: int, *, lost: float
 @pytest.mark.parametrize(("points", "by", "moved"), [
     (BY_PREVALENCE, "prevalence_top", "prevalence_top, at fixed co-occurrence"),
     (BY_BOTH, "both", "the co-occurrence of both halves, at fixed prevalence_top"),
-    (AT_ONCE, "both", "prevalence_top and co-occurrence at once (confounded)"),
+    (AT_ONCE, "both", "prevalence_top with growing co-occurrence (confounded)"),
 ])  # fmt: skip
 def test_a_late_loss_is_found_and_what_moved_is_named(points: list[tuple[float, float]], by: str, moved: str) -> None:
     """A bottom that ends .08 lower, over a fifth of what it learns: its late accuracy fails in at least 80 % of 30 simulations; no loss
@@ -127,7 +127,7 @@ def test_five_seeds_show_that_nothing_competes() -> None:
         (BY_PREVALENCE, {"prevalence_top, at fixed co-occurrence"}),
         (BY_BOTH, {"the co-occurrence of both halves, at fixed prevalence_top"}),
         (BY_PREVALENCE + BY_BOTH, {"prevalence_top, at fixed co-occurrence", "the co-occurrence of both halves, at fixed prevalence_top"}),
-        ([(0.2, 0.1), (0.8, 0.4)], {"prevalence_top and co-occurrence at once (confounded)"}),
+        ([(0.2, 0.1), (0.8, 0.4)], {"prevalence_top with growing co-occurrence (confounded)"}),
     ],
 )
 def test_designs_are_understood(points: list[tuple[float, float]], names: set[str]) -> None:
@@ -219,7 +219,7 @@ def test_points_that_are_not_learned_cannot_hold_that_nothing_moves() -> None:
     found = compare_sweep(pd.concat(parts, ignore_index=True), classes_count=10, by=["prevalence_top", "prevalence_bottom"])
     bottom = found.table[(found.table["question"] == "no competition") & (found.table["side"] == "bottom")].set_index(["model", "window"])
     assert bottom.loc[("onset", ""), "verdict"] == CANNOT_TELL
-    assert "1 points where it is not learned are left out" in bottom.loc[("onset", ""), "sentence"]
+    assert "1 point where it is not learned left out" in bottom.loc[("onset", ""), "sentence"]
     assert bottom.loc[("accuracy", "late"), "verdict"] == FAILS
     assert any("its onset lies after the last step" in note for note in found.notes)
     assert any("laws: 1 of 3 points left out" in note for note in found.notes) or len(set(found.table["side"])) == 2
@@ -253,7 +253,7 @@ def test_text_fields_are_held_fixed(table: pd.DataFrame) -> None:
         (lambda t: t, {"by": ["lr"]}, "the column lr is not in the curves; expected swept columns among run,"),
         (lambda t: t.assign(prevalence_top=1.0, prevalence_bottom=1.0), {}, "the runs differ in nothing but the seed"),
         (lambda t: t.assign(kind="both"), {}, "there are no one-sided test curves"),
-        (lambda t: t, {"classes_count": 1}, "the number of classes is 1; expected at least 2"),
+        (lambda t: t, {"classes_count": 1}, "the number of classes is 1; expected a whole number from 2"),
         (lambda t: t, {"level": 0.0}, "level is 0; expected a number between 0 and 1"),
         (lambda t: t.drop(columns="step"), {}, "the column step is missing"),
         (lambda t: t.assign(lr=np.nan), {"by": ["lr"]}, "no run has a value in every swept column"),

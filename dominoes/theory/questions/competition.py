@@ -19,6 +19,8 @@ from dominoes.theory.windows import shared, windows
 
 # Times of the common grid of points whose curves were measured at different ones.
 _TIMES = 60
+# Curves end at once where the shortest lasts at least this share of the longest.
+_ENDS = 0.8
 # Accuracy above chance, or nats below ln K, under which a share of what is learned is a share of nothing.
 _LEAST = 0.03
 
@@ -121,7 +123,14 @@ def designs(data: SweepCurves, side: str) -> list[Design]:
     if found:
         return found
     groups = _apart(prevalence, [np.zeros(len(prevalence))], bases)
-    return [Design(f"{name} and co-occurrence at once (confounded)", prevalence, groups)] if groups else []
+    return [Design(f"{name} with {_along(prevalence, both, groups)} co-occurrence (confounded)", prevalence, groups)] if groups else []
+
+
+def _along(x: FloatArray, y: FloatArray, groups: Sequence[Points]) -> str:
+    """How y goes as x grows within the groups, in a word; points of one x count by their mean."""
+    steps = [np.diff([y[points][x[points] == value].mean() for value in np.unique(x[points])]) for points in groups]
+    each = np.concatenate(steps)
+    return "growing" if (each >= 0).all() else "falling" if (each <= 0).all() else "changing"
 
 
 def _apart(x: FloatArray, fixed: Sequence[FloatArray], bases: Sequence[Points]) -> list[Points]:
@@ -189,6 +198,11 @@ def _levels(data: SweepCurves, options: Options, side: str, design: Design, ques
     learned = {"accuracy": accuracy - data.chance, "loss": -math.log(data.chance) - loss}
     known = {name: shared(inside, weights) for name, inside in windows(at, means[0], means[1], data.chance).items()}
     late = known["late"]
+    longest = max(curve.time[-1] for curve in own)
+    notes: tuple[str, ...] = ()
+    if end < longest * _ENDS:
+        spans = f"end between {end:,.0f} and {longest:,.0f} {data.time}"
+        notes = (f"{question}: curves of the {side} {spans}; all are judged up to the first, and what is late there may not be late",)
     if late is None:
         return options.unanswered(question, "the curves do not come to their last fifth", data.n_seeds, side=side)
     rows: list[Verdict] = []
@@ -207,15 +221,17 @@ def _levels(data: SweepCurves, options: Options, side: str, design: Design, ques
         seen, slope = contrast(design.x, whole, design.groups)
         effect = options.spread(data.n_seeds).contrast(seen, slope * mean_span(design.x, design.groups), level)
         margin, mean = options.margins.learned, effect.estimate * float(level.mean())
-        said = f"{100 * mean:+.1f} points of accuracy" if what == "accuracy" else f"{abs(mean):.3f} nats {'less' if mean < 0 else 'more'}"
+        said, learned_of = f"{100 * mean:+.1f} points of accuracy", what
+        if what == "loss":
+            said, learned_of = f"the loss {'rises' if mean < 0 else 'falls'} by {abs(mean):.3f} nats", "ln K − loss"
         rows.append(
             options.judge(
                 question, f"what is learned of the {side} does not depend on {design.moved}",
-                f"change of {what} from the smallest to the largest, as a share of what is learned late", effect, (-margin, margin),
+                f"change of {learned_of} from the smallest to the largest, as a share of what is learned late", effect, (-margin, margin),
                 data.n_seeds, also=said, side=side, model=what, rival=design.moved, window=window, expected=0.0,
             )
         )  # fmt: skip
-    return Answer(tuple(rows))
+    return Answer(tuple(rows), (), notes)
 
 
 def _onsets(data: SweepCurves, options: Options, side: str, design: Design, question: str) -> Answer:
@@ -227,7 +243,7 @@ def _onsets(data: SweepCurves, options: Options, side: str, design: Design, ques
     notes = []
     if lost:
         late = "its onset lies after the last step there, which only the accuracy shows"
-        notes.append(f"{question}: at {lost} points the {side} is not learned in every replicate; {late}")
+        notes.append(f"{question}: at {lost} point{'s' * (lost > 1)} the {side} is not learned in every replicate; {late}")
     if not among:
         return Answer((), (), tuple(notes))
     over = options.spread(data.n_seeds)
@@ -238,7 +254,7 @@ def _onsets(data: SweepCurves, options: Options, side: str, design: Design, ques
     row = options.judge(
         question, f"the onset of the {side} does not depend on {design.moved}", "onset at the largest / at the smallest", effect,
         options.margins.onsets(), data.n_seeds,
-        also=f"{lost} points where it is not learned are left out" if lost else "",
+        also=f"{lost} point{'s' * (lost > 1)} where it is not learned left out" if lost else "",
         overruled=CANNOT_TELL if lost and verdict == HOLDS else "",
         side=side, model="onset", rival=design.moved, expected=1.0,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from dominoes.theory.cells import Chance, luck_by_cell, slopes_of
 from dominoes.theory.known import Known, known_windows
 from dominoes.theory.luck import Contest, Pairing, count_error
 from dominoes.theory.questions.preference import preference
-from dominoes.theory.rules import Rule, deviance, floored, product_conflicts, rmse
+from dominoes.theory.rules import Rule, deviance, floored, product_conflicts, rmse, same
 from dominoes.theory.run_arrays import RunArrays, Slice
 from dominoes.theory.verdicts import Answer, Options, Verdict, gathered
 
@@ -42,11 +42,25 @@ def conflicts(data: RunArrays, options: Options) -> Answer:
         if not isinstance(part, Known):
             rows += options.unanswered("conflicts", part[1], measured.n_seeds, window=part[0]).verdicts
             continue
-        if K > 2:
+        if K == 2:
+            rows += options.unanswered("conflicts", "with two classes no answer is neither", measured.n_seeds, window=part.window).verdicts
+        else:
             predicted = {name: each[2] for name, each in shares.items() if name in options.rules}
             crossed = data.crossed("conflict", measured)
             rows += [_neither(options, measured, name, each, part, contest.pairing, crossed, chance) for name, each in predicted.items()]
-        rows += [_closer(options, measured, shares, name, part, contest) for name in shares if name != "product"]
+        for name in shares:
+            if name == "product":
+                continue
+            if all(same(shares["product"][side], shares[name][side], part.weights) for side in (0, 1)):
+                rows += options.unanswered(
+                    "conflicts score",
+                    f"the product rule and {_named(name, options.rules)} predict the same",
+                    measured.n_seeds,
+                    model="product",
+                    window=part.window,
+                ).verdicts
+            else:
+                rows.append(_closer(options, measured, shares, name, part, contest))
     return gathered([Answer(tuple(rows), (), notes), preference(measured, shares, contest, options)])
 
 
@@ -107,10 +121,14 @@ def _closer(
     spread = options.spread(measured.n_seeds)
     interval = spread.jackknife(spread.means(off[rival] - off["product"]), pictures)
     alone, other = (float(off[name][:, 0].mean()) for name in ("product", rival))
-    name = options.rules[rival].label if rival in options.rules else f"the product rule with the {rival.removeprefix('product, ')}"
+    name = _named(rival, options.rules)
     return options.judge(
         "conflicts score", f"the product rule with equal preference predicts conflicts better than {name}",
         "RMSE of the shares of both classes, rival − model", interval, (0.0, math.inf), measured.n_seeds,
         also=f"RMSE {alone:.3f}, rival {other:.3f}",
         model="product", rival=rival, window=part.window, n=measured.n, rmse=alone,
     )  # fmt: skip
+
+
+def _named(rival: str, rules: Mapping[str, Rule]) -> str:
+    return rules[rival].label if rival in rules else f"the product rule with the {rival.removeprefix('product, ')}"

@@ -14,7 +14,7 @@ from dominoes.theory import intervals, verdicts
 from dominoes.theory.cells import Chance, luck_by_cell, slopes_of
 from dominoes.theory.known import Known, known_windows
 from dominoes.theory.luck import Pairing, agreed, count_error
-from dominoes.theory.rules import RULES, Rule, deviance, floored, rmse
+from dominoes.theory.rules import RULES, Rule, deviance, floored, rmse, same
 from dominoes.theory.run_arrays import RunArrays, Slice
 from dominoes.theory.scores import Form, luck_of_score, surprise
 from dominoes.theory.verdicts import Answer, Options, Verdict
@@ -116,6 +116,10 @@ def _in_window(
         for rival in scores:
             if model in scores and _is_rival(model, rival):
                 ahead = scores[rival][which] - scores[model][which]
+                if same(forms[model][1], forms[rival][1], part.weights):
+                    reason = f"{name(model)} and {name(rival)} predict the same"
+                    rows += options.unanswered("doubles score", reason, measured.n_seeds, model=model, window=part.window).verdicts
+                    continue
                 mine, other = (Form(options.rules[each.removesuffix(" per class")], *forms[each]) for each in (model, rival))
                 factor = surprise(mine, other, n)
                 pictures = pairing.error(factor * part.weights)

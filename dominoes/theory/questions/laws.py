@@ -55,15 +55,17 @@ def _bends(x: FloatArray, y: FloatArray, groups: Sequence[Points]) -> FloatArray
 
 
 def own_fields(data: SweepCurves, side: str) -> list[str]:
-    """Numeric fields that may act on a side: not those of the other side, which are the question of competition."""
+    """Numeric fields that may act on a side: not those of the other side, which are the question of competition, nor seeds, which are
+    names."""
     other = "bottom" if side == "top" else "top"
-    return [name for name in data.fields if not name.endswith(f"_{other}") and data.numbers(name) is not None]
+    fields = [name for name in data.fields if not name.endswith((f"_{other}", "seed"))]
+    return [name for name in fields if data.numbers(name) is not None]
 
 
 def laws(data: SweepCurves, options: Options) -> Answer:
     """Onset, speed and ceiling against each field: power law, exponential, linear. A form holds if it does not bend."""
     answers = [law(data, options, side, name, quantity) for side in SIDES for name in own_fields(data, side) for quantity in QUANTITIES]
-    return gathered(answers) if answers else options.unanswered("laws", "no swept column holds numbers", data.n_seeds)
+    return gathered(answers) if answers else options.unanswered("laws", "no swept column holds numbers that are no seeds", data.n_seeds)
 
 
 def law(data: SweepCurves, options: Options, side: str, name: str, quantity: str) -> Answer:
@@ -150,7 +152,7 @@ def _held_out(data: SweepCurves, options: Options, side: str, name: str) -> Answ
     if x is None or not groups:
         reason = f"no point at which the {side} is learned lies between two others that differ from it in {name} alone"
         return options.unanswered("held-out point", reason, data.n_seeds, side=side, model=name)
-    place = np.log(x) if (x[np.concatenate(groups)] > 0).all() else x
+    place = np.log(np.where(x > 0, x, 1.0)) if (x[np.concatenate(groups)] > 0).all() else x
     ceiling = np.clip(shapes[2], 1e-3, 1 - 1e-3)
     with np.errstate(invalid="ignore"):
         parameters = np.stack([np.log(shapes[0]), np.log(np.maximum(shapes[1], 1e-6)), np.log(ceiling / (1 - ceiling))]).mean(axis=1)

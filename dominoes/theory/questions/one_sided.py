@@ -109,7 +109,7 @@ def _summary(options: Options, rows: Sequence[Verdict], side: str, part: str) ->
     verdict = FAILS if by_verdict[FAILS] else CANNOT_TELL if by_verdict[CANNOT_TELL] else HOLDS
     sentence = (
         f"one pattern fitted on {part} predicts the rest of the {side} better than all {len(rows)} rivals: {told} "
-        f"(level {100 * options.level:g} % for all together; {rows[0].n_seeds} seeds{'' if options.deals else ' of this deal'})"
+        f"(level {100 * options.level:g} % for all together; {options.over(rows[0].n_seeds)})"
     )
     return replace(closest, rival="all rivals", level=options.level, sentence=sentence, verdict=verdict)
 

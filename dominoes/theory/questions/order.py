@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from dominoes.theory.intervals import number
+from dominoes.theory.intervals import CANNOT_TELL, number
 from dominoes.theory.run_arrays import RunArrays
 from dominoes.theory.verdicts import Answer, Options
 from dominoes.theory.windows import onset
@@ -24,7 +24,7 @@ def order(data: RunArrays, options: Options) -> Answer:
     learned = np.isfinite(onsets).all(axis=1)
     if not learned.all():
         unlearned = [side for side, known in zip(("top", "bottom"), learned, strict=True) if not known]
-        reason = f"the {' and the '.join(unlearned)} half is not learned in every seed"
+        reason = f"the {' half and the '.join(unlearned)} half {'are' if len(unlearned) > 1 else 'is'} not learned in every seed"
         if len(unlearned) == 1:
             other = 1 if learned[1] else 0
             at = float(np.exp(np.log(onsets[other]).mean()))
@@ -34,11 +34,13 @@ def order(data: RunArrays, options: Options) -> Answer:
     first, second = (0, 1) if means[0] <= means[1] else (1, 0)
     names = ("top", "bottom")
     interval = options.spread(measured.n_seeds).mean(np.log(onsets[second]) - np.log(onsets[first])).exp()
+    at_once = "at the same step in every seed; " if (onsets[0] == onsets[1]).all() else ""
+    when = f"{at_once}half of the rise by step {number(float(means[first]))} and {number(float(means[second]))}"
     ends = ", ".join(f"{names[side]} {number(float(measured.values[side][:, -1].mean()))}" for side in (first, second))
     row = options.judge(
         question, f"the {names[first]} half is learned before the {names[second]}", f"onset of the {names[second]} / of the {names[first]}",
         interval, (1.0, math.inf), measured.n_seeds,
-        also=f"half of the rise by step {number(float(means[first]))} and {number(float(means[second]))}; accuracy at the end: {ends}",
-        side=names[first], model="onset", n=measured.n,
+        also=f"{when}; accuracy at the end: {ends}",
+        overruled=CANNOT_TELL if at_once else "", side=names[first], model="onset", n=measured.n,
     )  # fmt: skip
     return Answer((row,), (), measured.notes)

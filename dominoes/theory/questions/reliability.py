@@ -9,7 +9,7 @@ import numpy as np
 from dominoes.theory.intervals import number
 from dominoes.theory.rules import fired
 from dominoes.theory.run_arrays import RunArrays
-from dominoes.theory.verdicts import Answer, Options, gathered
+from dominoes.theory.verdicts import Answer, Options, Verdict, gathered
 from dominoes.theory.windows import risen, shared, windows
 
 
@@ -39,10 +39,12 @@ def _of_side(data: RunArrays, options: Options, side: str) -> Answer:
         return options.unanswered(question, "it is never learned", measured.n_seeds, side=side)
     predicted = share * fired(agreement, K) + (1 - fired(agreement, K)) / K
     spread, margin = options.spread(measured.n_seeds), options.margins.accuracy
-    rows = []
+    rows: list[Verdict] = []
     for window, inside in windows(measured.steps, mean, mean, 1 / K).items():
         weights = shared(inside, measured.weights)
         if weights is None:
+            reason = f"{inside.sum() or 'no'} step{'s' * (inside.sum() != 1)} of the curve on training dominoes lie there, too few to judge"
+            rows += options.unanswered(question, reason, measured.n_seeds, side=side, model="label", window=window).verdicts
             continue
         off = spread.mean((accuracy - predicted) @ weights)
         rows.append(
@@ -62,11 +64,13 @@ def _of_side(data: RunArrays, options: Options, side: str) -> Answer:
                 )
             )  # fmt: skip
     test = data.common([("accuracy", side)])
-    if not isinstance(test, str) and test.n_seeds == measured.n_seeds and np.array_equal(test.steps, measured.steps):
-        weights = shared(windows(test.steps, mean, mean, 1 / K)["late"], test.weights)
-        if weights is not None:
-            gap = spread.mean((agreement - test.values[0]) @ weights)
-            rows.append(
+    late = shared(windows(measured.steps, mean, mean, 1 / K)["late"], measured.weights)
+    if isinstance(test, str) or test.n_seeds != measured.n_seeds or not np.array_equal(test.steps, measured.steps):
+        reason = test if isinstance(test, str) else "test curves have other seeds or steps than those on training dominoes"
+        rows += options.unanswered(question, reason, measured.n_seeds, side=side, model="shown class", window="late").verdicts
+    elif late is not None:
+        gap = spread.mean((agreement - test.values[0]) @ late)
+        rows.append(
                 options.judge(
                     question, f"the class shown on the {side} is answered as often on training as on test dominoes",
                     "agreement with the class shown, training − test", gap, (-margin, margin), measured.n_seeds,
