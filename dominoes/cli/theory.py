@@ -175,6 +175,8 @@ def compare(
     measured = _yardsticks(curves, yardsticks) if sweep else None
     if sweep and (rules or questions):
         raise CurvesError("--rule and --question are of the comparison of each group; leave out --sweep")
+    if sweep and plot is not None and measured is None:
+        raise CurvesError("--plot of a sweep draws onsets against a yardstick; pass --simplicity with a table of it, or leave out --plot")
     if sweep:
         found = compare_sweep(table, classes, by=by or None, level=level, simplicity=measured, classes_count=count)
         found = join_comparisons([found, *of_points(table, classes, by or None, level, classes_count=count)])

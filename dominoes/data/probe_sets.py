@@ -93,7 +93,6 @@ def probes(
             }
         )
         for kind in PROBES
-        if kind != "conflict" or stock.classes > 1
     }
     most = min(limit for request in requests.values() if (limit := capacity(request, stock)) is not None)
     if fewer and n > most > 0:

@@ -13,7 +13,7 @@ from dominoes.reporting.results import Results
 from dominoes.tables import DEAL
 from dominoes.theory.headlines import HEADLINES, headline_sentences
 
-_TITLES = dict(zip(HEADLINES, ("Learned first", "Doubles", "Conflicts", "Competition", "Best rule"), strict=True))
+_TITLES = dict(zip(HEADLINES, ("Learned first", "Doubles", "Conflicts", "Competition", "Rules compared"), strict=True))
 # Beyond so many values their range is told.
 _MOST_VALUES = 4
 

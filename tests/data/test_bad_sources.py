@@ -161,3 +161,11 @@ def test_python_objects_are_never_loaded(tmp_path: Path) -> None:
     for name in ("a.npz", "b.npz"):
         with pytest.raises(SourceError, match="not a readable .npz file .it holds Python objects, which are not loaded, or no arrays."):
             load_source(str(tmp_path / name), Split.TRAIN)
+
+
+def test_one_class_is_nothing_to_learn(tmp_path: Path) -> None:
+    """A file whose pictures all have one label is refused where it is read for a dataset, also when it was read before."""
+    write_parquet(tmp_path / "one" / "train.parquet", [png(picture) for picture in pictures(4)], [0, 0, 0, 0])
+    for _ in range(2):
+        with pytest.raises(SourceError, match="one: the train pictures are of one class; expected at least two, with labels from 0 on"):
+            load_source(str(tmp_path / "one"), Split.TRAIN)

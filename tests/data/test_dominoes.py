@@ -121,15 +121,6 @@ def test_a_probe_larger_than_the_test_stock_is_refused() -> None:
         probes(spec, 341, 0)
 
 
-def test_one_class_has_no_conflicts(tmp_path: Path) -> None:
-    """With K = 1 the other kinds are still measured."""
-    x, y = np.zeros((9, 32, 32), np.uint8), np.zeros(9, np.uint8)
-    for name in ("a", "b"):
-        np.savez(tmp_path / f"{name}.npz", x_train=x, y_train=y, x_test=x, y_test=y)
-    spec = DominoSpec(prevalence=(1, 1), top=str(tmp_path / "a.npz"), bottom=str(tmp_path / "b.npz"))
-    assert list(probes(spec, 2, 0)) == ["top", "bottom", "both", "empty"]
-
-
 def test_test_pictures_are_not_trained_on() -> None:
     """A dataset of the test split has no probes: they would be what was trained on."""
     with pytest.raises(SpecError, match="split test: the probes are test pictures"):

@@ -274,3 +274,13 @@ def test_pictures_above_and_digits_below(data: Path) -> None:
     below = inner(found[:, :, 32:], 28)
     assert np.array_equal(below, below[..., ::7, ::7].repeat(7, axis=2).repeat(7, axis=3))
     assert not probes(spec, 20, 0, data=data)["top"].data[:, :, 32:].any()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("cut", r"makes uint8 of shape \(\d+, 1, 5, \d+\) of pictures"), ("half", r"makes float64 of shape \(\d+, 1, \d+, \d+\) of pictures")],
+)
+def test_a_dial_of_ones_own_gives_pictures_as_it_was_given_them(name: str, said: str) -> None:
+    """Another size, or numbers that are no bytes, are one sentence."""
+    with pytest.raises(SpecError, match=f"dial brought:{name}=0.5 {said}; expected uint8 of shape .*, as it was given"):
+        changed("digits", f"brought:{name}=0.5")

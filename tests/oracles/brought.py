@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dominoes.dials import DialRange, Pictures
 from dominoes.training.models import Network
 
 
@@ -142,3 +144,18 @@ def disturbing(step: int, network: nn.Module, rows: Any) -> None:
 def failing(step: int, network: nn.Module, rows: Any) -> None:
     """A callback with a mistake."""
     raise KeyError("missing")
+
+
+def _cut(pictures: Pictures) -> Pictures:
+    """Pictures of another size."""
+    return pictures[:, :, :5]
+
+
+def _half(pictures: Pictures) -> np.ndarray:
+    """Numbers that are no bytes."""
+    return pictures * 0.5
+
+
+#: Dials with a fault.
+cut = DialRange("a share", 0, 0, 1, lambda value, side, rng: _cut, open_high=True)
+half = DialRange("a share", 0, 0, 1, lambda value, side, rng: _half, open_high=True)  # type: ignore[arg-type, return-value]

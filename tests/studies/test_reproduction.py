@@ -250,3 +250,19 @@ def test_the_shipped_studies_are_found() -> None:
     assert "1a-prevalence" in shipped.shipped_names(shipped.STUDIES)
     assert call("reproduce", "list").stdout.split() == [*shipped.shipped_names(shipped.STUDIES), *shipped.shipped_names(shipped.PUBLISHED)]
     assert sweep_file.read_sweep_file(shipped.sweep_file(shipped.STUDIES, "8-variance")).name == "8-variance"
+
+
+def test_another_study_is_not_overwritten(made: Path, tmp_path: Path) -> None:
+    """Curves of runs of which the sweep has none, or what is no table of curves, stay; a study that has grown is kept in its place."""
+    other = tmp_path / "other"
+    other.mkdir()
+    study(other, [0, 1, 2], n=900)
+    before = (made / "kept" / "curves.parquet").read_bytes()
+    done = call("sweep", "keep", other / "runs", "--out", made / "kept")
+    assert done.exit_code == 2
+    assert "curves.parquet is of another study, which has no run in common with this one; remove it, or pass another --out" in done.stderr
+    assert (made / "kept" / "curves.parquet").read_bytes() == before
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "curves.parquet").write_text("no table", encoding="utf-8")
+    assert "is no table of curves" in call("sweep", "keep", other / "runs", "--out", tmp_path / "kept").stderr
+    assert call("sweep", "keep", made / "runs", "--out", made / "kept").exit_code == 0

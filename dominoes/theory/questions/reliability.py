@@ -43,7 +43,8 @@ def _of_side(data: RunArrays, options: Options, side: str) -> Answer:
     for window, inside in windows(measured.steps, mean, mean, 1 / K).items():
         weights = shared(inside, measured.weights)
         if weights is None:
-            reason = f"{inside.sum() or 'no'} step{'s' * (inside.sum() != 1)} of the curve on training dominoes lie there, too few to judge"
+            there = {0: "no steps of the curve on training dominoes lie", 1: "one step of the curve on training dominoes lies"}
+            reason = f"{there[int(inside.sum())]} there, too few to judge"
             rows += options.unanswered(question, reason, measured.n_seeds, side=side, model="label", window=window).verdicts
             continue
         off = spread.mean((accuracy - predicted) @ weights)

@@ -204,7 +204,13 @@ def test_the_page_answers_first(browser: Browser, page: Path) -> None:
         said = shown.inner_text("header")
         for what in ("digits over textures dominoes", "detector network", "200 epochs", "1,500 n", "3 seeds a spec"):
             assert what in said, what
-        assert shown.locator("dl.findings dt").all_text_contents() == ["Learned first", "Doubles", "Conflicts", "Competition", "Best rule"]
+        assert shown.locator("dl.findings dt").all_text_contents() == [
+            "Learned first",
+            "Doubles",
+            "Conflicts",
+            "Competition",
+            "Rules compared",
+        ]
         assert all(text[0].isupper() and text.endswith(".") for text in shown.locator("dl.findings dd").all_text_contents())
         order = shown.evaluate("() => [...document.querySelectorAll('main > section')].map(each => each.id)")
         assert order[:2] == ["learning", "dealt"]

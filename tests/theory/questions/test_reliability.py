@@ -8,7 +8,7 @@ import pytest
 from simulated_truths import Truth, curves, sweep
 
 from dominoes.theory.comparison import compare
-from dominoes.theory.intervals import FAILS, HOLDS
+from dominoes.theory.intervals import FAILS, HOLDS, NOT_APPLICABLE
 from dominoes.theory.sweep_comparison import compare_sweep
 
 RELIABILITY, K = 0.8, 10
@@ -40,6 +40,20 @@ def test_what_is_learned_by_heart_is_told_from_what_a_pattern_answers(by_heart: 
     assert late.loc["label", "verdict"] == label
     assert late.loc["ceiling", "verdict"] == ceiling
     assert late.loc["ceiling", "expected"] == RELIABILITY
+
+
+def test_windows_without_steps_say_so() -> None:
+    """A curve that is measured twice in its rise has a row there that says why it is not judged; test curves of other steps too."""
+    whole = table()
+    train = whole["split"] == "train"
+    keep = ~train | (whole["step"] < 8) | (whole["step"] > 200)
+    found = compare(whole[keep], classes_count=K, questions=["reliability"]).table
+    rise = found[found["window"] == "rise"].iloc[0]
+    assert rise["verdict"] == NOT_APPLICABLE
+    assert "no steps of the curve on training dominoes lie there, too few to judge" in rise["sentence"]
+    shown = found[found["model"] == "shown class"].iloc[0]
+    assert shown["verdict"] == NOT_APPLICABLE
+    assert "test curves have other seeds or steps than those on training dominoes" in shown["sentence"]
 
 
 def test_full_reliability_has_no_rows() -> None:
