@@ -328,6 +328,10 @@ def recorded(text: str) -> RunSpec:
     return RunSpec.model_validate_json(text, context={"recorded": True})
 
 
+# How pydantic says that a list is too short or too long.
+_AT_LEAST = re.compile(r"\w+ should have at (least|most) (\d+) items? after validation, not \d+")
+
+
 def _sentence(form: type[BaseModel], problem: dict[str, Any]) -> str:
     path = [str(part) for part in problem["loc"] if not str(part).startswith("function-")]
     for part in path[:-1]:
@@ -343,7 +347,9 @@ def _sentence(form: type[BaseModel], problem: dict[str, Any]) -> str:
     if len(path) > 1 and path[-2] in ("prevalence", "reliability") and path[-1] in "01":
         name = f"{'.'.join(path[:-1])} of the {SIDES[int(path[-1])]} half"
     expected = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
-    expected = expected.replace("Field required", "expected a value")
+    expected = _AT_LEAST.sub(r"expected at \1 \2", expected)
+    if problem["type"] == "missing":
+        return f"{name}: expected a value, got none"
     if path[-1] in ("prevalence", "reliability"):
         expected = "expected two numbers, TOP BOTTOM"
     got = problem["input"]

@@ -101,6 +101,8 @@ def llc(
 
     if not plan and out is None:
         raise SpecError("--out is missing; expected the name of a table to write (.csv), or --plan")
+    if out is not None and out.suffix != ".csv":
+        raise OutputError(f"--out {out} has another suffix; expected the name of a table to write, ending in .csv")
     if out is not None and out.is_dir():
         raise OutputError(f"--out {out} is a folder; expected the name of a table to write (.csv)")
     if engine != "ray" and address:

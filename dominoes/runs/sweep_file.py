@@ -63,7 +63,7 @@ class SweepFile(BaseModel):
     method: Method
     run_cap: Annotated[int, Field(ge=1)] | None = None
     seed: int = 0
-    same_deal: bool = False
+    same_deal: Annotated[bool, Field(strict=True)] = False
     parameters: dict[str, Any]
     every: dict[str, list[Any]] | None = None
     points: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = None
@@ -138,6 +138,8 @@ def expand(values: Mapping[str, Any], *, where: str = "sweep") -> Sweep:
     swept = (*moved, *(name for name, axis in axes.items() if isinstance(axis, SweptRange) or len(axis) > 1))
     swept = (*swept, *(name for name in repeats[0] if len(repeats) > 1))
     notes = [f"{where}: metric is ignored; every run is measured in every metric"] if form.metric is not None else []
+    if is_grid and "seed" in values:
+        notes.append(f"{where}: seed is of draws, and a grid has none: it is ignored; the runs' seeds stand under parameters")
     text = yaml.safe_dump(dict(values), sort_keys=False)
     return Sweep(form.name, form.description, swept, tuple(runs.values()), tuple(notes), text)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 
-from dominoes.errors import DominoesError, RunError
+from dominoes.errors import DominoesError, RunError, brief
 from dominoes.yardstick import curvature, learning_coefficient
 from dominoes.yardstick.chains import Walk, walk
 from dominoes.yardstick.checkpoint_profiles import AMISS, ProfileTask, prepared
@@ -32,6 +32,10 @@ def cost(wanted: Sequence[ProfileTask]) -> str:
                 timed = processes.submit(_timed, task).result()
             except BrokenProcessPool as error:
                 raise RunError("the process in which steps are timed was killed (was there enough memory?)") from error
+            except DominoesError:
+                raise
+            except Exception as error:
+                raise RunError(f"a step at {task.folder} fails ({type(error).__name__}: {brief(error)})") from error
             if isinstance(timed, str):
                 reasons[timed] = None
                 continue

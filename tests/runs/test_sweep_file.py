@@ -137,6 +137,9 @@ def test_one_side_of_a_pair_can_be_swept_alone() -> None:
             "parameters.seed: distribution: expected",
         ),
         ({"method": "random", "parameters": {"seed": {"min": 0, "max": 9}}}, "run_cap: expected a number of runs"),
+        ({"method": "grid", "parameters": {"seed": {"value": 1}}, "same_deal": "yes"}, "same_deal: expected a valid boolean, got 'yes'"),
+        ({"method": "grid", "parameters": {"seed": {"value": 1}}, "points": []}, "points: expected at least 1, got "),
+        ({"parameters": {"seed": {"value": 1}}}, "method: expected a value, got none"),
         (
             {
                 "method": "random",
@@ -323,3 +326,11 @@ def test_a_cap_makes_a_large_grid_small() -> None:
     """The first runs of a grid that would be too large are a sweep."""
     entries = {"seed": {"min": 0, "max": 9999, "q": 1}, "train.epochs": {"min": 1, "max": 1000, "q": 1}}
     assert len(sweep_file.expand({"method": "grid", "run_cap": 3, "parameters": entries}).runs) == 3
+
+
+def test_a_seed_of_draws_says_nothing_in_a_grid() -> None:
+    """It is ignored with a note: the seeds of runs stand under parameters."""
+    content = {"method": "grid", "seed": 3, "parameters": {"seed": {"values": [0, 1]}}}
+    (note,) = sweep_file.expand(content).notes
+    assert note == "sweep: seed is of draws, and a grid has none: it is ignored; the runs' seeds stand under parameters"
+    assert not sweep_file.expand(content | {"method": "random", "run_cap": 2}).notes

@@ -219,6 +219,20 @@ def test_a_task_that_fails_says_where_and_why(results: Path, monkeypatch: pytest
     assert {path.name for path in folder.iterdir()} == {"rows.json", "DONE"}
 
 
+def test_a_plan_whose_network_fails_says_so(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes wrong in a step is one sentence that names the run."""
+
+    class Failing:
+        def submit(self, *work: object) -> Future[None]:
+            ended: Future[None] = Future()
+            ended.set_exception(NotImplementedError("no second derivative"))
+            return ended
+
+    monkeypatch.setattr(profile_cost, "pool", lambda workers: nullcontext(Failing()))
+    with pytest.raises(RunError, match=r"a step at .*runs/.* fails .NotImplementedError: no second derivative."):
+        cost(tasks(results, replace(REQUEST, gammas=(7e4,))))
+
+
 def test_a_plan_whose_process_is_killed_says_so(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One sentence instead of a traceback."""
 
