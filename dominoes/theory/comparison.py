@@ -22,6 +22,7 @@ import pandas as pd
 from dominoes.errors import CurvesError
 from dominoes.tables import dealt_anew, swept
 from dominoes.theory import brought, verdicts
+from dominoes.theory.intervals import CANNOT_TELL
 from dominoes.theory.questions.conflicts import conflicts
 from dominoes.theory.questions.doubles import doubles
 from dominoes.theory.questions.losses import losses
@@ -86,7 +87,12 @@ def compare(
     asked = [question for question in QUESTIONS if question in questions and (question != "pictures" or joint is not None)]
     answers = [*(_ANSWERS[question] for question in asked), *map(brought.question, further)]
     answer = gathered(answer(data, options) for answer in answers)
-    return verdicts.comparison(answer, data.notes, group)
+    by_pictures = sum(row.verdict == CANNOT_TELL and row.interval.pictures > 0.5 for row in answer.verdicts)
+    notes = data.notes
+    if joint is None and by_pictures:
+        told = f"{by_pictures} verdict{'s' * (by_pictures > 1)} cannot be told for how the pictures happen to be paired"
+        notes = (*notes, f"{told}: with answers crossed picture by picture (joint.csv, which runs write) that luck is taken off")
+    return verdicts.comparison(answer, notes, group)
 
 
 def compare_groups(

@@ -144,3 +144,11 @@ def test_shares_that_are_none_are_not_used() -> None:
     made = sweep(TRUTH, [(0.3, 0.5), (0.7, 0.5)], both=[0.1, 0.4], exponent=0, seeds=2)
     found = compare_sweep(made.assign(both=made["both"].replace(0.4, 4.5e29)), by=["prevalence_top"], classes_count=10)
     assert "column both is not used, as it is no share from 0 to 1 at every point" in found.notes
+
+
+def test_what_crossed_answers_would_settle_is_said(tables: tuple[pd.DataFrame, ...]) -> None:
+    """Where the pictures make most of an interval and answers are not crossed, a note says what would take their luck off."""
+    few = replace(TRUTH, n=150, agreement=1.0, seed_spread=0.0)
+    made = simulated(few, 5)
+    assert any("cannot be told for how the pictures happen to be paired: with answers crossed" in note for note in compare(*made[:2]).notes)
+    assert not any("answers crossed" in note for note in compare(*made[:2], joint=made[2]).notes)
