@@ -139,6 +139,9 @@ def _wrong_numbers(
             "expected shares from 0 to 1 and losses of at least 0"
         )
     if "q05" in numbers:
+        lost = ~(np.isfinite(numbers["q05"]) & np.isfinite(numbers["q95"]))
+        if lost.any():
+            return f"the forecast has {int(lost.sum())} rows whose q05 or q95 is no finite number; expected numbers, or neither column"
         wrong = ~((numbers["q05"] <= mean + _SUM) & (mean <= numbers["q95"] + _SUM))
         if wrong.any():
             return f"the forecast has {int(wrong.sum())} rows with q05, mean and q95 out of order; expected q05 <= mean <= q95"

@@ -64,7 +64,7 @@ def prepare_sweep(
     setting: WorkerSetting,
     *,
     where: str = "sweep",
-    skip_infeasible: bool = False,
+    skip_infeasible: bool | None = False,
     accept_changed: bool = False,
     trust: bool = False,
     elsewhere: bool = False,
@@ -77,7 +77,7 @@ def prepare_sweep(
         sweep: as `sweep_file.read_sweep_file` gives it.
         setting: where workers work; its `out` is the results folder.
         where: names the sweep in errors.
-        skip_infeasible: go on without the runs that have no dataset.
+        skip_infeasible: go on without the runs that have no dataset; None: no, and there is no flag to ask for it.
         accept_changed: keep finished runs that were made of other pictures, with other code, or by another version.
         trust: run code that the sweep names by unpinned references.
         elsewhere: the workers are on other machines, whose devices cannot be tried here.
@@ -104,7 +104,7 @@ def prepare_sweep(
     if planned.infeasible and not skip_infeasible:
         raise SpecError(
             f"{where}: {len(planned.infeasible)} of {len(planned.infeasible) + len(planned.runs)} runs have no dataset; change these "
-            f"points, or pass --skip-infeasible to go on without them:\n  {plan.refusal(planned)}"
+            f"points{'' if skip_infeasible is None else ', or pass --skip-infeasible to go on without them'}:\n  {plan.refusal(planned)}"
         )
     changed_plan = _changed_plan(planned, setting.out)
     if ((changed_plan is not None or _is_new(setting.out)) and not collect) or (setting.device in ("cuda", "mps") and not elsewhere):

@@ -120,7 +120,7 @@ def run_missing(
 ) -> None:
     """Execute what is missing of a sweep in `setting.out`. Raises RunError if a run fails."""
     options = {"trust": trust, "accept_changed": accept_changed, "elsewhere": engine != "local"}
-    ready = sweeping.prepare_sweep(sweep, setting, where=where, **options)
+    ready = sweeping.prepare_sweep(sweep, setting, where=where, skip_infeasible=None, **options)
     started(ready.plan, len(ready.missing))
     if not ready.missing:
         return

@@ -62,6 +62,7 @@ BAD: dict[str, tuple[Callable[[pd.DataFrame], Any], str]] = {
     "a column twice": (lambda table: pd.concat([table, table[["mean"]]], axis=1), "has the column mean twice"),
     "rows twice": (lambda table: pd.concat([table, table]), "twice"),
     "band upside down": (lambda table: table.assign(q05=0.9, q95=0.1), "out of order"),
+    "band that is no number": (lambda table: table.assign(q05=np.nan, q95=0.9), "whose q05 or q95 is no finite number"),
     "conflict shares": (_half, "add up to 0.5"),
     "empties learned": (lambda table: table.assign(mean=table["mean"].where(table["kind"] != "empty", 0.5)), "expected 1/K"),
     "exception": (_raise, "ZeroDivisionError: nothing to divide by in forecast"),
