@@ -37,6 +37,7 @@ _KEYS = {
 COLUMNS = {"curves": CURVES, "classes": CLASSES, "joint": JOINT, "measures": MEASURES}
 _TEXT = ("run", "split", "kind", "probe", "answer", "measure")
 _WHOLE = ("seed", "step", "samples", "label", "n", "top_alone", "bottom_alone")
+_KINDS = {form: {name: str if name in _TEXT else int if name in _WHOLE else float for name in columns} for form, columns in COLUMNS.items()}
 _SHARES = ("accuracy", "agree_top", "agree_bottom")
 _MAY_BE_EMPTY = ("agree_top", "agree_bottom")
 # Whole numbers beyond are not told apart, and a loss beyond is a run that broke off: nothing can be averaged with it.
@@ -170,8 +171,7 @@ def check_table(table: pd.DataFrame, *, form: str = "curves", name: str = "the t
     if found := table_problems(table, form=form):
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise CurvesError(f"{name}: {found[0]}{more}")
-    kinds = {column: str if column in _TEXT else int if column in _WHOLE else float for column in COLUMNS[form]}
-    return table.astype(kinds)
+    return table.astype(_KINDS[form])
 
 
 def bounded(table: pd.DataFrame, *, name: str = "the table") -> pd.DataFrame:
@@ -302,7 +302,7 @@ def mended(table: pd.DataFrame, *, form: str = "curves") -> tuple[pd.DataFrame, 
         raise CurvesError(f"{form}: {absent(names)}, nothing can be compared without; expected {','.join(columns)}")
     wild = "loss" not in missing and (pd.to_numeric(table["loss"], errors="coerce") > _HIGHEST_LOSS).any()
     if not missing and not wild and not table_problems(table, form=form):
-        return check_table(table, form=form), ()
+        return table.astype(_KINDS[form]), ()
     notes = [f"{form}: the column {column} is missing: {_INSTEAD.get(column, 'done without it')}" for column in missing]
     table = table.assign(**dict.fromkeys(missing, np.nan)).reset_index(drop=True)
     if "run" in missing:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dominoes.errors import CurvesError
@@ -123,8 +124,9 @@ def compare_groups(
         keyed = curves.groupby(fields, sort=True, dropna=False)
         groups = [(" ".join(f"{name}={_value(each)}" for name, each in zip(fields, key, strict=True)), rows) for key, rows in keyed]
     parts = []
+    of_classes, of_joint = (_of_runs(each) for each in (classes, joint))
     for name, rows in groups:
-        own, crossed = (_of_runs(each, rows) for each in (classes, joint))
+        own, crossed = of_classes(rows), of_joint(rows)
         try:
             options: dict[str, Any] = {"level": level, "margins": margins, "questions": questions, "rules": rules}
             part = compare(rows, own, joint=crossed, classes_count=classes_count, group=name, **options)
@@ -141,10 +143,19 @@ def compare_groups(
     return found
 
 
-def _of_runs(table: pd.DataFrame | None, rows: pd.DataFrame) -> pd.DataFrame | None:
-    if table is None or "run" not in table.columns or "run" not in rows.columns:
-        return table
-    return table[table["run"].isin(rows["run"])]
+def _of_runs(table: pd.DataFrame | None) -> Callable[[pd.DataFrame], pd.DataFrame | None]:
+    """What picks the rows of a table that are of the runs of others; all of them where either does not name its runs."""
+    if table is None or "run" not in table.columns:
+        return lambda rows: table
+    places = table.groupby("run", sort=False, observed=True).indices
+
+    def chosen(rows: pd.DataFrame) -> pd.DataFrame:
+        if "run" not in rows.columns:
+            return table
+        found = [places[run] for run in rows["run"].unique() if run in places]
+        return table.iloc[np.sort(np.concatenate(found))] if found else table.iloc[:0]
+
+    return chosen
 
 
 def _value(value: object) -> str:
