@@ -16,6 +16,9 @@ from dominoes.theory.fits import table
 from dominoes.theory.sweep_comparison import compare_sweep
 from dominoes.theory.verdicts import Comparison, join_comparisons
 
+# Specs up to which tables by class and picture by picture are read for what is judged: they are most of what a run leaves.
+_CROSSED = 40
+
 
 def _groups_alone(curves: pd.DataFrame) -> pd.DataFrame:
     further = [name for name in ("reliability_top", "reliability_bottom", DEAL) if name in curves.columns]
@@ -34,12 +37,13 @@ def with_bands(results: Results) -> tuple[Results, str]:
     table = table[(table["split"] == "test") & table["kind"].isin(["top", "bottom", "both", "conflict"])]
     shown = set(table["run"])
     folders = {run.folder for run in results.runs if run.folder is not None and run.id in shown}
+    whole = len(results.drawn) <= _CROSSED
     drawn = dataclasses.replace(results, by_class=tuple(each for each in results.by_class if not isinstance(each, Path) or each in folders))
     try:
         found = compare_groups(
             _groups_alone(results.with_known(table)),
-            drawn.classes,
-            joint=_crossed(results, shown),
+            drawn.classes if whole else None,
+            joint=_crossed(results, shown) if whole else None,
             by=["group"],
             classes_count=results.classes_count,
             questions=("learned first", "doubles", "conflicts", "pictures"),
@@ -47,7 +51,11 @@ def with_bands(results: Results) -> tuple[Results, str]:
     except CurvesError as error:
         return results, str(error)
     bands, judged = (table.assign(group=table["group"].astype(str).str.removeprefix("group=")) for table in (found.bands, found.table))
-    return dataclasses.replace(results, bands=bands, judged=judged), ""
+    notes = results.notes
+    if not whole:
+        told = f"the {len(results.drawn)} drawn specs are judged from their curves alone"
+        notes = (*notes, f"{told}, without the tables by class and picture by picture: --fit, and 'dominoes compare', take these in")
+    return dataclasses.replace(results, bands=bands, judged=judged, notes=notes), ""
 
 
 def _crossed(results: Results, shown: set[str]) -> pd.DataFrame | None:
