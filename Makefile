@@ -4,13 +4,14 @@ BIN := .venv/bin
 JOBS ?= 2
 INSTALLED := .venv/installed
 
-.PHONY: help install demo test test-all docs torture check lint types clean
+.PHONY: help install demo test test-all docs notebooks torture check lint types clean
 
 help:
 	@echo "make demo     the whole way on pictures that come with the package, into results/demo (under a minute)"
 	@echo "make test     the tests that are quick (about four minutes on two cores)"
 	@echo "make test-all all tests"
 	@echo "make docs     the documents as a site that needs no network, into build/docs"
+	@echo "make notebooks  the notebooks in examples, executed in place, their outputs kept (two minutes)"
 	@echo "make torture  kills, full disks, damage and rivals, into docs/reliability.md (ten minutes; not in CI)"
 	@echo "make check    ruff, mypy, the documents, all tests: what CI runs"
 	@echo "make install  the environment in .venv alone"
@@ -43,6 +44,9 @@ test-all: $(INSTALLED)
 # The variable silences an advertisement.
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+notebooks: $(INSTALLED)
+	PYTHONPATH=. $(BIN)/python examples/execute.py
 
 torture: $(INSTALLED)
 	$(BIN)/python -m benchmarks.torture --write docs/reliability.md

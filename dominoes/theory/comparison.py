@@ -91,8 +91,8 @@ def compare(
     by_pictures = sum(row.verdict == CANNOT_TELL and row.interval.pictures > 0.5 for row in answer.verdicts)
     notes = data.notes
     if joint is None and by_pictures:
-        told = f"{by_pictures} verdict{'s' * (by_pictures > 1)} cannot be told for how the pictures happen to be paired"
-        notes = (*notes, f"{told}: with answers crossed picture by picture (joint.csv, which runs write) that luck is taken off")
+        told = f"{by_pictures} verdict{'s are' if by_pictures > 1 else ' is'} open mostly for how the test pictures happen to be paired"
+        notes = (*notes, f"{told}: answers crossed picture by picture (joint.csv, which every run writes) take that luck off")
     return verdicts.comparison(answer, notes, group)
 
 

@@ -51,8 +51,8 @@ def blocks(page: str) -> Iterator[Call | Code]:
 def agrees(shown: str, printed: str, *, exactly: bool) -> bool:
     """Whether a command printed what the page shows.
 
-    `...` stands for anything, within a line or over several. Unless `exactly`, numbers with a point, seconds, sizes and verdicts may
-    differ: they are of the machine that the page was written on.
+    `...` stands for anything, within a line or over several. Unless `exactly`, numbers with a point, seconds, sizes, verdicts and how
+    many of these are open may differ: they are of the machine that the page was written on.
     """
 
     def plain(text: str) -> str:
@@ -60,6 +60,7 @@ def agrees(shown: str, printed: str, *, exactly: bool) -> bool:
             return text.rstrip()
         text = re.sub(r"(not applicable|cannot tell|holds|fails) *", "V ", text)
         text = re.sub(r"\[\d+ s\]", "[S]", text)
+        text = re.sub(r"\d+ verdicts are", "N verdicts are", text)
         return re.sub(r"-?\d+\.\d+(e-?\d+)?", "X", text).rstrip()
 
     parts = [re.escape(part.strip("\n")) for part in plain(shown).split("...")]
