@@ -107,14 +107,16 @@ DESIGNS = {
 }
 
 
-def judged(truth: Truth, seeds: Sequence[int], number: int, *, crossed: bool) -> dict[int, pd.DataFrame]:
+def judged(
+    truth: Truth, seeds: Sequence[int], number: int, *, crossed: bool, questions: Sequence[str] = QUESTIONS
+) -> dict[int, pd.DataFrame]:
     """The rows that are followed, of one simulation, by its first so many seeds."""
     curves, classes, joint = simulated(truth, max(seeds), number)
     found = {}
     for few in seeds:
         runs = [f"run{seed}" for seed in range(few)]
         of = [table[table["run"].isin(runs)] for table in (curves, classes, joint)]
-        table = compare(of[0], of[1], joint=of[2] if crossed else None, questions=QUESTIONS).table
+        table = compare(of[0], of[1], joint=of[2] if crossed else None, questions=questions).table
         found[few] = table[table[KEYS].apply(tuple, axis=1).isin(ROWS)]
     return found
 
@@ -164,6 +166,7 @@ def main() -> None:
     parser.add_argument("--simulations", type=int, default=60, help="of each truth at each number of seeds")
     parser.add_argument("--population", type=int, default=60, help="further simulations of each truth, of which the population is the mean")
     parser.add_argument("--only", nargs="*", help="truths and designs by name")
+    parser.add_argument("--questions", nargs="*", default=list(QUESTIONS), help="of the rows that are followed on one spec")
     parser.add_argument("--without-joint", action="store_true", help="as for runs of before, whose answers are not crossed")
     parser.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS), help="numbers of seeds")
     given = parser.parse_args()
@@ -172,11 +175,11 @@ def main() -> None:
     for place, (name, truth) in enumerate(TRUTHS.items()):
         if given.only and name not in given.only:
             continue
-        first, crossed = place * APART, not given.without_joint
-        each = [judged(truth, given.seeds, first + number, crossed=crossed) for number in range(given.simulations)]
+        first, how = place * APART, {"crossed": not given.without_joint, "questions": given.questions}
+        each = [judged(truth, given.seeds, first + number, **how) for number in range(given.simulations)]
         found = {seeds: pd.concat([one[seeds] for one in each]) for seeds in given.seeds}
         further = range(first + given.simulations, first + given.simulations + given.population)
-        whole = pd.concat([judged(truth, (max(SEEDS),), number, crossed=crossed)[max(SEEDS)] for number in further])
+        whole = pd.concat([judged(truth, (max(SEEDS),), number, **how)[max(SEEDS)] for number in further])
         print("\n".join(lines(name, whole, found, KEYS)), flush=True)
     for name, design in DESIGNS.items():
         if given.only and name not in given.only:

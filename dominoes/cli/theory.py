@@ -186,6 +186,8 @@ def compare(
         joint = tables.read_table(crossed, form="joint") if crossed else read.joint
         asked = (*QUESTIONS, *questions)
         found = compare_groups(table, classes, joint=joint, by=by or None, classes_count=count, level=level, questions=asked, rules=rules)
+    if plot is not None and measured is None and found.bands["group"].nunique() > 1:
+        raise CurvesError("--plot draws one group of runs, these are several; pass the curves of one spec")
     output.write_output(out, as_csv(found.table))
     rest = [f"{'verdicts':<15}{found.counted()} ({out}; all lines: --all)", *found.noted()]
     lines = found.lines() if everything else [*found.headlines(), *rest]
@@ -202,8 +204,6 @@ def compare(
         from dominoes.reporting import stills
         from dominoes.theory.verdicts import Margins
 
-        if found.bands["group"].nunique() > 1:
-            raise CurvesError("--plot draws one group of runs, these are several; pass the curves of one spec")
         stills.draw_bands(found.bands, Margins().ratio, plot)
     output.incomplete(output.damaged(damaged), accepted=partial)
 

@@ -6,7 +6,7 @@ A cell is what the two halves of a picture are answered with alone; guesses undo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,7 +119,7 @@ def luck_by_cell(
     unsettled = float(by_event @ _unsettled(crossed, event, weights, pairing, guessed, contested) @ by_event) * guessed**2
     share[0, 0] -= predicted
     slopes = slopes[0] * weights, slopes[1] * weights
-    return math.sqrt((_of_halves(share, slopes, by_event, pairing, set_right, by_ends) + unsettled) / pairing.n)
+    return math.sqrt((_of_halves([(share, by_event)], slopes, pairing, set_right, by_ends) + unsettled) / pairing.n)
 
 
 def luck_by_silence(share: FloatArray, weights: FloatArray, pairing: Pairing) -> float:
@@ -127,21 +127,41 @@ def luck_by_silence(share: FloatArray, weights: FloatArray, pairing: Pairing) ->
     if pairing.agreed is None or not math.isfinite(pairing.n):
         return 0.0
     none = np.zeros(len(weights))
-    return math.sqrt(_of_halves(share, (none, none), weights, pairing, False, None) / pairing.n)
+    return math.sqrt(_of_halves([(share, weights)], (none, none), pairing, False, None) / pairing.n)
+
+
+def luck_of_halves(
+    crossed: FloatArray,
+    events: Sequence[tuple[FloatArray, FloatArray]],
+    slopes: tuple[FloatArray, FloatArray],
+    weights: FloatArray,
+    pairing: Pairing,
+    by_ends: tuple[FloatArray, FloatArray],
+) -> float:
+    """As `luck_by_cell`, of several events at once, each with its factors at each step, and of the samples of tops and bottoms alone:
+    neither of how they are paired, nor of what firing leaves open.
+
+    events: (S, T, 2, 2) shares of pictures, and (T,) by how much the sum grows with each; slopes: (T,) each, of the sum.
+    """
+    if pairing.agreed is None or not math.isfinite(pairing.n):
+        return 0.0
+    each = [(by_silence(crossed, event, weights, pairing.K), factor) for event, factor in events]
+    return math.sqrt(_of_halves(each, slopes, pairing, True, by_ends) / pairing.n)
 
 
 def _of_halves(
-    share: FloatArray,
+    events: Sequence[tuple[FloatArray, FloatArray]],
     slopes: tuple[FloatArray, FloatArray],
-    weights: FloatArray,
     pairing: Pairing,
     set_right: bool,
     by_ends: tuple[FloatArray, FloatArray] | None,
 ) -> float:
-    """Variance over pictures of what the tops, the bottoms and their pairing do (`luck_by_cell`), slopes being those of the sum."""
-    silent, together = pairing.K / (pairing.K - 1), interaction(share) * weights
-    top = (share[0, 1] - share[1, 1]) * weights + together * silent * pairing.bottom - slopes[0] / silent
-    bottom = (share[1, 0] - share[1, 1]) * weights + together * silent * pairing.top - slopes[1] / silent
+    """Variance over pictures of what the tops, the bottoms and their pairing do (`luck_by_cell`) to a sum that grows with each event's
+    share, (2, 2), by its factors, (T,); slopes being those of the sum."""
+    silent, none = pairing.K / (pairing.K - 1), np.zeros(len(pairing.top))
+    together = sum((interaction(share) * factor for share, factor in events), none)
+    top = sum(((share[0, 1] - share[1, 1]) * factor for share, factor in events), together * silent * pairing.bottom - slopes[0] / silent)
+    bottom = sum(((share[1, 0] - share[1, 1]) * factor for share, factor in events), together * silent * pairing.top - slopes[1] / silent)
     tops, bottoms = pairing.sides
     if by_ends is not None:
         top, bottom = top + by_ends[0], bottom + by_ends[1]

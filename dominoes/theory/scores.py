@@ -1,18 +1,23 @@
-"""By how much one rule predicts doubles better than another: the difference of their binomial deviances, and what the probe pictures do
-to it."""
+"""By how much one rule predicts better than another, and what the probe pictures do to it: on doubles the difference of binomial
+deviances, on conflicts that of the RMSE of both classes' shares."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from dominoes.arrays import FloatArray
-from dominoes.theory.cells import luck_by_cell, slopes_of
+from dominoes.theory.cells import luck_by_cell, luck_of_halves, slopes_of
 from dominoes.theory.known import Known
-from dominoes.theory.luck import Pairing
-from dominoes.theory.rules import Rule, deviance
+from dominoes.theory.luck import Contest, Pairing
+from dominoes.theory.rules import AnswerShares, Rule, deviance
+
+# Standard errors by which a rule is off before its RMSE moves with its luck in one direction.
+_SURELY_OFF = 2.0
 
 
 @dataclass(frozen=True)
@@ -86,3 +91,77 @@ def luck_of_score(
         set_right=set_right,
         by_ends=by_ends,
     )
+
+
+@dataclass(frozen=True)
+class ConflictForm:
+    """A rule's prediction of the shares of conflicts that were measured.
+
+    Attributes:
+        predict: (error on the top alone, on the bottom alone, K) -> shares of the top's class, of the bottom's, of neither.
+        apart: (S, T) each, measured − predicted share of the top's class, and of the bottom's. part: the window.
+    """
+
+    predict: Callable[[FloatArray, FloatArray, int], AnswerShares]
+    apart: tuple[FloatArray, FloatArray]
+    part: Known
+
+    @cached_property
+    def off(self) -> FloatArray:
+        """(S, 1 + S) RMSE of both shares of each seed, in each of the windows (`Known.of_seeds`)."""
+        return np.asarray(np.sqrt(np.mean([self.part.of_seeds(each**2) for each in self.apart], axis=0)))
+
+    @cached_property
+    def by_share(self) -> tuple[FloatArray, FloatArray]:
+        """(T,), (T,): what the RMSE, on average over seeds, gains by the measured share of the top's class at each step, and of the
+        bottom's."""
+        top, bottom = (self.part.weights * (each / (2 * self._off)).mean(axis=0) for each in self.apart)
+        return top, bottom
+
+    @property
+    def by_weight(self) -> FloatArray:
+        """(T,) what the RMSE, on average over seeds, gains by the weight of each step in the window."""
+        return np.asarray(np.mean([each**2 / (2 * self._off) for each in self.apart], axis=(0, 1)))
+
+    def by_error(self, alone: Sequence[FloatArray], K: int) -> tuple[FloatArray, FloatArray]:
+        """(T,), (T,): what it loses by the error of the top, and of the bottom, through what is predicted from them. alone: (T,) each."""
+        each = [slopes_of(lambda top, bottom, side=side: self.predict(top, bottom, K)[side], *alone) for side in (0, 1)]  # type: ignore[misc]
+        by_top, by_bottom = (sum(by * slope for by, slope in zip(self.by_share, slopes, strict=True)) for slopes in zip(*each, strict=True))
+        return np.asarray(by_top), np.asarray(by_bottom)
+
+    @property
+    def _off(self) -> FloatArray:
+        return np.maximum(self.off[:, :1], 1e-9)
+
+
+def luck_of_shares(model: ConflictForm, rival: ConflictForm, contest: Contest, crossed: FloatArray | None) -> float:
+    """Standard error, shared by all seeds, of the difference of two RMSE (rival − model) in a window, to first order.
+
+    An RMSE that is mostly luck grows with it in either direction, so that what it does to the RMSE of both rules cancels, or adds up, by
+    chance; both count by themselves there, and together where both rules are off by more than luck (`_SURELY_OFF`).
+    """
+    of_rival, of_model = (_luck_of_rmse([(each, 1.0)], contest, crossed) for each in (rival, model))
+    together = _luck_of_rmse([(rival, 1.0), (model, -1.0)], contest, crossed)
+    each = ((luck / max(float(shares.off[:, 0].mean()), 1e-9)) ** 2 for luck, shares in ((of_rival, rival), (of_model, model)))
+    surely = max(1 - _SURELY_OFF**2 * max(each), 0.0)
+    return math.sqrt(surely * together**2 + (1 - surely) * (of_rival**2 + of_model**2))
+
+
+def _luck_of_rmse(of: Sequence[tuple[ConflictForm, float]], contest: Contest, crossed: FloatArray | None) -> float:
+    """Standard error, shared by all seeds, of a sum of RMSE in one window, each with its factor.
+
+    How conflicts are paired, and who wins, moves the top's share by x and the bottom's by −x, at most (`Contest.error`). A sample of hard
+    tops moves what is measured, what a rule predicts of it, and the ends of the window, as far as the crossed answers (S, T, 2, 2, A) tell
+    (`luck_of_halves`).
+    """
+    part, pairing = of[0][0].part, contest.pairing
+    by_share = [sum((factor * each.by_share[side] for each, factor in of), np.zeros(len(pairing.top))) for side in (0, 1)]
+    found = contest.error(by_share[0] - by_share[1])
+    if crossed is None:
+        return found
+    errors = [(each.by_error((pairing.top, pairing.bottom), pairing.K), factor) for each, factor in of]
+    by_top, by_bottom = (sum((factor * each[side] for each, factor in errors), np.zeros(len(pairing.top))) for side in (0, 1))
+    by_weight = sum((factor * each.by_weight for each, factor in of), np.zeros(len(pairing.top)))
+    by_ends = tuple(-(by @ by_weight) * (pairing.K - 1) / pairing.K for by in part.by)
+    events = [(crossed[..., side], by_share[side]) for side in (0, 1)]
+    return math.hypot(found, luck_of_halves(crossed, events, (by_top, by_bottom), part.weights, pairing, (by_ends[0], by_ends[1])))

@@ -160,6 +160,15 @@ def test_kinds_that_nobody_knows_are_said(swept: Path, tmp_path: Path) -> None:
     assert call("report", tmp_path / "mine.csv", "--out", tmp_path / "p.html").exit_code == 0
 
 
+def test_a_figure_that_cannot_be_drawn_leaves_no_table(tmp_path: Path) -> None:
+    """Bands of several groups have no figure; that is said before anything is written."""
+    table = Path(__file__).parents[2] / "results" / "prevalence-small" / "curves.csv"
+    result = call("compare", table, "--out", tmp_path / "c.csv", "--plot", tmp_path / "p.png")
+    assert result.exit_code == 2
+    assert result.stderr == "Error: --plot draws one group of runs, these are several; pass the curves of one spec\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_closed_standard_output_takes_no_table(swept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A table that would go nowhere is refused."""
     with pytest.raises(OutputError, match="--out - is standard output, and that is closed; pass a file"):

@@ -39,7 +39,7 @@ def test_the_table_has_its_columns_in_the_order_of_the_questions(tables: tuple[p
     assert order == ["learned", "doubles", "conflicts", "preference", "empties", "loss", "held-out", "monotonicity"]
     inside = (judged_rows["low"] <= judged_rows["estimate"]) & (judged_rows["estimate"] <= judged_rows["high"])
     assert inside.all()
-    assert all("with answers crossed picture by picture" in note for note in found.notes)
+    assert all("answers crossed picture by picture" in note for note in found.notes)
     lines = found.lines()
     assert lines[:5] == found.headlines()
     assert lines[5].startswith("holds          [a] the top half is learned before the bottom: onset of the bottom / of the top is ")

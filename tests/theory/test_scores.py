@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ from simulated_truths import Truth, simulated
 from dominoes.theory.cells import Chance
 from dominoes.theory.intervals import SeedSpread
 from dominoes.theory.known import Known, known_windows
-from dominoes.theory.luck import Pairing
-from dominoes.theory.rules import RULES, deviance
+from dominoes.theory.luck import Contest, Pairing
+from dominoes.theory.questions import conflicts
+from dominoes.theory.rules import RULES, deviance, product_conflicts
 from dominoes.theory.run_arrays import arrays
-from dominoes.theory.scores import Form, luck_of_score, surprise
+from dominoes.theory.scores import Form, ConflictForm, luck_of_score, luck_of_shares, surprise
 
 WANTED = [("accuracy", "top"), ("accuracy", "bottom"), ("accuracy", "both")]
 
@@ -72,3 +74,38 @@ def test_the_luck_of_a_score_is_its_spread_over_probes(truth: Truth, rival: str)
     folds = np.array(scores)
     shared = folds[:, 0].var(ddof=1) - 2 * folds[:, 1:].var(axis=1).mean()
     assert np.mean(np.square(told)) == pytest.approx(shared, rel=0.35)
+
+
+@pytest.mark.parametrize(
+    ("truth", "rival"),
+    [
+        (Truth(settled=True), "gaussian"),
+        (Truth(settled=True), "product, top preferred"),
+        (Truth(settled=True, preference=(0.8, 0.8)), "gaussian"),
+    ],
+)
+def test_the_luck_of_a_score_on_conflicts_is_its_spread_over_probes(truth: Truth, rival: str) -> None:
+    """Where each picture settles who wins, and the product rule with equal preference is right or off, the variance that is told from each
+    set of probe pictures is that between sets, beyond what the scatter of their three seeds explains, or up to twice that: an RMSE near 0
+    grows with luck of either sign, and so varies less than to first order."""
+    scores, told = [], []
+    for number in range(80):
+        curves, classes, joint = simulated(replace(truth, agreement=1.0, seed_spread=0.0, points=20), 3, number)
+        data = arrays(curves, classes, joint=joint)
+        measured = data.common(conflicts.WANTED)
+        assert not isinstance(measured, str)
+        part = next(each for each in known_windows(measured, 10, 0.2) if isinstance(each, Known) and each.window == "late")
+        contest = replace(Contest.of(data, measured, 0.95), by_class=None)
+        contest = replace(contest, pairing=replace(contest.pairing, agreed=1.0))
+        top, bottom, *answers = measured.values
+        forms = []
+        for name in ("product", rival):
+            predict = partial(product_conflicts, preference=1.0) if name.startswith("product, ") else RULES[name].conflicts
+            assert predict is not None
+            shares = predict(1 - top, 1 - bottom, 10)
+            forms.append(ConflictForm(predict, (answers[0] - shares[0], answers[1] - shares[1]), part))
+        scores.append(SeedSpread(3, 0.95).means(forms[1].off - forms[0].off))
+        told.append(luck_of_shares(forms[0], forms[1], contest, data.crossed("conflict", measured)))
+    folds = np.array(scores)
+    shared = folds[:, 0].var(ddof=1) - 2 * folds[:, 1:].var(axis=1).mean()
+    assert 0.85 < np.mean(np.square(told)) / shared < 2

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -12,10 +13,12 @@ from dominoes.theory.cells import Chance, luck_by_cell, slopes_of
 from dominoes.theory.known import Known, known_windows
 from dominoes.theory.luck import Contest, Pairing, count_error
 from dominoes.theory.questions.preference import preference
-from dominoes.theory.rules import Rule, deviance, floored, product_conflicts, rmse, same
+from dominoes.theory.rules import AnswerShares, Rule, deviance, floored, product_conflicts, rmse, same
 from dominoes.theory.run_arrays import RunArrays, Slice
+from dominoes.theory.scores import ConflictForm, luck_of_shares
 from dominoes.theory.verdicts import Answer, Options, Verdict, gathered
 
+Predict = Callable[[FloatArray, FloatArray, int], AnswerShares]
 WANTED = (("accuracy", "top"), ("accuracy", "bottom"), ("agree_top", "conflict"), ("agree_bottom", "conflict"))
 
 
@@ -31,11 +34,13 @@ def conflicts(data: RunArrays, options: Options) -> Answer:
     impossible = int((neither < -1e-9).sum())
     if impossible:
         notes = (*notes, f"conflicts: at {impossible} points agree_top and agree_bottom add up to more than 1, which no answers can")
-    shares = {name: rule.conflicts(1 - top, 1 - bottom, K) for name, rule in options.rules.items() if rule.conflicts is not None}
+    predict: dict[str, Predict] = {name: rule.conflicts for name, rule in options.rules.items() if rule.conflicts is not None}
     for side, value in (("top", 1.0), ("bottom", 0.0)):
-        shares[f"product, {side} preferred"] = product_conflicts(1 - top, 1 - bottom, K, value)
+        predict[f"product, {side} preferred"] = partial(product_conflicts, preference=value)
+    shares = {name: each(1 - top, 1 - bottom, K) for name, each in predict.items()}
     rows: list[Verdict] = []
     contest = Contest.of(data, measured, options.level)
+    crossed = data.crossed("conflict", measured)
     chance, said = Chance.of(data, measured, "conflict")
     notes = (*notes, *said)
     for part in known_windows(measured, K, options.margins.known):
@@ -46,7 +51,6 @@ def conflicts(data: RunArrays, options: Options) -> Answer:
             rows += options.unanswered("conflicts", "with two classes no answer is neither", measured.n_seeds, window=part.window).verdicts
         else:
             predicted = {name: each[2] for name, each in shares.items() if name in options.rules}
-            crossed = data.crossed("conflict", measured)
             rows += [_neither(options, measured, name, each, part, contest.pairing, crossed, chance) for name, each in predicted.items()]
         for name in shares:
             if name == "product":
@@ -60,7 +64,7 @@ def conflicts(data: RunArrays, options: Options) -> Answer:
                     window=part.window,
                 ).verdicts
             else:
-                rows.append(_closer(options, measured, shares, name, part, contest))
+                rows.append(_closer(options, measured, predict, name, part, contest, crossed))
     return gathered([Answer(tuple(rows), (), notes), preference(measured, shares, contest, options)])
 
 
@@ -105,27 +109,24 @@ def _answer_neither(rule: Rule, top: FloatArray, bottom: FloatArray, K: int) -> 
 
 
 def _closer(
-    options: Options, measured: Slice, shares: Mapping[str, Sequence[FloatArray]], rival: str, part: Known, contest: Contest
+    options: Options, measured: Slice, predict: Mapping[str, Predict], rival: str, part: Known, contest: Contest, crossed: FloatArray | None
 ) -> Verdict:
     """Is the product rule with equal preference closer to the shares of both classes than a rival?"""
-    answers = measured.values[2:]
-    square = {
-        name: [part.of_seeds((seen - foreseen) ** 2) for seen, foreseen in zip(answers, shares[name][:2], strict=True)]
-        for name in ("product", rival)
-    }
-    off = {name: np.sqrt(np.mean(each, axis=0)) for name, each in square.items()}
-    # What moves the top's share by x moves the bottom's by −x, at most: the change of the mean square is linear in x.
-    slope = [(shares["product"][side] - shares[rival][side]).mean(axis=0) for side in (0, 1)]
-    change = contest.error(part.weights * (slope[0] - slope[1]))
-    pictures = change / 2 / max(float(np.mean([each[:, 0].mean() for each in off.values()])), 1e-9)
+    top, bottom, *answers = measured.values
+
+    def of(name: str) -> ConflictForm:
+        predicted = predict[name](1 - top, 1 - bottom, contest.pairing.K)
+        return ConflictForm(predict[name], (answers[0] - predicted[0], answers[1] - predicted[1]), part)
+
+    model, other = of("product"), of(rival)
     spread = options.spread(measured.n_seeds)
-    interval = spread.jackknife(spread.means(off[rival] - off["product"]), pictures)
-    alone, other = (float(off[name][:, 0].mean()) for name in ("product", rival))
+    interval = spread.jackknife(spread.means(other.off - model.off), luck_of_shares(model, other, contest, crossed))
+    alone, beside = (float(each.off[:, 0].mean()) for each in (model, other))
     name = _named(rival, options.rules)
     return options.judge(
         "conflicts score", f"the product rule with equal preference predicts conflicts better than {name}",
         "RMSE of the shares of both classes, rival − model", interval, (0.0, math.inf), measured.n_seeds,
-        also=f"RMSE {alone:.3f}, rival {other:.3f}",
+        also=f"RMSE {alone:.3f}, rival {beside:.3f}",
         model="product", rival=rival, window=part.window, n=measured.n, rmse=alone,
     )  # fmt: skip
 
