@@ -17,7 +17,7 @@ from dominoes.theory.luck import Contest, Pairing
 from dominoes.theory.questions import conflicts
 from dominoes.theory.rules import RULES, deviance, product_conflicts
 from dominoes.theory.run_arrays import arrays
-from dominoes.theory.scores import Form, ConflictForm, luck_of_score, luck_of_shares, surprise
+from dominoes.theory.scores import ConflictForm, Form, luck_of_score, luck_of_shares, surprise
 
 WANTED = [("accuracy", "top"), ("accuracy", "bottom"), ("accuracy", "both")]
 
