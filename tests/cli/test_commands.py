@@ -362,7 +362,7 @@ def test_the_demo_prints_where_and_what(demo: tuple[Path, str]) -> None:
     """Lines with existing files and what they show, then the comparator's verdicts, last the report."""
     out, text = demo
     lines = text.splitlines()
-    assert [line.split()[0] for line in lines[:6]] == ["dataset", "curves", "figure", "learned", "conflicts", "report"]
+    assert [line.split()[0] for line in lines[:6]] == ["dataset", "curves", "figure", "accuracy", "conflicts", "report"]
     assert [line.split()[0] for line in lines[6:]] == ["theory", "learned", "doubles", "conflicts", "competition", "predictor"]
     for name in ("dataset", "curves.csv", "curves.png", "comparison.csv", "report.html"):
         assert (out / name).exists()
