@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -66,6 +66,18 @@ class Interval:
         return any(
             abs(bound - end) <= _CLOSE * (margin or abs(end) or self.high - self.low) for bound in (self.low, self.high) for end in ends
         )
+
+
+    def of_counts(self) -> Interval:
+        """The same, of what is larger as more pictures count: its variance grows in proportion, so that the end away from 0 is moved out to
+        where the estimate lies as many standard errors away by the variance that would be there (a score interval; Wilson 1927, J. Am.
+        Stat. Assoc. 22, 209). A value that is less than its half-width is taken to be as large as that."""
+        half = (self.high - self.low) / 2
+        share = half / max(abs(self.estimate), half) if half > 0 else 0.0
+        further = half * (share + math.sqrt(share**2 + 4)) / 2
+        if self.estimate < 0:
+            return replace(self, low=self.estimate - further)
+        return replace(self, high=self.estimate + further)
 
 
 def without_each(n_seeds: int) -> FloatArray:

@@ -46,6 +46,27 @@ def test_a_known_error_of_the_pictures_widens_the_interval() -> None:
     assert (found.low, found.high) == pytest.approx((1 - 0.196, 1 + 0.196), abs=1e-3)
 
 
+def test_the_interval_of_counts_ends_where_poissons_score_interval_does() -> None:
+    """Away from 0 it ends where μ − x = z √μ, so that it lies below a Poisson mean of 8 in less than 3 %, and x ± z √x in more; towards 0,
+    and of 0 itself, nothing changes; the other sign is the mirror image, and one seed has no interval."""
+    z = stats.norm.ppf(0.975)
+
+    def of(count: float) -> Interval:
+        return Interval(count, count - z * math.sqrt(count), count + z * math.sqrt(count)).of_counts()
+
+    high = of(12.0).high
+    assert high - 12 == pytest.approx(z * math.sqrt(high))
+    assert of(12.0).low == pytest.approx(12 - z * math.sqrt(12))
+    mirrored = Interval(-12.0, -12 - z * math.sqrt(12), -12 + z * math.sqrt(12)).of_counts()
+    assert (mirrored.low, mirrored.high) == pytest.approx((-high, -of(12.0).low))
+    counts = np.random.default_rng(5).poisson(8, size=4000)
+    above = np.mean([of(float(count)).high < 8 for count in counts])
+    assert above == pytest.approx(stats.poisson.cdf(max(count for count in range(8) if of(count).high < 8), 8), abs=0.01)
+    assert above < 0.03 < np.mean(counts + z * np.sqrt(counts) < 8)
+    assert of(0.0).triple == (0.0, 0.0, 0.0)
+    assert math.isnan(Interval(1.0, math.nan, math.nan).of_counts().high)
+
+
 def test_comparisons_are_paired() -> None:
     """What all seeds share cancels in a ratio: seeds that differ a thousandfold in both parts have a narrow interval."""
     scale = np.array([1.0, 10.0, 100.0, 1000.0])

@@ -127,6 +127,8 @@ def _in_window(
                     ahead = ahead - part.of_seeds(luck * factor)
                     pictures = luck_of_score(mine, other, alone, part, pairing, crossed, set_right=chance is not None)
                 interval = spread.jackknife(spread.means(ahead), pictures)
+                if which == 0:
+                    interval = interval.of_counts()
                 off = float(scores[model][0][:, 0].mean()), float(scores[model][1][:, 0].mean())
                 rows.append(
                     options.judge(
