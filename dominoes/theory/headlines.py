@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -94,7 +95,8 @@ def _learned(table: pd.DataFrame) -> str:
     when = next((part for part in row["sentence"].split("; ") if part.startswith("half of the rise")), "")
     if "; at the same step in every seed" in row["sentence"]:
         return f"both halves are half risen at the same step in every seed; {when}{_over(judged)}"
-    return f"the {row['side']} half {verb} learned first, the {other} {_numbers(row)} times as late; {when}{_over(judged)}"
+    soon = "; half risen when first measured, so that the ratio is a lower bound" * bool(row["high"] == math.inf)
+    return f"the {row['side']} half {verb} learned first, the {other} {_numbers(row)} times as late; {when}{soon}{_over(judged)}"
 
 
 def _rule_lists(rows: pd.DataFrame, product: str) -> str:
@@ -127,14 +129,15 @@ def _doubles(table: pd.DataFrame) -> str:
 def _conflicts(table: pd.DataFrame) -> str:
     rows = table[table["question"] == "conflicts"]
     window, judged = _last(rows)
-    if not window:
-        return _why(rows, "conflicts were not asked for")
-    unit = "times its answers of neither class"
-    said = f"{window}, the product rule: {_tally(judged[judged['model'] == 'product'], unit, _groups(rows))}"
     moved = table[(table["question"] == "preference") & (table["model"] == "constant")]
+    if window:
+        unit = "times its answers of neither class"
+        said = f"{window}, the product rule: {_tally(judged[judged['model'] == 'product'], unit, _groups(rows))}"
+    else:
+        said = _why(rows, "conflicts were not asked for")
     if len(moved):
         said += f"; a preference that stays the same: {_tally(moved, 'change of λ', _groups(rows))}"
-    return said + _over(judged, pictures=True)
+    return said + _over(judged if window else moved, pictures=True)
 
 
 def _competition(table: pd.DataFrame) -> str:
@@ -150,10 +153,11 @@ def _competition(table: pd.DataFrame) -> str:
         told = []
         for row in mine.to_dict("records"):
             if row["model"] == "accuracy":
-                told.append(f"late accuracy {100 * row['estimate']:+.0f} % of what is learned ({words[row['verdict']]})")
+                told.append(f"late accuracy {round(100 * row['estimate']):+d} % of what is learned ({words[row['verdict']]})")
             else:
                 told.append(f"onset × {number(row['estimate'])} ({words[row['verdict']]})")
-        parts.append(f"the {side}, when {moved} grows: {', '.join(told)}")
+        grows = re.sub(r"^(.*?)(, at | with | \(|$)", r"\1 grows\2", str(moved), count=1)
+        parts.append(f"the {side}, when {grows}: {', '.join(told)}")
     return "; ".join(parts) + _over(judged)
 
 

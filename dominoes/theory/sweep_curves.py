@@ -33,7 +33,8 @@ MeasuredColumns = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
 @dataclass(frozen=True)
 class SweptCurve:
     """One one-sided curve: times (T,) above 0, accuracy and loss (T,), NaN where not measured, and the onset, speed and ceiling of the
-    accuracy, NaN where the pattern was not learned."""
+    accuracy, NaN where the pattern was not learned; `early` where it is learned so soon that the first measured step is past its onset,
+    which is NaN then."""
 
     time: FloatArray
     accuracy: FloatArray
@@ -41,6 +42,7 @@ class SweptCurve:
     onset: float
     speed: float
     ceiling: float
+    early: bool = False
 
     def at(self, time: FloatArray) -> FloatArray:
         """Accuracy at other times, linear in log time between the measured ones."""
@@ -100,6 +102,14 @@ class SweepCurves:
     def measured(self, side: str, value: Callable[[SweptCurve], float]) -> FloatArray:
         """(S, P): a number of every curve, NaN where there is none."""
         return np.array([[math.nan if curve is None else value(curve) for curve in row] for row in self.curves[side]])
+
+    def risen(self, side: str) -> NDArray[np.bool_]:
+        """(S, P): whether the pattern rose by half while it was measured, or before."""
+        return np.isfinite(self.quantity(side, "onset")) | self.early(side)
+
+    def early(self, side: str) -> NDArray[np.bool_]:
+        """(S, P): whether it had risen by half when it was first measured."""
+        return np.asarray(self.measured(side, lambda curve: float(curve.early)) == 1)
 
     def quantity(self, side: str, name: str) -> FloatArray:
         """(S, P): onset, speed or ceiling, NaN where the pattern was not learned."""
@@ -235,10 +245,11 @@ def _curves(
         accuracy, n = np.stack([each for _, _, each, _, _ in curves]), np.stack([each for *_, each, _ in curves])
         fit = fit_curve(grid, accuracy, family="logistic-log", chance=chance, n=n if np.isfinite(n).all() else None)
         for (replicate, point, shares, _, loss), each in zip(curves, fit.seeds or (fit,), strict=True):
-            found[replicate][point] = SweptCurve(np.array(grid), shares, loss, each.onset, each.speed, each.ceiling)
+            early = each.learned and math.isnan(each.onset) and shares[0] - chance >= (each.ceiling - chance) / 2
+            found[replicate][point] = SweptCurve(np.array(grid), shares, loss, each.onset, each.speed, each.ceiling, early)
             open_ends += each.learned and not each.converged
     lost = sum(curve is None for row in found for curve in row)
     notes = [f"{lost} runs have no usable curve: {_FEWEST} steps after 0, with increasing time, are needed"] if lost else []
     if open_ends:
-        notes.append(f"{open_ends} fits did not converge; their best values are used")
+        notes.append(f"{open_ends} fit{'s' * (open_ends > 1)} did not converge; {'their' if open_ends > 1 else 'its'} best values are used")
     return tuple(tuple(row) for row in found), notes

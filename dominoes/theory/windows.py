@@ -59,7 +59,8 @@ def shared(used: BoolArray, weights: FloatArray) -> FloatArray | None:
 
 
 def onset(steps: FloatArray, accuracy: FloatArray, chance: float) -> float:
-    """The step at which a curve passes half of its rise, linear in log time between measured steps; NaN where it is never learned."""
+    """The step at which a curve passes half of its rise, linear in log time between measured steps; NaN where it is never learned, and the
+    first measured step where it has passed it there (`is_early`)."""
     rise = risen(accuracy, chance)
     started = steps > 0
     if rise is None or not started.any():
@@ -70,3 +71,9 @@ def onset(steps: FloatArray, accuracy: FloatArray, chance: float) -> float:
         return float(np.exp(at[0]))
     share = (0.5 - rise[place - 1]) / (rise[place] - rise[place - 1])
     return float(np.exp(at[place - 1] + share * (at[place] - at[place - 1])))
+
+
+def is_early(steps: FloatArray, accuracy: FloatArray, chance: float) -> bool:
+    """Whether a curve has passed half of its rise at the first step after 0, so that its onset is at most that."""
+    rise, started = risen(accuracy, chance), steps > 0
+    return rise is not None and bool(started.any()) and bool(rise[started][0] >= 0.5)

@@ -75,7 +75,9 @@ def test_copies_are_no_seeds(tables: tuple[pd.DataFrame, ...]) -> None:
 def test_two_classes_have_no_answer_of_neither() -> None:
     """The row on conflicts says so, instead of an early window's reason."""
     found = compare(*curves(replace(TRUTH, K=2), 3))
-    assert found.headlines()[2] == "conflicts      not applicable: conflicts, late: with two classes no answer is neither"
+    line = found.headlines()[2]
+    assert line.startswith("conflicts      not applicable: conflicts, late: with two classes no answer is neither; a preference that stays")
+    assert line.endswith("change of λ [95 %, 3 seeds of this deal]")
 
 
 def test_a_table_of_classes_that_lacks_one_is_named(tables: tuple[pd.DataFrame, ...]) -> None:

@@ -41,7 +41,7 @@ def _rescaled(data: SweepCurves, options: Options, side: str) -> Answer:
     if x is None or not groups or not (x > 0).all():
         return options.unanswered("rescaling", f"no two points differ in {name} alone", data.n_seeds, side=side)
     onset = data.quantity(side, "onset")
-    if not np.isfinite(onset).any():
+    if not data.risen(side).any():
         return options.unanswered("rescaling", "it is learned at no point of the sweep", data.n_seeds, side=side)
     over = options.spread(data.n_seeds)
     rows, notes = [], []
@@ -56,7 +56,8 @@ def _rescaled(data: SweepCurves, options: Options, side: str) -> Answer:
             )
         )  # fmt: skip
     else:
-        notes.append(f"rescaling: the {side} is not learned in every replicate of two points that differ in {name} alone; no exponent")
+        unseen = f"the {side} has no onset in every replicate of two points that differ in {name} alone"
+        notes.append(f"rescaling: {unseen}{' (some lie before the first measured step)' * bool(data.early(side).any())}; no exponent")
     means = np.zeros((data.n_seeds, len(x)))
     shared = []
     for points in groups:
@@ -170,7 +171,7 @@ def competes(data: SweepCurves, options: Options, side: str, design: Design | No
     if design is None:
         reason = f"no two points at which the {side} is measured differ in one thing alone"
         return options.unanswered(question, reason, data.n_seeds, side=side)
-    if not np.isfinite(data.quantity(side, "onset")).any():
+    if not data.risen(side).any():
         # Curves that stay at chance agree with each other, and that is no evidence.
         return options.unanswered(question, "it is learned at no point of the sweep", data.n_seeds, side=side)
     answers = [_levels(data, options, side, design, question), _onsets(data, options, side, design, question)]
@@ -241,20 +242,24 @@ def _onsets(data: SweepCurves, options: Options, side: str, design: Design, ques
     among = [points for points in among if len(np.unique(design.x[points])) > 1]
     lost = int(sum(len(points) for points in design.groups) - sum(len(points) for points in among))
     notes = []
-    if lost:
+    soon = data.early(side).any(axis=0)
+    early = sum(int((soon & ~learned)[points].sum()) for points in design.groups)
+    if early:
+        notes.append(f"{question}: at {early} point{'s' * (early > 1)} the {side} is half risen when first measured, past its onset")
+    if lost > early:
         late = "its onset lies after the last step there, which only the accuracy shows"
-        notes.append(f"{question}: at {lost} point{'s' * (lost > 1)} the {side} is not learned in every replicate; {late}")
+        notes.append(f"{question}: at {lost - early} point{'s' * (lost - early > 1)} the {side} is not learned in every replicate; {late}")
     if not among:
         return Answer((), (), tuple(notes))
     over = options.spread(data.n_seeds)
     seen, slope = contrast(design.x, np.log(np.where(learned, onset, 1.0)), among)
     effect = over.contrast(seen, slope * mean_span(design.x, among)).exp()
-    # Points that are not learned are those with the latest onsets: what is left cannot show that nothing moves.
+    # Points without an onset are those with the latest or the earliest: what is left cannot show that nothing moves.
     verdict = effect.verdict(*options.margins.onsets())
     row = options.judge(
         question, f"the onset of the {side} does not depend on {design.moved}", "onset at the largest / at the smallest", effect,
         options.margins.onsets(), data.n_seeds,
-        also=f"{lost} point{'s' * (lost > 1)} where it is not learned left out" if lost else "",
+        also=f"{lost} point{'s' * (lost > 1)} where {'no onset is seen' if early else 'it is not learned'} left out" if lost else "",
         overruled=CANNOT_TELL if lost and verdict == HOLDS else "",
         side=side, model="onset", rival=design.moved, expected=1.0,
     )  # fmt: skip

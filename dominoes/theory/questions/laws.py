@@ -75,11 +75,12 @@ def law(data: SweepCurves, options: Options, side: str, name: str, quantity: str
     x = data.numbers(name)
     question = f"law of {quantity}"
     if x is None or not groups:
-        reason = f"no two points at which the {side} is learned in every replicate differ in {name} alone"
+        soon = "; it is half risen when first measured, which is past its onset" * bool(data.early(side).any())
+        reason = f"no two points at which the {side} is learned in every replicate differ in {name} alone{soon}"
         return options.unanswered(question, reason, data.n_seeds, side=side, model=name)
     notes = []
     if not usable.all():
-        notes.append(f"laws: {(~usable).sum()} of {len(usable)} points left out: the {side} is not learned in every replicate there")
+        notes.append(f"laws: {(~usable).sum()} of {len(usable)} points left out: the {side} has no {quantity} in every replicate there")
     used = np.concatenate(list(groups))
     positive = bool((x[used] > 0).all())
     if not positive:
