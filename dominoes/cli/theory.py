@@ -167,7 +167,7 @@ def compare(
     from dominoes.theory.verdicts import join_comparisons
 
     damaged: dict[str, str] = {}
-    forms = ("curves", *(() if by_class else ("classes",)), *(() if sweep or crossed else ("joint",)))
+    forms = ("curves", *(() if by_class else ("classes",)), *(() if crossed else ("joint",)))
     read = read_results(curves, damaged, forms)
     table, classes = read.curves, tables.read_unchecked(by_class) if by_class else read.by_class
     # A table of classes has them as its labels.
@@ -177,13 +177,13 @@ def compare(
         raise CurvesError("--rule and --question are of the comparison of each group; leave out --sweep")
     if sweep and plot is not None and measured is None:
         raise CurvesError("--plot of a sweep draws onsets against a yardstick; pass --simplicity with a table of it, or leave out --plot")
+    joint = tables.read_table(crossed, form="joint") if crossed else read.joint
     if sweep:
         found = compare_sweep(table, classes, by=by or None, level=level, simplicity=measured, classes_count=count)
-        found = join_comparisons([found, *of_points(table, classes, by or None, level, classes_count=count)])
+        found = join_comparisons([found, *of_points(table, classes, by or None, level, joint=joint, classes_count=count)])
     elif yardsticks:
         raise CurvesError("--simplicity is read with --sweep; pass both, or neither")
     else:
-        joint = tables.read_table(crossed, form="joint") if crossed else read.joint
         asked = (*QUESTIONS, *questions)
         found = compare_groups(table, classes, joint=joint, by=by or None, classes_count=count, level=level, questions=asked, rules=rules)
     if plot is not None and measured is None and found.bands["group"].nunique() > 1:

@@ -85,16 +85,18 @@ def of_points(
     by: Sequence[str] | None = None,
     level: float = 0.95,
     *,
+    joint: pd.DataFrame | None = None,
     classes_count: int | None = None,
 ) -> list[Comparison]:
     """What a sweep's points are asked each alone, for its headlines, without bands and notes; none where no point can be compared.
 
-    `classes_count` is K, None: that of the table of classes, else 10.
+    `joint` is the table of answers crossed picture by picture, which take the luck of the pairing off; `classes_count` is K, None: that of
+    the table of classes, else 10.
     """
     questions = ("learned first", "doubles", "conflicts", "reliability")
     try:
         fields = by or telling(curves[swept(curves)].drop_duplicates())
-        found = compare_groups(curves, classes, by=fields, level=level, questions=questions, classes_count=classes_count)
+        found = compare_groups(curves, classes, joint=joint, by=fields, level=level, questions=questions, classes_count=classes_count)
     except (CurvesError, ValueError):
         return []
     return [dataclasses.replace(found, notes=(), bands=found.bands.iloc[:0])]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from simulated_truths import Truth, curves, simulated, sweep
 
+from dominoes.cli import main
 from dominoes.errors import CurvesError
 from dominoes.theory.comparison import compare, compare_groups
 from dominoes.theory.intervals import CANNOT_TELL, NOT_APPLICABLE, Interval
@@ -146,6 +149,30 @@ def test_shares_that_are_none_are_not_used() -> None:
     made = sweep(TRUTH, [(0.3, 0.5), (0.7, 0.5)], both=[0.1, 0.4], exponent=0, seeds=2)
     found = compare_sweep(made.assign(both=made["both"].replace(0.4, 4.5e29)), by=["prevalence_top"], classes_count=10)
     assert "column both is not used, as it is no share from 0 to 1 at every point" in found.notes
+
+
+def test_points_of_a_sweep_are_judged_with_crossed_answers(tmp_path: Path) -> None:
+    """`compare --sweep` takes a point's doubles as `compare` takes them alone: the luck of pairing off, whether joint.csv is passed or lies
+    beside the curves."""
+    parts = [simulated(replace(TRUTH, points=16), 4, number) for number in (0, 1)]
+    named = [[table.assign(run=table["run"] + f"-{point}") for table in part] for point, part in enumerate(parts)]
+    made = [pd.concat(tables) for tables in zip(*named, strict=True)]
+    made[0]["lr"] = np.where(made[0]["run"].str.endswith("0"), 0.1, 0.2)
+    (tmp_path / "beside").mkdir()
+    for folder, joint in ((tmp_path, "crossed.csv"), (tmp_path / "beside", "joint.csv")):
+        for table, name in zip(made, ("curves.csv", "classes.csv", joint), strict=True):
+            table.to_csv(folder / name, index=False)
+
+    def doubles(*arguments: str) -> pd.DataFrame:
+        done = CliRunner().invoke(main, ["compare", *arguments, "--out", str(tmp_path / "o.csv")], catch_exceptions=False)
+        assert done.exit_code == 0
+        found = pd.read_csv(tmp_path / "o.csv")
+        return found[found["question"] == "doubles"][["estimate", "low", "high"]].reset_index(drop=True)
+
+    alone = doubles(str(tmp_path / "beside" / "curves.csv"))
+    pd.testing.assert_frame_equal(doubles(str(tmp_path / "beside" / "curves.csv"), "--sweep"), alone)
+    pd.testing.assert_frame_equal(doubles(str(tmp_path / "curves.csv"), "--sweep", "--joint", str(tmp_path / "crossed.csv")), alone)
+    assert not doubles(str(tmp_path / "curves.csv"), "--sweep").equals(alone)
 
 
 def test_what_crossed_answers_would_settle_is_said(tables: tuple[pd.DataFrame, ...]) -> None:
