@@ -102,11 +102,11 @@ class Contest:
         p, q = fired(top, K), fired(bottom, K)
         share = agreed(data, measured)
         pairing = Pairing((1 - top).mean(axis=0), (1 - bottom).mean(axis=0), measured.n, K, level, share)
-        classes = data.common([("accuracy", "top"), ("accuracy", "conflict")], per_class=True)
+        classes = data.by_class([("accuracy", "top"), ("accuracy", "conflict")], measured)
         by_class = None
-        if not isinstance(classes, str) and _same(classes, measured):
-            of_class, silent = fired(classes.values[0], K), 1 - q[..., None]
-            by_class = classes.values[1] - of_class * silent - (1 - of_class) * silent / K
+        if not isinstance(classes, str):
+            of_class, silent = fired(classes[0], K), 1 - q[..., None]
+            by_class = classes[1] - of_class * silent - (1 - of_class) * silent / K
         return cls(pairing, np.clip((p * q).mean(axis=0), 0.0, 1.0), by_class)
 
     def paired(self, over: FloatArray) -> float:
@@ -201,11 +201,10 @@ def paired_by_chance(data: RunArrays, measured: Slice, probe: str) -> tuple[Floa
     if crossed is None:
         return None
     wrong, K = crossed.sum(axis=4), data.classes_count
-    classes = data.common([("accuracy", "top"), ("accuracy", "bottom"), ("n", "both")], per_class=True)
-    known = None if isinstance(classes, str) or not _same(classes, measured) else classes.values
+    known = data.by_class([("accuracy", "top"), ("accuracy", "bottom"), ("n", "both")], measured)
     top, bottom = wrong[..., 0, :].sum(axis=-1), wrong[..., :, 0].sum(axis=-1)
     expected, variance = top * bottom, top * (1 - top) * bottom * (1 - bottom) / max(measured.n - 1, 1.0)
-    if known is not None:
+    if not isinstance(known, str):
         share, of_top, of_bottom = known[2] / known[2].sum(axis=2, keepdims=True), 1 - known[0], 1 - known[1]
         within = (share * of_top * of_bottom).sum(axis=2)
         if probe == "both":
@@ -257,8 +256,3 @@ def agreed(data: RunArrays, measured: Slice) -> float | None:
     if seen >= weights @ shared(1.0):
         return 1.0
     return float(optimize.brentq(lambda rho: float(weights @ shared(rho)) - seen, 0.0, 1.0, xtol=1e-4))
-
-
-def _same(one: Slice, other: Slice) -> bool:
-    """Whether two slices hold the same runs at the same steps."""
-    return np.array_equal(one.runs, other.runs) and np.array_equal(one.places, other.places)

@@ -22,7 +22,7 @@ class Slice:
     """Values that were measured together: in every run kept, at every step kept.
 
     Attributes:
-        values: one (S, T) array for each (column, kind) asked for; (S, T, K) from the table of classes.
+        values: one (S, T) array for each (column, kind) asked for.
         steps: (T,), increasing. weights: (T,), each step's share of log time (sum 1; step 0 has none).
         n: mean number of probe pictures a kind; NaN if not known.
         runs, places: which runs and steps of the group these are.
@@ -66,22 +66,19 @@ class RunArrays:
     reliability: tuple[float, float] = (1.0, 1.0)
     training: RunArrays | None = None
 
-    def common(self, wanted: Sequence[tuple[str, str]], *, per_class: bool = False) -> Slice | str:
+    def common(self, wanted: Sequence[tuple[str, str]]) -> Slice | str:
         """The values of (column, kind) pairs where all of them were measured, or a sentence that says why there are none."""
-        source = self.class_cube if per_class else self.cube
-        if source is None:
-            return "the table of classes is missing"
         absent = sorted({kind for _, kind in wanted if kind not in self.kinds})
         if absent:
             return f"the test curves have no rows of kind {', '.join(absent)}"
-        arrays = [source[column][:, :, self.kinds.index(kind)] for column, kind in wanted]
-        there = np.all([np.isfinite(array).reshape(*array.shape[:2], -1).all(axis=2) for array in arrays], axis=0)
+        arrays = [self.cube[column][:, :, self.kinds.index(kind)] for column, kind in wanted]
+        there = np.asarray(np.isfinite(arrays).all(axis=0))
         lengths = there.sum(axis=1)
         # A run that broke off would take its missing steps from all the others; without it, only its own are lost.
         kept = lengths > lengths.max() / 2
         what = ", ".join(f"{column} of {kind}" for column, kind in wanted)
         if not lengths.max():
-            return f"no step has all of {what}{' by class' if per_class else ''}"
+            return f"no step has all of {what}"
         notes = []
         if not kept.all():
             left = ", ".join(run for run, keep in zip(self.runs, kept, strict=True) if not keep)
@@ -100,6 +97,18 @@ class RunArrays:
         values = tuple(array[kept][:, steps] for array in arrays)
         where = np.flatnonzero(kept), np.flatnonzero(steps)
         return Slice(values, self.steps[steps], log_time_weights(self.steps[steps]), n, tuple(notes), *where)
+
+    def by_class(self, wanted: Sequence[tuple[str, str]], measured: Slice) -> tuple[FloatArray, ...] | str:
+        """(S, T, K) each: values of (column, kind) pairs at the runs and steps of a slice; a sentence where not all have been measured."""
+        if self.class_cube is None:
+            return "the table of classes is missing"
+        if any(kind not in self.kinds for _, kind in wanted):
+            return "the test curves do not have every kind"
+        where = np.ix_(measured.runs, measured.places)
+        found = tuple(self.class_cube[column][:, :, self.kinds.index(kind)][where] for column, kind in wanted)
+        if not np.isfinite(found).all():
+            return "the table of classes does not have every run and step of the curves"
+        return found
 
     def crossed(self, probe: str, measured: Slice) -> FloatArray | None:
         """(S, T, 2, 2, A) shares of pictures at the runs and steps of a slice; None where not all of them have been measured.

@@ -198,7 +198,7 @@ def test_a_table_of_classes_of_other_steps_is_not_mixed_in(tables: tuple[pd.Data
     """Classes that were measured at other steps are not compared with the curves, and a note says so."""
     found = compare(tables[0], tables[1][tables[1]["step"] % 2 == 0], questions=["doubles"])
     assert not found.table["model"].str.contains("per class").any()
-    assert any("other runs or steps" in note for note in found.notes)
+    assert any("does not have every run and step of the curves" in note for note in found.notes)
 
 
 def test_two_classes_have_no_third_answer() -> None:

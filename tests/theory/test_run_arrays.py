@@ -130,10 +130,28 @@ def test_a_run_that_broke_off_does_not_shorten_the_others(tables: tuple[pd.DataF
     assert any("and 2 more that not every run has are not compared" in note for note in found.notes)
 
 
+def test_classes_are_those_of_the_steps_that_are_compared(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """A step that the curves lack in one run is left out by class too; one that the table of classes lacks leaves nothing by class."""
+    curves, classes = tables
+    last = np.sort(curves["step"].unique())
+    holed = arrays(curves[~((curves["run"] == "run1") & (curves["step"] == last[3]))], classes)
+    measured = holed.common([("accuracy", "both")])
+    assert not isinstance(measured, str)
+    (found,) = holed.by_class([("accuracy", "both")], measured)
+    assert found.shape == (measured.n_seeds, len(last) - 1, 10)
+    assert found.mean(axis=2) == pytest.approx(measured.values[0])
+    less = arrays(curves, classes[~((classes["run"] == "run1") & (classes["step"] == last[3]))])
+    whole = less.common([("accuracy", "both")])
+    assert not isinstance(whole, str)
+    assert less.by_class([("accuracy", "both")], whole) == "the table of classes does not have every run and step of the curves"
+
+
 def test_reasons_are_given_where_there_is_nothing_in_common(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     """Each way of having nothing to compare has its own sentence."""
     data = arrays(tables[0])
-    assert data.common([("accuracy", "both")], per_class=True) == "the table of classes is missing"
+    measured = data.common([("accuracy", "both")])
+    assert not isinstance(measured, str)
+    assert data.by_class([("accuracy", "both")], measured) == "the table of classes is missing"
     few = arrays(tables[0][tables[0]["step"] < 2])
     assert "fewer than three steps after 0" in str(few.common([("accuracy", "both")]))
     assert arrays(tables[0].assign(accuracy=np.nan)).common([("accuracy", "both")]) == "no step has all of accuracy of both"

@@ -32,19 +32,15 @@ def doubles(data: RunArrays, options: Options) -> Answer:
     top, bottom, both = (1 - values for values in measured.values)
     forms = {name: (both, np.clip(rule.doubles(top, bottom, K), 0.0, 1.0)) for name, rule in options.rules.items()}
     notes = measured.notes
-    classes = data.common([*wanted, ("n", "both")], per_class=True)
-    reason = classes if isinstance(classes, str) else ""
+    classes = data.by_class([*wanted, ("n", "both")], measured)
     by_class: FloatArray | None = None
-    if not isinstance(classes, str):
-        if classes.n_seeds == measured.n_seeds and np.array_equal(classes.steps, measured.steps):
-            forms |= _per_class(classes.values, K, options.rules)
-            of_top, of_bottom, of_both = (1 - values for values in classes.values[:3])
-            by_class = of_both - np.clip(RULES["product"].doubles(of_top, of_bottom, K), 0.0, 1.0)
-        else:
-            reason = "the table of classes has other runs or steps than the curves"
-    if reason:
+    if isinstance(classes, str):
         why = "difficulty that the halves of a class share would look like a failure of the rule"
-        notes = (*notes, f"doubles: nothing is judged per class: {reason}; {why}")
+        notes = (*notes, f"doubles: nothing is judged per class: {classes}; {why}")
+    else:
+        forms |= _per_class(classes, K, options.rules)
+        of_top, of_bottom, of_both = (1 - values for values in classes[:3])
+        by_class = of_both - np.clip(RULES["product"].doubles(of_top, of_bottom, K), 0.0, 1.0)
     rows: list[Verdict] = []
     alone = top.mean(axis=0), bottom.mean(axis=0)
     parts = known_windows(measured, K, options.margins.known)
