@@ -15,6 +15,8 @@ from dominoes.spec import PERMUTED, PROBES
 from dominoes.tables import CURVES, JOINT, JOINT_ANSWERS, mended, of_rows
 
 _MOST_CLASSES = 1_000_000
+# Shares that differ by more were not counted on the same pictures; tables from elsewhere may have three digits.
+_ROUNDED = 2e-3
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,8 @@ def arrays(
         notes.append("the number of classes is not known (no table of classes): 10 was taken")
     check_classes(classes_count)
     notes += _copies(cube, runs)
-    crossed = {} if joint is None else _crossed(joint, runs, steps)
+    crossed, said_of = ({}, []) if joint is None else _checked(_crossed(joint, runs, steps), cube, kinds, runs)
+    notes += said_of
     top, bottom = (_constant(whole, f"reliability_{side}") for side in ("top", "bottom"))
     training = None
     if min(top, bottom) < 1:
@@ -260,6 +263,36 @@ def _crossed(joint: pd.DataFrame, runs: Sequence[str], steps: FloatArray) -> dic
         total = counts.sum(axis=(2, 3, 4), keepdims=True)
         found[probe] = np.where(total > 0, counts / np.maximum(total, 1.0), np.nan)
     return found
+
+
+def _checked(
+    crossed: dict[str, FloatArray], cube: dict[str, FloatArray], kinds: tuple[str, ...], runs: Sequence[str]
+) -> tuple[dict[str, FloatArray], list[str]]:
+    """Crossed answers of the probes whose shares are those of the curves, and notes of those that are missing in part or others."""
+    found, notes = {}, []
+    for probe, shares in crossed.items():
+        lacking = [run for run, each in zip(runs, shares, strict=True) if np.isnan(each).all()]
+        if probe not in kinds:
+            continue
+        if lacking:
+            named = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
+            notes.append(f"answers picture by picture ({probe}) are missing for run {named}: those of the others are not used")
+            continue
+        answered = shares.sum(axis=(2, 3))
+        place = kinds.index(probe)
+        for answer, column in (("wrong", "accuracy"), ("top", "agree_top"), ("bottom", "agree_bottom")):
+            if answer not in JOINT_ANSWERS[probe]:
+                continue
+            curve = cube[column][:, :, place]
+            off = np.abs(answered[..., JOINT_ANSWERS[probe].index(answer)] - (1 - curve if answer == "wrong" else curve))
+            if np.nanmax(off, initial=0.0) > _ROUNDED:
+                run = runs[int(np.nanargmax(off)) // off.shape[1]]
+                told = f"the share of {probe} that is answered {answer!r} is another there than in the curves (run {run})"
+                notes.append(f"answers picture by picture are not used: {told}; they are of other runs or pictures")
+                break
+        else:
+            found[probe] = shares
+    return found, notes
 
 
 def _index(values: pd.Series, names: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.intp]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from simulated_truths import Truth, curves
+from simulated_truths import Truth, curves, simulated
 
 from dominoes.errors import CurvesError
 from dominoes.tables import mended, read_unchecked
@@ -144,6 +144,21 @@ def test_classes_are_those_of_the_steps_that_are_compared(tables: tuple[pd.DataF
     whole = less.common([("accuracy", "both")])
     assert not isinstance(whole, str)
     assert less.by_class([("accuracy", "both")], whole) == "the table of classes does not have every run and step of the curves"
+
+
+def test_crossed_answers_are_those_of_the_curves() -> None:
+    """A table whose shares are others than the curves', or that lacks a run, is left out with a note; a rounded one is not."""
+    curves, classes, joint = simulated(Truth(n=300, points=20), 3)
+    whole = arrays(curves, classes, joint=joint)
+    assert set(whole.joint) == {"both", "conflict"}
+    assert set(arrays(curves.round(3), classes, joint=joint).joint) == {"both", "conflict"}
+    turned = joint.replace({"answer": {"right": "wrong", "wrong": "right"}})
+    found = arrays(curves, classes, joint=turned)
+    assert set(found.joint) == {"conflict"}
+    assert any("the share of both that is answered 'wrong' is another there than in the curves" in note for note in found.notes)
+    found = arrays(curves, classes, joint=joint[joint["run"] != "run1"])
+    assert not found.joint
+    assert "answers picture by picture (both) are missing for run run1: those of the others are not used" in found.notes
 
 
 def test_reasons_are_given_where_there_is_nothing_in_common(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
