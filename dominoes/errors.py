@@ -24,6 +24,10 @@ class CurvesError(DominoesError):
     """A table of learning curves breaks its contract."""
 
 
+class BroughtError(CurvesError):
+    """A rule or a question that a user brings to a comparison fails, or gives what is none."""
+
+
 class OutputError(DominoesError):
     """A result cannot be written where it was asked for; what was there before is untouched."""
 

@@ -111,10 +111,12 @@ def show(path: Path, plot: Path | None, curves: Path | None, forecasts: Path | N
 @click.argument("results", nargs=-1, required=True, type=options.RESULTS)
 @click.option("--name", help="Name of the edition.  [default: that of its folder]")
 @click.option("--held-out", multiple=True, metavar="STUDY", help="A study that nothing is fitted to (task transfer); repeatable.")
-@click.option("--classes", default=10, show_default=True, type=click.IntRange(min=2), help="K.")
+@click.option(
+    "--classes", type=click.IntRange(min=2), help="K.  [default: that of the runs, or of the classes.csv beside a table; else 10]"
+)
 @options.out("Folder of the edition.")
 @options.force
-def edition(results: tuple[Path, ...], name: str | None, held_out: tuple[str, ...], classes: int, out: Path, force: bool) -> None:
+def edition(results: tuple[Path, ...], name: str | None, held_out: tuple[str, ...], classes: int | None, out: Path, force: bool) -> None:
     """Freeze the curves of RESULTS (results folders, or exported tables; one study each) as an edition."""
     from dominoes.leaderboard import collecting
     from dominoes.leaderboard import edition as editions

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from dominoes import tables
 from dominoes.errors import LeaderboardError
+from dominoes.folded import CLASSES_COUNT
+from dominoes.labels import count_classes
 from dominoes.leaderboard.edition import MANIFEST, RUNS, Edition, read_edition
 from dominoes.runs import parameters, run_folders
 from dominoes.runs.run_folders import FinishedRun
@@ -22,18 +25,38 @@ def study_curves(path: Path) -> pd.DataFrame:
         path: a results folder (its finished runs, with every parameter), a folder with an exported curves.csv or curves.parquet, or
             such a table (with the parameters that the export has).
 
+    The number of classes is in the attrs of the table (`folded.CLASSES_COUNT`) where the runs, a kept table or a table by class beside an
+    exported one say it.
+
     Raises LeaderboardError, CurvesError, RunError.
     """
     path = Path(path)
     if path.is_dir():
         found = run_folders.finished(path)
         if found:
-            return pd.concat([_of_run(run_folders.read_run(folder)) for folder in found], ignore_index=True)
+            return _of_runs(path, [run_folders.read_run(folder) for folder in found])
         exported = [path / name for name in ("curves.csv", "curves.parquet") if (path / name).is_file()]
         if not exported:
             raise LeaderboardError(f"{path} holds neither finished runs nor curves.csv; expected a results folder or an export of one")
         path = exported[0]
-    return tables.read_table(path)
+    table = tables.read_table(path)
+    beside = path.with_name(f"classes{path.suffix}")
+    if CLASSES_COUNT not in table.attrs and beside.is_file():
+        count, _ = count_classes(tables.read_table(beside, form="classes")["label"])
+        if count > 1:
+            table.attrs[CLASSES_COUNT] = count
+    return table
+
+
+def _of_runs(path: Path, runs: Sequence[FinishedRun]) -> pd.DataFrame:
+    counts = {count for run in runs if (count := run.environment["dominoes"].get("classes")) is not None}
+    if len(counts) > 1:
+        several = ", ".join(map(str, sorted(counts)))
+        raise LeaderboardError(f"{path} has runs with different numbers of classes ({several}); expected one number for all of an edition")
+    table = pd.concat([_of_run(run) for run in runs], ignore_index=True)
+    if counts:
+        table.attrs[CLASSES_COUNT] = counts.pop()
+    return table
 
 
 def _of_run(run: FinishedRun) -> pd.DataFrame:

@@ -16,6 +16,7 @@ import pandas as pd
 from dominoes import __version__, files
 from dominoes.arrays import FloatArray
 from dominoes.errors import LeaderboardError
+from dominoes.folded import CLASSES_COUNT
 from dominoes.leaderboard import identities
 from dominoes.leaderboard.scale import SCALED_METRICS
 from dominoes.runs import parameters
@@ -24,6 +25,8 @@ from dominoes.tables import bounded
 
 CURVES, RUNS, MANIFEST = "curves.parquet", "runs.parquet", "edition.json"
 EDITION_FORMAT = 1
+# Taken where nothing says K.
+_CLASSES = 10
 _VALUES = ("accuracy", "loss", "agree_top", "agree_bottom")
 _OF_CURVES = ("run", "seed", "step", "epoch", "samples", "split", "kind", "n", "loss", "accuracy", "agree_top", "agree_bottom")
 # What tells runs of one spec apart, or says how they were measured; everything else that is not of the curves is a dial.
@@ -160,23 +163,26 @@ class Edition:
         return found
 
 
-def make_edition(tables: Mapping[str, pd.DataFrame], name: str, *, held_out: Iterable[str] = (), classes: int = 10) -> Edition:
+def make_edition(tables: Mapping[str, pd.DataFrame], name: str, *, held_out: Iterable[str] = (), classes: int | None = None) -> Edition:
     """An edition of studies.
 
     Args:
         tables: study -> its curves with the dials as further columns, as `dominoes sweep export` writes them. Rows of the split `test`
-            are used. Columns that only some studies have are filled with the defaults of the specs.
+            are used. Columns that only some studies have are filled with the defaults of the specs. A table may say its number of
+            classes (`folded.CLASSES_COUNT` of its attrs), as those of `collecting.study_curves` do.
         held_out: studies that nothing is fitted to; they are asked in the task `transfer` alone.
-        classes: K.
+        classes: K. None: what the tables say, else 10.
 
     A run that several studies have in common is kept once, and stands in each of them.
 
-    Raises LeaderboardError: no test curves, a run that has other curves in another study, a spec that is held out in one study and fitted
-    to in another, or curves that break an identity (see `identities.of_curves`).
+    Raises LeaderboardError: no test curves, studies that differ in K or have another than was given, a run that has other curves in
+    another study, a spec that is held out in one study and fitted to in another, or curves that break an identity (see
+    `identities.of_curves`).
     """
     held = set(held_out)
     if unknown := sorted(held - set(tables)):
         raise LeaderboardError(f"held-out study {', '.join(unknown)} is not among the studies; expected one of {', '.join(tables)}")
+    known = _count_of_classes(tables, classes)
     runs, curves, notes = [], [], []
     for study in sorted(tables):
         each, its_curves, its_notes = _study(study, tables[study], study in held)
@@ -187,10 +193,25 @@ def make_edition(tables: Mapping[str, pd.DataFrame], name: str, *, held_out: Ite
     dials = [column for column in table.columns if column not in OF_RUNS]
     table.insert(1, "spec", [_spec_id({str(name): row[name] for name in row}) for row in table[dials].to_dict("records")])
     table = table[[*OF_RUNS, *sorted(dials)]].sort_values(["study", "spec", "seed", "deal", "run"], kind="stable").reset_index(drop=True)
-    edition = Edition(name, classes, _unseen(table), _once(curves), __version__, tuple(notes))
-    if found := identities.of_curves(edition.tables, classes):
+    whole = _once(curves)
+    if known is None and not (whole["kind"] == "empty").any():
+        notes.append(f"nothing says the number of classes, and there are no empty dominoes to tell it from: {_CLASSES} was taken")
+    edition = Edition(name, known or _CLASSES, _unseen(table), whole, __version__, tuple(notes))
+    if found := identities.of_curves(edition.tables, edition.classes, assumed=known is None):
         raise LeaderboardError(f"{found[0]}{f' (and {len(found) - 1} more)' if len(found) > 1 else ''}")
     return edition
+
+
+def _count_of_classes(tables: Mapping[str, pd.DataFrame], given: int | None) -> int | None:
+    """K, as it is given or as the tables say it; None where neither does. Raises LeaderboardError where they differ."""
+    told = {study: int(table.attrs[CLASSES_COUNT]) for study, table in tables.items() if CLASSES_COUNT in table.attrs}
+    for study, count in told.items():
+        if given not in (None, count):
+            raise LeaderboardError(f"{study} has {count} classes, and {given} were asked for; leave out --classes")
+    if len(set(told.values())) > 1:
+        said = ", ".join(f"{study} {count}" for study, count in told.items())
+        raise LeaderboardError(f"the studies differ in their number of classes ({said}); expected one number for all of an edition")
+    return next(iter(told.values()), given)
 
 
 def _unseen(runs: pd.DataFrame) -> pd.DataFrame:

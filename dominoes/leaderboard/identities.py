@@ -15,8 +15,10 @@ from dominoes.leaderboard.protocol import ASKED, QUANTILES
 _SUM, _CONFLICT, _EMPTY = 1e-6, 1e-3, 0.03
 
 
-def of_curves(tables: Mapping[tuple[str, str], pd.DataFrame], classes: int) -> list[str]:
+def of_curves(tables: Mapping[tuple[str, str], pd.DataFrame], classes: int, *, assumed: bool = False) -> list[str]:
     """Identities that measured curves break, one sentence each; tables by (study, spec) as in `Edition.tables`.
+
+    assumed: nobody has said that there are so many classes.
 
     Shares lie in [0, 1] and losses are finite and not negative; the two shares of a conflict add up to at most 1; an empty domino is
     answered by chance: its accuracy is 1/K but for the sampling of labels.
@@ -39,7 +41,11 @@ def of_curves(tables: Mapping[tuple[str, str], pd.DataFrame], classes: int) -> l
         room = 5 * np.sqrt(chance * (1 - chance) / empty["n"].to_numpy(float)) + 1 / empty["n"].to_numpy(float)
         off = np.abs(empty["accuracy"].to_numpy(float) - chance)
         if (off > room).any():
-            found.append(f"{where}: accuracy on empty dominoes is {chance + off.max():.3f} or as far below, expected 1/K = {chance:g}")
+            row = empty.iloc[(off - room).argmax()]
+            expected = f"expected 1/K = {chance:g}, since an empty domino can only be guessed"
+            if assumed:
+                expected += f"; nothing says the number of classes K, and {classes} was taken: pass --classes if it is another"
+            found.append(f"{where}: accuracy on empty dominoes is {row['accuracy']:.3f} at step {row['step']}, {expected}")
     return found
 
 
@@ -50,7 +56,7 @@ def of_forecast(forecast: object, asked: pd.DataFrame, classes: int) -> FloatArr
     up to 1, empties at 1/K.
     """
     if not isinstance(forecast, pd.DataFrame):
-        return f"the forecast is a {type(forecast).__name__}, expected a table with the columns kind, metric, step, mean"
+        return f"the forecast is of type {type(forecast).__name__}, expected a pandas DataFrame with the columns kind, metric, step, mean"
     missing = [name for name in (*ASKED, "mean") if name not in forecast.columns]
     if missing:
         return f"the forecast has no column {', '.join(missing)}; expected kind, metric, step, mean and, if stated, q05 and q95"

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dominoes.errors import CurvesError
+from dominoes.errors import BroughtError, CurvesError
 from dominoes.tables import dealt_anew, swept
 from dominoes.theory import brought, verdicts
 from dominoes.theory.intervals import CANNOT_TELL
@@ -82,7 +82,7 @@ def compare(
     if different:
         names = ", ".join(different)
         raise CurvesError(f"the runs differ in {names}; expected runs of one spec: compare each group alone, or compare a sweep")
-    known = RULES | {rule.name: rule for rule in map(brought.rule, rules)}
+    known = RULES | brought.rules(rules)
     options = Options(margins or Margins(), level, dealt_anew(curves), known)
     data = arrays(curves, classes, classes_count=classes_count, joint=joint)
     asked = [question for question in QUESTIONS if question in questions and (question != "pictures" or joint is not None)]
@@ -131,7 +131,8 @@ def compare_groups(
             options: dict[str, Any] = {"level": level, "margins": margins, "questions": questions, "rules": rules}
             part = compare(rows, own, joint=crossed, classes_count=classes_count, group=name, **options)
         except CurvesError as error:
-            if not name:
+            # What a user brings is at fault in all groups, and takes none from the built-in rules.
+            if not name or isinstance(error, BroughtError):
                 raise
             part = verdicts.comparison(Answer(()), [f"not compared: {error}"])
         prefix = f"[{name}] " if name else ""

@@ -45,10 +45,13 @@ def _raise(table: pd.DataFrame) -> pd.DataFrame:
 
 
 BAD: dict[str, tuple[Callable[[pd.DataFrame], Any], str]] = {
-    "nothing": (lambda table: None, "is a NoneType, expected a table"),
+    "nothing": (lambda table: None, "the forecast is of type NoneType, expected a pandas DataFrame"),
     "infinite": (lambda table: table.assign(mean=np.inf), "no finite mean for"),
     "complex": (lambda table: table.assign(mean=table["mean"] + 1j), "something else than numbers"),
-    "wrong shape": (lambda table: table["mean"].to_numpy(), "is a ndarray, expected a table"),
+    "wrong shape": (
+        lambda table: table["mean"].to_numpy(),
+        "the forecast is of type ndarray, expected a pandas DataFrame with the columns kind, metric, step, mean",
+    ),
     "no mean": (lambda table: table.drop(columns="mean"), "no column mean"),
     "one band": (lambda table: table.assign(q05=0.0), "one of q05 and q95"),
     "NaN": (lambda table: table.assign(mean=np.nan), "no finite mean for"),

@@ -10,6 +10,7 @@ import pytest
 import simulated_curves
 
 from dominoes.errors import DominoesError, LeaderboardError
+from dominoes.folded import CLASSES_COUNT
 from dominoes.leaderboard import edition as editions
 from dominoes.leaderboard import tasks
 
@@ -70,7 +71,15 @@ def test_a_run_that_broke_off_is_left_out(table: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda table: table.assign(accuracy=table["accuracy"].where(table["kind"] != "empty", 0.9)), "expected 1/K"),
+        (
+            lambda table: table.assign(accuracy=table["accuracy"].where(table["kind"] != "empty", 0.9)),
+            r"accuracy on empty dominoes is 0\.900 at step 0, expected 1/K = 0\.1, since an empty domino can only be guessed; nothing says "
+            r"the number of classes K, and 10 was taken: pass --classes if it is another",
+        ),
+        (
+            lambda table: table.assign(accuracy=table["accuracy"].where(table["kind"] != "empty", 0.01)),
+            r"empty dominoes is 0\.010 at step 0,",
+        ),
         (lambda table: table.assign(agree_bottom=table["agree_bottom"].where(table["kind"] != "conflict", 0.9)), "add up to"),
         (lambda table: table.assign(accuracy=table["accuracy"] + 1), "expected a share from 0 to 1"),
         (lambda table: table.assign(loss=-table["loss"]), "not a finite number of at least 0"),
@@ -84,6 +93,37 @@ def test_broken_curves_are_refused(table: pd.DataFrame, change: object, sentence
     assert callable(change)
     with pytest.raises(DominoesError, match=sentence):
         editions.make_edition({"s": change(table)}, "e")
+
+
+def with_classes(table: pd.DataFrame, count: int) -> pd.DataFrame:
+    """A table that says its number of classes."""
+    found = table.copy()
+    found.attrs[CLASSES_COUNT] = count
+    return found
+
+
+def test_the_number_of_classes_is_what_the_tables_say(table: pd.DataFrame) -> None:
+    """Studies that differ in it, or another than was given, are refused; of one that says it no option is named."""
+    guessed = table["accuracy"].where(table["kind"] != "empty", 0.5)
+    two = with_classes(table.assign(accuracy=guessed), 2)
+    assert editions.make_edition({"s": two}, "e").classes == 2
+    assert editions.make_edition({"s": table}, "e").classes == 10
+    assert editions.make_edition({"s": table.assign(accuracy=guessed)}, "e", classes=2).classes == 2
+    with pytest.raises(LeaderboardError, match="s has 2 classes, and 10 were asked for; leave out --classes"):
+        editions.make_edition({"s": two}, "e", classes=10)
+    with pytest.raises(LeaderboardError, match=r"the studies differ in their number of classes \(s 2, t 10\); expected one number"):
+        editions.make_edition({"s": two, "t": with_classes(table, 10)}, "e")
+    with pytest.raises(LeaderboardError, match="expected 1/K = 0.25, since an empty domino can only be guessed"):
+        editions.make_edition({"s": with_classes(table, 4)}, "e")
+    with pytest.raises(LeaderboardError, match=r"can only be guessed( \(and \d+ more\))?$"):
+        editions.make_edition({"s": with_classes(table, 4)}, "e")
+
+
+def test_what_cannot_be_told_of_the_classes_is_a_note(table: pd.DataFrame) -> None:
+    """Without empty dominoes nothing would show that ten were taken wrongly."""
+    made = editions.make_edition({"s": table[table["kind"] != "empty"]}, "e")
+    assert made.notes == ("nothing says the number of classes, and there are no empty dominoes to tell it from: 10 was taken",)
+    assert not editions.make_edition({"s": with_classes(table[table["kind"] != "empty"], 10)}, "e").notes
 
 
 def test_a_run_that_two_studies_share_is_kept_once(table: pd.DataFrame) -> None:

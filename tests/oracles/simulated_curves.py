@@ -115,3 +115,7 @@ class Truth:
                 float(backward(each, forward(each, np.array(value), 1e9) + moved)) for each, value in zip(metric, mean, strict=True)
             ]
         return asked.assign(mean=mean, **ends)
+
+
+#: An instance where a class is expected.
+MADE = Truth()

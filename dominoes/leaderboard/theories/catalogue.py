@@ -61,6 +61,10 @@ def find_theory(name: str) -> NamedTheory:
     entry = registry.find("theories", name)
     make = entry.load()
     kind = make.func if isinstance(make, partial) else make
+    if not isinstance(kind, type) and all(callable(getattr(kind, part, None)) for part in ("fit", "forecast")):
+        raise LeaderboardError(
+            f"{entry.said} is an instance of {type(kind).__name__}; expected the class itself, since a new one is made for every fit"
+        )
     if not callable(make) or not all(callable(getattr(kind, part, None)) for part in ("fit", "forecast")):
         raise LeaderboardError(f"{entry.said} has no methods fit and forecast; expected a class that makes a theory without arguments")
     code = entry.provenance()

@@ -175,5 +175,7 @@ def test_names_that_are_no_theories_are_refused() -> None:
         catalogue.find_theory("fractions:Theory")
     with pytest.raises(LeaderboardError, match="theory fractions:Fraction has no methods fit and forecast"):
         catalogue.find_theory("fractions:Fraction")
+    with pytest.raises(LeaderboardError, match="theory simulated_curves:MADE is an instance of Truth; expected the class itself"):
+        catalogue.find_theory("simulated_curves:MADE")
     assert len(catalogue.find_theory("simulated_curves:Truth").source) == 64
     assert {entry.name for entry in registry.entries("theories")} >= set(catalogue.THEORIES)
