@@ -53,11 +53,15 @@ def headlines(curves: Path, comparison: Path | None, by: tuple[str, ...], classe
     damaged: dict[str, str] = {}
     read = theory.read_results(curves, damaged, ("curves",) if classes or curves.is_dir() else ("curves", "classes"))
     table, notes = tables.mended(read.curves)
-    K = classes or read.count_of_classes()
-    for note in notes if K else (*notes, "the number of classes is not known (no table of classes): 10 was taken; --classes says another"):
+    known = classes or read.count_of_classes() or read.classes_of
+    for note in (
+        notes if known else (*notes, "the number of classes is not known (no table of classes): 10 was taken; --classes says another")
+    ):
         click.echo(f"Note: {note}", err=True)
     asked = contrasts.read_contrasts(folder)
-    found = headline_numbers.headlines(table, judged, contrasts=asked, classes=K or 10, by=by or None)
+    found = headline_numbers.headlines(
+        table, judged, contrasts=asked, classes=read.classes_by_run(table["run"].unique(), classes), by=by or None
+    )
     output.write_output(out, tables.as_csv(found))
     counts = ", ".join(f"{count} of {part}" for part, count in found["part"].value_counts(sort=False).items())
     output.say(out, f"{out}: {len(found)} numbers ({counts})")

@@ -44,12 +44,12 @@ def late_mean(steps: npt.ArrayLike, values: npt.ArrayLike) -> float:
     return float(found[late] @ weights)
 
 
-def of_runs(curves: pd.DataFrame, *, classes: int = 10, by: Sequence[str] | None = None) -> pd.DataFrame:
+def of_runs(curves: pd.DataFrame, *, classes: int | Mapping[str, int] = 10, by: Sequence[str] | None = None) -> pd.DataFrame:
     """What each run comes to on the test probes.
 
     Args:
         curves: columns of curves.csv and, as further columns, what was swept.
-        classes: K; an onset is counted from chance.
+        classes: K, or that of every run by its id; an onset is counted from chance.
         by: the columns that tell points apart. None: those of a sweep (`swept_fields`).
 
     Returns:
@@ -73,7 +73,7 @@ def of_runs(curves: pd.DataFrame, *, classes: int = 10, by: Sequence[str] | None
     rows = []
     by_kind = dict(iter(test.sort_values("step", kind="stable").groupby(["run", "kind"], sort=False)))
     for run in first.index:
-        found = {}
+        found, chance = {}, 1 / (classes[str(run)] if isinstance(classes, Mapping) else classes)
         for quantity, (kind, column) in LATE.items():
             if (run, kind) in by_kind:
                 found[quantity] = _late(by_kind[run, kind], column)
@@ -84,7 +84,7 @@ def of_runs(curves: pd.DataFrame, *, classes: int = 10, by: Sequence[str] | None
             if (run, side) in by_kind:
                 curve = by_kind[run, side].dropna(subset=["accuracy"])
                 steps, accuracy = curve["step"].to_numpy(float), curve["accuracy"].to_numpy(float)
-                found[f"onset {side}"] = onset(steps, accuracy, 1 / classes) if len(steps) else math.nan
+                found[f"onset {side}"] = onset(steps, accuracy, chance) if len(steps) else math.nan
         about = {name: whole[column][run] if column in whole else 0 for name, column in _REPEATED.items()}
         rows += [
             {"run": run, "seed": whole["seed"][run], "point": labels[run], **about, "quantity": name, "value": value}
@@ -204,7 +204,7 @@ def headlines(
     comparison: pd.DataFrame | None = None,
     *,
     contrasts: Mapping[str, Contrast] | None = None,
-    classes: int = 10,
+    classes: int | Mapping[str, int] = 10,
     by: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """The numbers that a study is known by: columns HEADLINE_COLUMNS.

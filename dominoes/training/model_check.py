@@ -28,7 +28,7 @@ _ALONE = "a picture alone and among others"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: what, whether it is as it must be, what was found, and whether that is worth knowing though it holds."""
+    """One thing that was looked at: what, whether it is as it must be, what was found; `warns` where it holds and is worth knowing."""
 
     what: str
     holds: bool
