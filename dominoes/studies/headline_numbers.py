@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from dominoes import tables
-from dominoes.errors import CurvesError, brief
+from dominoes.errors import CurvesError, brief, counted
 from dominoes.spec import SIDES
 from dominoes.studies import variance_components
 from dominoes.studies.contrasts import Contrast, of_contrasts
@@ -108,11 +108,7 @@ def _early(side: str, pairs: Sequence[tuple[float, float]]) -> list[str]:
     count = sum(math.isclose(first, value) for first, value in pairs)
     step = f"{early[0]:g}" + (f" to {early[-1]:g}" if len(early) > 1 else "")
     advice = ": measure earlier" if early[-1] > 1 else ""
-    return [f"onset of the {side} lies at or before the first measured step ({step}) in {count} of {_runs(len(pairs))}{advice}"]
-
-
-def _runs(count: int) -> str:
-    return f"{count} run" + "s" * (count != 1)
+    return [f"onset of the {side} lies at or before the first measured step ({step}) in {count} of {counted(len(pairs), 'run')}{advice}"]
 
 
 def _late(curve: pd.DataFrame, column: str) -> float:
