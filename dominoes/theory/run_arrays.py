@@ -74,7 +74,7 @@ class RunArrays:
         """The values of (column, kind) pairs where all of them were measured, or a sentence that says why there are none."""
         source = self.class_cube if per_class else self.cube
         if source is None:
-            return "the table of classes is missing"
+            return "there are no rows by class of these runs"
         absent = sorted({kind for _, kind in wanted if kind not in self.kinds})
         if absent:
             return f"the test curves have no rows of kind {', '.join(absent)}"

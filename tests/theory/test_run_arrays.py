@@ -134,7 +134,7 @@ def test_a_run_that_broke_off_does_not_shorten_the_others(tables: tuple[pd.DataF
 def test_reasons_are_given_where_there_is_nothing_in_common(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     """Each way of having nothing to compare has its own sentence."""
     data = arrays(tables[0])
-    assert data.common([("accuracy", "both")], per_class=True) == "the table of classes is missing"
+    assert data.common([("accuracy", "both")], per_class=True) == "there are no rows by class of these runs"
     few = arrays(tables[0][tables[0]["step"] < 2])
     assert "fewer than three steps after 0" in str(few.common([("accuracy", "both")]))
     assert arrays(tables[0].assign(accuracy=np.nan)).common([("accuracy", "both")]) == "no step has all of accuracy of both"
