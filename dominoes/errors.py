@@ -57,3 +57,8 @@ def brief(said: object, longest: int = 200) -> str:
     characters, no full stop."""
     text = "".join(each if each.isprintable() else "�" for each in " ".join(str(said).split()))
     return (text if len(text) <= longest else f"{text[: longest - 1]}…").rstrip(".") or type(said).__name__
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """A number and its noun, as part of a sentence: `1 run`, `2 runs`; `plural` where that is not the noun with an s."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"

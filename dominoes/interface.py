@@ -17,7 +17,7 @@ from dominoes.data import dealing, folder, instances, probe_sets, sources
 from dominoes.data.dominoes import Dominoes
 from dominoes.errors import CurvesError, RunError, SpecError
 from dominoes.folded import CLASSES_COUNT
-from dominoes.labels import count_classes
+from dominoes.labels import classes_of_runs
 from dominoes.mappings import read_mapping
 from dominoes.reporting import completion, results
 from dominoes.reporting.charts import board as boards
@@ -198,7 +198,7 @@ def compare(curves: CurvesLike | Sequence[CurvesLike], classes: pd.DataFrame | N
 
     Raises CurvesError.
     """
-    joined, by_class = _joined(curves)
+    joined, by_class, _ = _joined(curves)
     options = {"joint": _crossed(curves)} | options
     if CLASSES_COUNT in joined.attrs and classes is None and by_class is None:
         options = {"classes_count": joined.attrs[CLASSES_COUNT]} | options
@@ -208,11 +208,11 @@ def compare(curves: CurvesLike | Sequence[CurvesLike], classes: pd.DataFrame | N
 def fit(curves: CurvesLike | Sequence[CurvesLike], **options: Any) -> pd.DataFrame:
     """Every learning curve fitted with every family, one row each; options of `theory.fit_table`. Raises CurvesError, FitError.
 
-    `chance` is 1/K with the classes of runs, folders and kept studies, of other tables alone 0.1 where it is not given.
+    `chance` is 1/K with each run's own classes, in runs, folders and kept studies, of other tables 0.1 where it is not given.
     """
-    joined, by_class = _joined(curves)
-    count = joined.attrs.get(CLASSES_COUNT, 0) if by_class is None else count_classes(by_class["label"])[0]
-    return fits.fit_table(joined, **(({"chance": 1 / count} if count > 1 else {}) | options))
+    joined, _, counts = _joined(curves)
+    chance = {str(run): 1 / counts.get(str(run), 10) for run in set(joined.get("run", ()))}
+    return fits.fit_table(joined, **({"chance": chance} | options))
 
 
 def report(
@@ -343,8 +343,8 @@ def _several(curves: CurvesLike | Sequence[CurvesLike]) -> list[CurvesLike]:
     return found
 
 
-def _joined(curves: CurvesLike | Sequence[CurvesLike]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """One table of curves, with what differs between the runs as further columns, and one by class."""
+def _joined(curves: CurvesLike | Sequence[CurvesLike]) -> tuple[pd.DataFrame, pd.DataFrame | None, dict[str, int]]:
+    """One table of curves, with what differs between the runs as further columns, one by class, and K of the runs that say it."""
     found = _several(curves)
     runs = [each for each in found if isinstance(each, Run)]
     made = {run.id: parameters.of_spec(run.spec, run.dominoes) for run in runs}
@@ -362,7 +362,9 @@ def _joined(curves: CurvesLike | Sequence[CurvesLike]) -> tuple[pd.DataFrame, pd
             by_class.append(read.table("classes"))
         else:
             parts.append(tables.read_unchecked(place))
-    return pd.concat(parts, ignore_index=True), pd.concat(by_class, ignore_index=True) if by_class else None
+    kept = {str(run): part.attrs[CLASSES_COUNT] for part in parts if CLASSES_COUNT in part.attrs for run in set(part["run"])}
+    rows = pd.concat(by_class, ignore_index=True) if by_class else None
+    return pd.concat(parts, ignore_index=True), rows, kept | classes_of_runs(rows)
 
 
 def _crossed(curves: CurvesLike | Sequence[CurvesLike]) -> pd.DataFrame | None:
@@ -386,7 +388,7 @@ def _kept(found: CurvesLike | Sequence[CurvesLike], place: Path) -> Results:
     paths = [mirror.results(each) for each in several if isinstance(each, str | Path)]
     memory = [each for each in several if not isinstance(each, str | Path)]
     if memory:
-        joined, by_class = _joined(memory)
+        joined, by_class, _ = _joined(memory)
         joined.to_csv(place / "curves.csv", index=False)
         if by_class is not None:
             by_class.to_csv(place / "classes.csv", index=False)

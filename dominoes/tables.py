@@ -297,8 +297,9 @@ def mended(table: pd.DataFrame, *, form: str = "curves") -> tuple[pd.DataFrame, 
     columns = CURVES if form == "curves" else CLASSES
     missing = [column for column in columns if column not in table.columns]
     needed = [column for column in ("step", "kind", *(("label",) if form == "classes" else ())) if column in missing]
-    if needed or {"run", "seed"} <= {*missing} or {"accuracy", "loss"} <= {*missing}:
-        names = needed or (["run", "seed"] if {"run", "seed"} <= {*missing} else ["accuracy", "loss"])
+    unnamed = "run" not in table.columns and "seed" not in table.columns
+    if needed or unnamed or {"accuracy", "loss"} <= {*missing}:
+        names = needed or (["run", "seed"] if unnamed else ["accuracy", "loss"])
         raise CurvesError(f"{form}: {absent(names)}, nothing can be compared without; expected {','.join(columns)}")
     wild = "loss" not in missing and (pd.to_numeric(table["loss"], errors="coerce") > _HIGHEST_LOSS).any()
     if not missing and not wild and not table_problems(table, form=form):

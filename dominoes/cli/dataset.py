@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dominoes.cli import options
-from dominoes.errors import SpecError
+from dominoes.errors import SpecError, counted
 from dominoes.mappings import read_mapping
 from dominoes.spec import SIDES
 
@@ -61,7 +61,8 @@ def _composition_text(found: Composition) -> str:
     spec = found.spec
     above, below = SIDES[::-1] if spec.swap else SIDES
     blocks = [
-        f"{found.n} dominoes of {found.stock.classes} classes: {spec.described(above)} over {spec.described(below)} ({spec.split.value})"
+        f"{counted(found.n, 'domino', 'dominoes')} of {counted(found.stock.classes, 'class', 'classes')}: "
+        f"{spec.described(above)} over {spec.described(below)} ({spec.split.value})"
     ]
     blocks.append(
         tabulate([(kind, count, count / found.n) for kind, count in found.kinds.items()], ("kind", "dominoes", "share"), floatfmt=".6g")

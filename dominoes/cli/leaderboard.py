@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dominoes.cli import options
-from dominoes.errors import LeaderboardError
+from dominoes.errors import LeaderboardError, counted
 
 if TYPE_CHECKING:
     from dominoes.leaderboard.entry import Entry
@@ -132,7 +132,7 @@ def edition(results: tuple[Path, ...], name: str | None, held_out: tuple[str, ..
     for note in made.notes:
         click.echo(f"Note: {note}", err=True)
     size = sum(file.stat().st_size for file in out.iterdir())
-    click.echo(f"{out}: {len(made.specs)} specs, {len(made.runs)} runs, {size / 1e6:.2f} MB, digest {made.digest}")
+    click.echo(f"{out}: {counted(len(made.specs), 'spec')}, {counted(len(made.runs), 'run')}, {size / 1e6:.2f} MB, digest {made.digest}")
 
 
 @leaderboard.command()
@@ -154,7 +154,7 @@ def kernels(name: str, n: int, seeds: int, data: Path | None, download: bool, ou
 
     made = measuring.with_kernels(collecting.find_edition(name), n=n, seeds=seeds, data=data, download=download, watch=click.echo)
     editions.write_edition(made, out, force=force)
-    click.echo(f"{out}: {len(made.specs)} specs with kernels, digest {made.digest}")
+    click.echo(f"{out}: {counted(len(made.specs), 'spec')} with kernels, digest {made.digest}")
 
 
 @leaderboard.command()

@@ -73,7 +73,7 @@ def check_model(model: str, model_args: tuple[str, ...], as_json: bool) -> None:
     else:
         click.echo(f"{model}: {found.parameters:,} weights")
         for each in found.findings:
-            click.echo(f"{'ok   ' if each.holds else 'FAILS'} {each.what}: {each.found}")
+            click.echo(f"{'FAILS' if not each.holds else 'note ' if each.warns else 'ok   '} {each.what}: {each.found}")
         click.echo(f"      a step of 64 takes {1000 * found.step_seconds:.3g} ms, to measure a domino {1e6 * found.picture_seconds:.3g} µs")
         if pin:
             click.echo(f"      pinned, as files can name it without --trust: {pin}")

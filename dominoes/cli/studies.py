@@ -53,11 +53,17 @@ def headlines(curves: Path, comparison: Path | None, by: tuple[str, ...], classe
     damaged: dict[str, str] = {}
     read = theory.read_results(curves, damaged, ("curves",) if classes or curves.is_dir() else ("curves", "classes"))
     table, notes = tables.mended(read.curves)
-    K = classes or read.count_of_classes()
-    for note in notes if K else (*notes, "the number of classes is not known (no table of classes): 10 was taken; --classes says another"):
+    known = classes or read.count_of_classes() or read.classes_of
+    for note in (
+        notes if known else (*notes, "the number of classes is not known (no table of classes): 10 was taken; --classes says another")
+    ):
         click.echo(f"Note: {note}", err=True)
     asked = contrasts.read_contrasts(folder)
-    found = headline_numbers.headlines(table, judged, contrasts=asked, classes=K or 10, by=by or None)
+    found = headline_numbers.headlines(
+        table, judged, contrasts=asked, classes=read.classes_by_run(table["run"].unique(), classes), by=by or None
+    )
+    for note in found.attrs[headline_numbers.NOTES]:
+        click.echo(f"Note: {note}", err=True)
     output.write_output(out, tables.as_csv(found))
     counts = ", ".join(f"{count} of {part}" for part, count in found["part"].value_counts(sort=False).items())
     output.say(out, f"{out}: {len(found)} numbers ({counts})")
@@ -139,6 +145,7 @@ def reproduce(
     """
     from dominoes.studies import agreement, protocols, reproduction, scaling, shipped
     from dominoes.tables import as_csv
+    from dominoes.theory.intervals import NOT_APPLICABLE
 
     if name == "list":
         click.echo("\n".join((*shipped.shipped_names(shipped.STUDIES), *shipped.shipped_names(shipped.PUBLISHED))))
@@ -177,7 +184,8 @@ def reproduce(
         shown_rows = found.table if everything else found.table[~found.table["verdict"].isin([agreement.AGREES, agreement.NO_MARGIN])]
         if len(shown_rows):
             click.echo(_side_by_side(shown_rows))
-        words = (agreement.AGREES, agreement.DIFFERS, agreement.CANNOT_TELL, agreement.NO_MARGIN)
+        words = [agreement.AGREES, agreement.DIFFERS, agreement.CANNOT_TELL, agreement.NO_MARGIN]
+        words += [NOT_APPLICABLE] if found.count(NOT_APPLICABLE) else []
         counts = ", ".join(f"{found.count(word)} {word}" for word in words)
         rest = "" if everything else "; all lines: --all"
         click.echo(f"{found.name}: {len(found.table)} numbers: {counts} ({where / reproduction.AGREEMENT}{rest})")
@@ -236,13 +244,18 @@ def _side_by_side(table: pd.DataFrame) -> str:
             if row["scale"] == "ratio"
             else f"± {number(row['margin'])}"
         )
-        rows.append((row["verdict"], row["point"], row["quantity"], *ends, margin))
-    return tabulate(rows, ("verdict", "point", "number", "old", "new", "new - old (ratio)", "margin"), disable_numparse=True)
+        rows.append((row["verdict"], row["point"], row["quantity"], *ends, margin, row["reason"]))
+    head = ("verdict", "point", "number", "old", "new", "new - old (ratio)", "margin", "reason")
+    # Few numbers need a reason: without one there is no column of them.
+    shown = len(head) - (not any(row[-1] for row in rows))
+    return tabulate([row[:shown] for row in rows], head[:shown], disable_numparse=True)
 
 
 def _interval(estimate: float, low: float, high: float) -> str:
     from dominoes.theory.intervals import number
 
+    if estimate != estimate:
+        return ""
     return number(estimate) if low != low else f"{number(estimate)} ({number(low)} to {number(high)})"
 
 

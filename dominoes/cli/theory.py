@@ -4,8 +4,8 @@ prints and knows click."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,8 +82,8 @@ def fit(
 
     damaged: dict[str, str] = {}
     read = read_results(curves, damaged, ("curves",) if classes or curves.is_dir() else ("curves", "classes"))
-    table = read.curves
-    chance = 1 / (classes or read.count_of_classes() or 10)
+    table, counts = read.curves, read.classes_by_run(set(read.curves.get("run", ())), classes)
+    chance = {run: 1 / count for run, count in counts.items()}
     found = fit_table(table, families=families or curve.SHAPES, metrics=metrics or curve.METRICS, chance=chance, name=str(curves))
     output.write_output(out, as_csv(found))
     if as_json:
@@ -91,7 +91,9 @@ def fit(
         output.incomplete(output.damaged(damaged), accepted=partial)
         return
     left = found.attrs["left_out"]
-    note = f"; columns that vary within a run are left out: {', '.join(left)}" if left else ""
+    several = sorted({*counts.values()})
+    note = f"; chance is that of each run's classes ({', '.join(map(str, several))})" if len(several) > 1 else ""
+    note += f"; columns that vary within a run are left out: {', '.join(left)}" if left else ""
     output.say(out, f"{out}: {len(found)} fits, {int((found['status'] == 'not learned').sum())} of curves that are not learned{note}")
     output.incomplete(output.damaged(damaged), accepted=partial)
 
@@ -250,12 +252,14 @@ def _note_plan(folder: Path, read: Set[str], damaged: Mapping[str, str]) -> None
 
 @dataclass(frozen=True)
 class ResultTables:
-    """What is read of CURVES: curves, by class, crossed answers, and the number of classes where runs or a kept study say it."""
+    """What is read of CURVES: curves, by class, crossed answers, and the number of classes where runs or a kept study say it: one of all,
+    or by run where they differ."""
 
     curves: pd.DataFrame
     by_class: pd.DataFrame | None
     joint: pd.DataFrame | None
     classes: int | None
+    classes_of: Mapping[str, int] = field(default_factory=dict)
 
     def count_of_classes(self) -> int | None:
         """K, from the runs or from the labels by class; None where neither says it."""
@@ -263,6 +267,15 @@ class ResultTables:
 
         labels = 0 if self.by_class is None or "label" not in self.by_class else count_classes(self.by_class["label"])[0]
         return self.classes or (labels if labels > 1 else None)
+
+    def classes_by_run(self, runs: Iterable[object], given: int | None = None) -> dict[str, int]:
+        """K of every run: that given, else its own, else that of all labels, else 10."""
+        from dominoes.labels import classes_of_runs
+
+        one = given or self.classes
+        own = {} if one else {**classes_of_runs(self.by_class), **self.classes_of}
+        rest = one or self.count_of_classes() or 10
+        return {run: own.get(run, rest) for run in map(str, runs)}
 
 
 def read_results(path: Path, damaged: dict[str, str], forms: tuple[str, ...] = ("curves", "classes", "joint")) -> ResultTables:
@@ -279,7 +292,7 @@ def read_results(path: Path, damaged: dict[str, str], forms: tuple[str, ...] = (
 
         found = read_tables(path, forms, damaged=lambda error: damaged.update({error.folder.name: error.problem}))
         _note_plan(path, {*found.table("curves")["run"].unique()}, damaged)
-        return ResultTables(found.table("curves"), found.tables.get("classes"), found.tables.get("joint"), found.classes)
+        return ResultTables(found.table("curves"), found.tables.get("classes"), found.tables.get("joint"), found.classes, found.classes_of)
     beside, joint = path.with_name("classes.csv"), path.with_name("joint.csv")
     by_class = tables.read_unchecked(beside) if beside.is_file() and "classes" in forms else None
     crossed = tables.read_table(joint, form="joint") if joint.is_file() and "joint" in forms else None

@@ -45,10 +45,12 @@ class Joined:
         tables: by form; curves and classes with the parameters in which the runs differ as further columns, all shares that are shown if
             one differs, and reliabilities below 1, which the theory needs. None of a form that a run lacks, as runs of before do.
         classes: K; None where the runs differ in it, or one does not say.
+        classes_of: by run, K of those that say it.
     """
 
     tables: Mapping[str, pd.DataFrame | None]
     classes: int | None
+    classes_of: Mapping[str, int]
 
     def table(self, form: str) -> pd.DataFrame:
         """A table that every run has: `curves` or `classes`."""
@@ -86,7 +88,8 @@ def read_tables(out: Path | str, forms: Sequence[str] = ("curves",), *, damaged:
     columns = {name: pd.Series([each.get(name) for each in made]) for name in names}
     counts = {run.classes for run in runs}
     joined = {form: _joined(runs, form, columns if form in ("curves", "classes") else {}) for form in forms}
-    return Joined(joined, counts.pop() if len(counts) == 1 else None)
+    known = {run.folder.name: run.classes for run in runs if run.classes is not None}
+    return Joined(joined, counts.pop() if len(counts) == 1 else None, known)
 
 
 def _joined(runs: Sequence[Rows], form: str, columns: Mapping[str, pd.Series]) -> pd.DataFrame | None:

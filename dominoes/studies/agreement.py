@@ -6,14 +6,16 @@ import math
 
 import pandas as pd
 
-from dominoes.studies.quantities import DIFFERENCE, POINTS, RATIO
-from dominoes.theory.intervals import Interval, SeedSpread
+from dominoes.studies.quantities import DIFFERENCE, ONSETS, POINTS, RATIO
+from dominoes.theory.intervals import NOT_APPLICABLE, Interval, SeedSpread
 
 AGREES, DIFFERS, CANNOT_TELL, NO_MARGIN = "agrees", "differs", "cannot tell", "no margin"
+#: Why a number is not there, or only in one of the two; `reason` of AGREEMENT.
+NEVER_LEARNED, OLD_LEARNED, NEW_LEARNED = "never learned", "learned in the old runs alone", "learned in the new runs alone"
 #: Columns of agreement.csv.
 AGREEMENT = (
     "part", "point", "quantity", "old", "old_low", "old_high", "new", "new_low", "new_high", "scale", "difference", "difference_low",
-    "difference_high", "margin", "paired", "verdict",
+    "difference_high", "margin", "paired", "verdict", "reason",
 )  # fmt: skip
 _LEVEL = 0.95
 
@@ -54,6 +56,9 @@ def verdict(found: Interval, margin: float, scale: str = DIFFERENCE) -> str:
 def compared(old: pd.DataFrame, new: pd.DataFrame, pairs: pd.DataFrame | None = None) -> pd.DataFrame:
     """Two tables of headline numbers side by side: columns AGREEMENT, in the order of `new`; what only one has is left out.
 
+    A number that is in neither, such as the onset of a half that neither learned, is `not applicable`; where one learned it and the other
+    did not, onsets cannot tell: how far apart the two are, late accuracies say. `reason` says either.
+
     Args:
         old, new: of `headline_numbers.headlines`.
         pairs: of `paired`: differences of runs that are in both. Where a number of a point has them its interval is over these, for
@@ -75,10 +80,21 @@ def compared(old: pd.DataFrame, new: pd.DataFrame, pairs: pd.DataFrame | None = 
             found = found.exp() if row["scale"] == RATIO else found
         else:
             found = difference(ends[0], ends[1], row["scale"])
-        said = verdict(found, row["margin"], row["scale"])
+        said, why = _missing(str(row["quantity"]), *ends) or (verdict(found, row["margin"], row["scale"]), "")
         shown = [value for end in ends for value in end.triple]
-        rows.append((*(row[name] for name in keys), *shown, row["scale"], *found.triple, row["margin"], by_pairs, said))
+        rows.append((*(row[name] for name in keys), *shown, row["scale"], *found.triple, row["margin"], by_pairs, said, why))
     return pd.DataFrame(rows, columns=list(AGREEMENT))
+
+
+def _missing(quantity: str, old: Interval, new: Interval) -> tuple[str, str] | None:
+    """Verdict and reason where one of two estimates is no number; None where both are."""
+    absent = math.isnan(old.estimate), math.isnan(new.estimate)
+    if not any(absent):
+        return None
+    if all(absent):
+        return NOT_APPLICABLE, NEVER_LEARNED if quantity in ONSETS else "not measured"
+    learned, measured = (NEW_LEARNED, "new") if absent[0] else (OLD_LEARNED, "old")
+    return CANNOT_TELL, learned if quantity in ONSETS else f"measured in the {measured} runs alone"
 
 
 def paired(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:

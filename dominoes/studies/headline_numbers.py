@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from dominoes import tables
-from dominoes.errors import CurvesError, brief
+from dominoes.errors import CurvesError, brief, counted
 from dominoes.spec import SIDES
 from dominoes.studies import variance_components
 from dominoes.studies.contrasts import Contrast, of_contrasts
@@ -27,6 +27,8 @@ from dominoes.theory.windows import onset
 
 #: Share of log time, from step 1 to the last, over which late means are taken.
 LAST = 0.25
+#: Key of `DataFrame.attrs` of `of_runs` and `headlines`: what to know about the numbers, sentences.
+NOTES = "notes"
 # Not points of a sweep but repetitions, where they are crossed with seeds.
 _REPEATED = {"deal": tables.DEAL, "probe": "probe_seed"}
 _OF_CURVES = ("run", "seed", "kind", "step", "accuracy", "agree_top", "agree_bottom")
@@ -44,19 +46,20 @@ def late_mean(steps: npt.ArrayLike, values: npt.ArrayLike) -> float:
     return float(found[late] @ weights)
 
 
-def of_runs(curves: pd.DataFrame, *, classes: int = 10, by: Sequence[str] | None = None) -> pd.DataFrame:
+def of_runs(curves: pd.DataFrame, *, classes: int | Mapping[str, int] = 10, by: Sequence[str] | None = None) -> pd.DataFrame:
     """What each run comes to on the test probes.
 
     Args:
         curves: columns of curves.csv and, as further columns, what was swept.
-        classes: K; an onset is counted from chance.
+        classes: K, or that of every run by its id; an onset is counted from chance.
         by: the columns that tell points apart. None: those of a sweep (`swept_fields`).
 
     Returns:
         One row a run and quantity: `run`, `seed`, `point` (what was swept, as text), `deal` and `probe` (seeds of them where the table
         tells them, else 0), `quantity` (keys of MARGINS), `value`: late means (`late_mean`) of accuracy and of the shares of conflicts
         answered with each half's class; how much higher a half's late accuracy is on the sample of training dominoes; and the step at
-        which a half's curve passes half of its rise (`windows.onset`), NaN where it is not learned.
+        which a half's curve passes half of its rise (`windows.onset`), NaN where it is not learned. `.attrs[NOTES]`: sentences
+        about onsets that lie before the first measured step, whose value is that step.
 
     Raises CurvesError: a column is missing, or there are no test curves.
     """
@@ -71,9 +74,10 @@ def of_runs(curves: pd.DataFrame, *, classes: int = 10, by: Sequence[str] | None
     whole = {name: first[name].astype(int) for name in ("seed", *_REPEATED.values()) if name in first.columns}
     labels = point_texts(first, swept_fields(curves) if by is None else by)
     rows = []
+    firsts: dict[str, list[tuple[float, float]]] = {side: [] for side in SIDES}
     by_kind = dict(iter(test.sort_values("step", kind="stable").groupby(["run", "kind"], sort=False)))
     for run in first.index:
-        found = {}
+        found, chance = {}, 1 / (classes[str(run)] if isinstance(classes, Mapping) else classes)
         for quantity, (kind, column) in LATE.items():
             if (run, kind) in by_kind:
                 found[quantity] = _late(by_kind[run, kind], column)
@@ -84,13 +88,27 @@ def of_runs(curves: pd.DataFrame, *, classes: int = 10, by: Sequence[str] | None
             if (run, side) in by_kind:
                 curve = by_kind[run, side].dropna(subset=["accuracy"])
                 steps, accuracy = curve["step"].to_numpy(float), curve["accuracy"].to_numpy(float)
-                found[f"onset {side}"] = onset(steps, accuracy, 1 / classes) if len(steps) else math.nan
+                found[f"onset {side}"] = onset(steps, accuracy, chance) if len(steps) else math.nan
+                firsts[side].append((min(steps[steps > 0], default=math.nan), found[f"onset {side}"]))
         about = {name: whole[column][run] if column in whole else 0 for name, column in _REPEATED.items()}
         rows += [
             {"run": run, "seed": whole["seed"][run], "point": labels[run], **about, "quantity": name, "value": value}
             for name, value in found.items()
         ]
-    return pd.DataFrame(rows, columns=["run", "seed", "point", *_REPEATED, "quantity", "value"])
+    made = pd.DataFrame(rows, columns=["run", "seed", "point", *_REPEATED, "quantity", "value"])
+    made.attrs[NOTES] = [note for side, pairs in firsts.items() for note in _early(side, pairs)]
+    return made
+
+
+def _early(side: str, pairs: Sequence[tuple[float, float]]) -> list[str]:
+    """A sentence where onsets of a half lie at the first measured step, and so anywhere before: from (first step, onset) of each run."""
+    early = sorted({first for first, value in pairs if math.isclose(first, value)})
+    if not early:
+        return []
+    count = sum(math.isclose(first, value) for first, value in pairs)
+    step = f"{early[0]:g}" + (f" to {early[-1]:g}" if len(early) > 1 else "")
+    advice = ": measure earlier" if early[-1] > 1 else ""
+    return [f"onset of the {side} lies at or before the first measured step ({step}) in {count} of {counted(len(pairs), 'run')}{advice}"]
 
 
 def _late(curve: pd.DataFrame, column: str) -> float:
@@ -204,7 +222,7 @@ def headlines(
     comparison: pd.DataFrame | None = None,
     *,
     contrasts: Mapping[str, Contrast] | None = None,
-    classes: int = 10,
+    classes: int | Mapping[str, int] = 10,
     by: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """The numbers that a study is known by: columns HEADLINE_COLUMNS.
@@ -212,7 +230,7 @@ def headlines(
     `part` is `points` (mean and interval over seeds of each quantity at each point), `variance` (components, where deals, seeds and
     probes are crossed), `contrast` (what was asked beyond points) or `comparison` (what `compare --sweep` estimated); `scale` says
     whether two values are compared by their `difference` or their `ratio`; `margin` is what counts as none, empty where none is stated;
-    `n_runs` the runs (of a contrast or a comparison: replicates) behind a number.
+    `n_runs` the runs (of a contrast or a comparison: replicates) behind a number. `.attrs[NOTES]` as of `of_runs`.
 
     Args:
         curves: of the sweep. comparison: of `dominoes compare --sweep`, or None. contrasts: by name (`contrasts.read_contrasts`).
@@ -224,7 +242,9 @@ def headlines(
     if not any(len(part) for part in parts):
         kinds = ", ".join(sorted(map(str, curves["kind"].unique())))
         raise CurvesError(f"headline numbers are of the kinds top, bottom, both and conflict; the curves are of {brief(kinds)}")
-    return pd.concat([part for part in parts if len(part)], ignore_index=True)
+    found = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    found.attrs = {NOTES: runs.attrs[NOTES]}
+    return found
 
 
 def read_headlines(path: Path) -> pd.DataFrame:

@@ -97,7 +97,7 @@ def reproduce(
     new = headline_numbers.headlines(curves, sweep_comparison(curves, by, classes), contrasts=asked, classes=classes, by=by)
     notes = [f"scale {scale}: {'; '.join(smaller.notes)}"] if smaller.notes else []
     before, pairs, said = _before(old, new_runs, by, classes)
-    notes += said
+    notes += [*said, *new.attrs[headline_numbers.NOTES]]
     table = agreement.compared(before, new, pairs)
     if not smaller.same:
         table["verdict"] = agreement.NO_MARGIN

@@ -124,7 +124,7 @@ def compare_groups(
         keyed = curves.groupby(fields, sort=True, dropna=False)
         groups = [(" ".join(f"{name}={_value(each)}" for name, each in zip(fields, key, strict=True)), rows) for key, rows in keyed]
     parts = []
-    of_classes, of_joint = (_of_runs(each) for each in (classes, joint))
+    of_classes, of_joint = (_of_runs(each, alone=len(groups) == 1) for each in (classes, joint))
     for name, rows in groups:
         own, crossed = of_classes(rows), of_joint(rows)
         try:
@@ -144,17 +144,21 @@ def compare_groups(
     return found
 
 
-def _of_runs(table: pd.DataFrame | None) -> Callable[[pd.DataFrame], pd.DataFrame | None]:
-    """What picks the rows of a table that are of the runs of others; all of them where either does not name its runs."""
-    if table is None or "run" not in table.columns:
-        return lambda rows: table
+def _of_runs(table: pd.DataFrame | None, *, alone: bool) -> Callable[[pd.DataFrame], pd.DataFrame | None]:
+    """What picks the rows of a table that are of the runs of others. All of them where it has none of these, for its labels still tell K,
+    or where either does not name its runs; then, unless one group is `alone`, without the seeds, which several groups may share."""
+    if table is None:
+        return lambda rows: None
+    unknown = table if alone else table.drop(columns="seed", errors="ignore").assign(run="")
+    if "run" not in table.columns:
+        return lambda rows: unknown
     places = table.groupby("run", sort=False, observed=True).indices
 
     def chosen(rows: pd.DataFrame) -> pd.DataFrame:
         if "run" not in rows.columns:
-            return table
+            return unknown
         found = [places[run] for run in rows["run"].unique() if run in places]
-        return table.iloc[np.sort(np.concatenate(found))] if found else table.iloc[:0]
+        return table.iloc[np.sort(np.concatenate(found))] if found else table
 
     return chosen
 

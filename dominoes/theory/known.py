@@ -91,7 +91,8 @@ def known_windows(measured: Slice, classes_count: int, least: float) -> list[Kno
             found.append(Known(name, used, weights[: len(seeds)], (by[: len(both)], by[len(both) :])))
             continue
         where = "no step" if not used.any() else "one step" if used.sum() == 1 else "no two steps"
-        where += f" of the {inside.sum()} there" if inside.any() else ", no step lies there"
+        count = int(inside.sum())
+        where += f" of the {count} there" if count > 1 else ", and there is only one" if count else ", no step lies there"
         found.append((name, f"the two patterns are hardly known together: both fire with probability over {least:g} at {where}"))
     return found
 

@@ -17,6 +17,10 @@ from dominoes.tables import CURVES, JOINT, JOINT_ANSWERS, mended, of_rows
 _MOST_CLASSES = 1_000_000
 # Shares that differ by more were not counted on the same pictures; tables from elsewhere may have three digits.
 _ROUNDED = 2e-3
+_NOT_OF_THESE = (
+    "the table of classes has no rows that are known to be of these runs, by run or, where a table has no column run, by seed: {} classes "
+    "are taken, and nothing is judged per class"
+)
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ class RunArrays:
     def by_class(self, wanted: Sequence[tuple[str, str]], measured: Slice) -> tuple[FloatArray, ...] | str:
         """(S, T, K) each: values of (column, kind) pairs at the runs and steps of a slice; a sentence where not all have been measured."""
         if self.class_cube is None:
-            return "the table of classes is missing"
+            return "there are no rows by class of these runs"
         if any(kind not in self.kinds for _, kind in wanted):
             return "the test curves do not have every kind"
         where = np.ix_(measured.runs, measured.places)
@@ -135,11 +139,14 @@ def arrays(
     Args:
         curves: columns of curves.csv ; rows of other splits than `test` are not used.
         classes: columns of classes.csv, or None.
-        classes_count: K; None: the number of labels in `classes`, else 10 (and a note says so).
+        classes_count: K; None: the number of labels in `classes`, even where its rows are of other runs, else 10 (and a note says so).
+            Where one of the two tables has no column `run`, rows are of the run that has their seed.
         joint: columns run,step,probe,top_alone,bottom_alone,answer,n of joint.csv: answers crossed picture by picture; or None.
 
     Raises CurvesError: nothing to compare, or K contradicts the labels.
     """
+    # Whether one of the tables names no runs, though the curves have seeds of their own.
+    by_seed = "seed" in curves.columns and ("run" not in curves.columns or (classes is not None and "run" not in classes.columns))
     curves, found = mended(curves)
     varying = of_rows(curves, [column for column in curves.columns if column not in CURVES])
     notes = [*found, *(f"curves: column {name} varies within runs, so it tells none apart: it is not used" for name in varying)]
@@ -173,7 +180,9 @@ def arrays(
     if classes is not None:
         classes, found = mended(classes, form="classes")
         notes += found
-        classes = classes[classes["run"].isin(runs) & classes["kind"].isin(kinds) & classes["step"].isin(steps)]
+        whole_table = classes
+        classes = _of_these(classes, first.loc[~again, "seed"].set_axis(runs), by_seed)
+        classes = classes[classes["kind"].isin(kinds) & classes["step"].isin(steps)]
         labels = np.unique(classes["label"].to_numpy(float))
         told, said = count_classes(classes["label"])
         if len(labels):
@@ -193,7 +202,8 @@ def arrays(
                 class_cube[column] = np.full((len(runs), len(steps), len(kinds), len(labels)), np.nan)
                 class_cube[column][where] = classes[column].to_numpy(float)
         elif not len(labels):
-            notes.append("the table of classes has no rows of these runs; nothing is judged per class")
+            classes_count = classes_count or count_classes(whole_table["label"])[0]
+            notes.append(_NOT_OF_THESE.format(classes_count))
     if classes_count is None:
         classes_count = 10
         notes.append("the number of classes is not known (no table of classes): 10 was taken")
@@ -208,6 +218,17 @@ def arrays(
         plain = rows[[column for column in rows.columns if not column.startswith("reliability_")]]
         training = arrays(plain.assign(split="test"), classes_count=classes_count) if len(rows) else None
     return RunArrays(runs, steps, kinds, cube, class_cube, classes_count, tuple(notes), crossed, (top, bottom), training)
+
+
+def _of_these(classes: pd.DataFrame, seeds: pd.Series, by_seed: bool) -> pd.DataFrame:
+    """The rows by class of some runs (`seeds`, by run id), known by their run, else by their seed where a table names no runs; none where
+    a seed has several rows for the same thing, as it has in several groups."""
+    same = classes["run"].isin(seeds.index)
+    if same.any() or not by_seed or "seed" not in classes.columns:
+        return classes[same]
+    of_seed = dict(zip(seeds.to_numpy(float), seeds.index, strict=True))
+    known = classes.assign(run=pd.to_numeric(classes["seed"], errors="coerce").map(of_seed)).dropna(subset=["run"])
+    return known.iloc[:0] if known.duplicated(["run", "kind", "label", "step"]).any() else known
 
 
 def check_classes(count: object) -> None:

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dominoes.arrays import FloatArray
-from dominoes.errors import CurvesError
+from dominoes.errors import CurvesError, counted
 from dominoes.labels import count_classes
 from dominoes.spec import SIDES
 from dominoes.tables import dealt_anew, mended, swept, telling
@@ -149,7 +149,7 @@ def arranged(
         notes.append("step 0 (before training) is missing in some runs; no law needs it")
     empty = table[list(fields)].isna().any(axis=1)
     if empty.any():
-        notes.append(f"{table.loc[empty, 'run'].nunique()} runs left out: a swept column is empty")
+        notes.append(f"{counted(table.loc[empty, 'run'].nunique(), 'run')} left out: a swept column is empty")
         table = table[~empty]
     if not len(table):
         raise CurvesError(f"no run has a value in every swept column ({', '.join(fields)}); pass other columns in by")
@@ -157,7 +157,9 @@ def arranged(
     most = max(rows["seed"].nunique() for _, rows in points)
     thin = [rows["seed"].nunique() <= most / 2 for _, rows in points]
     if any(thin):
-        notes.append(f"{sum(thin)} points left out: they have at most half of the seeds of the others")
+        notes.append(
+            f"{counted(sum(thin), 'point')} left out: {'it has' if sum(thin) == 1 else 'they have'} at most half of the seeds of the others"
+        )
         points = [each for each, few in zip(points, thin, strict=True) if not few]
     replicates, said = _replicates([rows for _, rows in points])
     notes += said
@@ -203,18 +205,21 @@ def _replicates(points: Sequence[pd.DataFrame]) -> tuple[list[list[str]], list[s
     notes = []
     copies = sum(len(rows) for rows in points) - sum(len(each) for each in runs)
     if copies:
-        notes.append(f"{copies} runs left out: they have the seed of another run of the same point")
+        notes.append(
+            f"{counted(copies, 'run')} left out: {'it has' if copies == 1 else 'they have'} the seed of another run of the same point"
+        )
     common = sorted(set(runs[0].index).intersection(*(each.index for each in runs[1:])))
     if len(common) > 1 or all(len(each) == len(common) for each in runs):
         left = sum(len(each) for each in runs) - len(common) * len(runs)
         if left:
-            notes.append(f"{left} runs left out: their seeds were not run at every point of the sweep")
+            whose = "its seed was" if left == 1 else "their seeds were"
+            notes.append(f"{counted(left, 'run')} left out: {whose} not run at every point of the sweep")
         return [[str(each[seed]) for each in runs] for seed in common], notes
     count = min(len(each) for each in runs)
     notes.append(f"the points have different seeds: runs are put together by rank into {count} replicates")
     left = sum(len(each) for each in runs) - count * len(runs)
     if left:
-        notes.append(f"{left} runs left out: every point needs as many as the one with fewest")
+        notes.append(f"{counted(left, 'run')} left out: every point needs as many as the one with fewest")
     ranked = [each.sort_index().tolist() for each in runs]
     return [[str(each[rank]) for each in ranked] for rank in range(count)], notes
 
@@ -249,7 +254,9 @@ def _curves(
             found[replicate][point] = SweptCurve(np.array(grid), shares, loss, each.onset, each.speed, each.ceiling, early)
             open_ends += each.learned and not each.converged
     lost = sum(curve is None for row in found for curve in row)
-    notes = [f"{lost} runs have no usable curve: {_FEWEST} steps after 0, with increasing time, are needed"] if lost else []
+    no_curve = f"{counted(lost, 'run has', 'runs have')} no usable curve: {_FEWEST} steps after 0, with increasing time, are needed"
+    notes = [no_curve] if lost else []
     if open_ends:
-        notes.append(f"{open_ends} fit{'s' * (open_ends > 1)} did not converge; {'their' if open_ends > 1 else 'its'} best values are used")
+        best = "its best value is" if open_ends == 1 else "their best values are"
+        notes.append(f"{counted(open_ends, 'fit')} did not converge; {best} used")
     return tuple(tuple(row) for row in found), notes

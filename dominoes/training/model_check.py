@@ -28,11 +28,12 @@ _ALONE = "a picture alone and among others"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: what, whether it is as it must be, and what was found."""
+    """One thing that was looked at: what, whether it is as it must be, what was found; `warns` where it holds and is worth knowing."""
 
     what: str
     holds: bool
     found: str
+    warns: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def check_model(model: str, arguments: Mapping[str, Any] | None = None) -> Model
         Finding("answers", True, f"N×{len(dominoes.classes)} to N pictures"),
         _equal("the same run twice", first.network, again.network, "the same weights to the bit", "other weights"),
         _equal("measuring", first.network, often.network, "changes nothing", "changes what is learned"),
-        _alone(first.network, tests["both"]),
+        *_answers(first.network, tests["both"]),
     )
     count = sum(each.numel() for each in network.parameters() if each.requires_grad)
     return ModelCheck(count, findings, again.seconds["training"] / again.steps, again.seconds["measuring"] / measured)
@@ -97,17 +98,25 @@ def _equal(what: str, one: nn.Module, other: nn.Module, well: str, badly: str) -
     return Finding(what, holds, well if holds else badly)
 
 
-def _alone(network: nn.Module, probe: Dominoes) -> Finding:
-    """Whether the answer to a picture is its own: the same each time, whatever other pictures come with it."""
+def _answers(network: nn.Module, probe: Dominoes) -> list[Finding]:
+    """Whether the answer to a picture is its own: the same each time, whatever other pictures come with it; and whether the pictures stay
+    as they are. Each time the network is given a copy, so that one does not look like the other."""
     network.eval()
     hardware = Device(torch.device("cpu"))
     with hardware.entered(), NoiseStream(0, hardware.device).entered(), torch.no_grad():
         pictures = probe.compose(torch.arange(16), normalize=True)
-        together = network(pictures)
+        given = pictures.clone()
+        together = network(given)
+        changed = not torch.equal(given, pictures)
+        said = "changed in place: every batch is made anew, so that it does no harm here; pictures that are used again would be others"
+        kept = Finding("the pictures it is given", True, said if changed else "stay as they are", changed)
         try:
-            alone = torch.cat([network(pictures[row : row + 1]) for row in range(len(pictures))])
+            singly = [network(pictures[row : row + 1].clone()) for row in range(len(pictures))]
         except Exception as error:
-            return Finding(_ALONE, False, f"it cannot answer to one picture ({type(error).__name__}: {brief(error)})")
-    difference = float((together - alone).abs().max())
+            return [kept, Finding(_ALONE, False, f"it cannot answer to one picture ({type(error).__name__}: {brief(error)})")]
+    shapes = ("×".join(map(str, each.shape)) or "one number" for each in singly if each.shape != together[:1].shape)
+    if shape := next(shapes, None):
+        return [kept, Finding(_ALONE, False, f"it answers {shape}, not 1×{together.shape[1]}, to one picture; does it squeeze the batch?")]
+    difference = float((together - torch.cat(singly)).abs().max())
     holds = difference < _TOLERANCE * max(1.0, float(together.abs().max()))
-    return Finding(_ALONE, holds, f"answers differ by at most {difference:.1e}")
+    return [kept, Finding(_ALONE, holds, f"answers differ by at most {difference:.1e}")]

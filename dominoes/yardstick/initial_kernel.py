@@ -107,7 +107,8 @@ def kernel(network: nn.Module, pictures: Tensor, seed: int) -> NDArray[np.float6
         direction: Tensor | None = None
         rows = torch.empty(len(pictures), sum(each.numel() for each in weights))
         for number in range(len(pictures)):
-            answer = network(pictures[number : number + 1])[0]
+            # A copy: a network may change what it is given, and each direction asks about the same pictures.
+            answer = network(pictures[number : number + 1].clone())[0]
             if direction is None:
                 direction = torch.randn(len(answer), generator=generator)
                 direction /= direction.norm()

@@ -32,6 +32,12 @@ class Late(Flat):
 class Nowhere(Flat):
     def forward(self, x):
         return super().forward(x) * float("nan")
+class Squeezed(Flat):
+    def forward(self, x):
+        return super().forward(x).squeeze()
+class InPlace(Flat):
+    def forward(self, x):
+        return super().forward(x.mul_(2))
 def watch(step, network, rows):
     with open("watched.txt", "a") as file:
         file.write(f"{step} ")
@@ -90,6 +96,16 @@ def test_check_model_tells_good_from_bad() -> None:
         in run("check-model", "door_nets:Flat", "--model-args", "depth=3", code=2).output
     )
     assert "--model-args: expected NAME=VALUE" in run("check-model", "door_nets:Flat", "--model-args", "depth", code=2).output
+
+
+def test_check_model_says_what_is_wrong_with_an_answer() -> None:
+    """One that squeezes the batch away fails in a sentence; one that changes its pictures in place answers the same, and a note says so."""
+    squeezed = run("check-model", "door_nets:Squeezed", code=1).output
+    assert "FAILS a picture alone and among others: it answers 10, not 1×10, to one picture" in squeezed
+    changing = run("check-model", "door_nets:InPlace").output
+    assert "note  the pictures it is given: changed in place: every batch is made anew" in changing
+    assert "ok    a picture alone and among others" in changing
+    assert "ok    the pictures it is given: stay as they are" in squeezed
 
 
 def test_a_network_that_fails_in_training_is_one_sentence() -> None:

@@ -174,3 +174,8 @@ def test_a_closed_standard_output_takes_no_table(swept: Path, monkeypatch: pytes
     with pytest.raises(OutputError, match="--out - is standard output, and that is closed; pass a file"):
         monkeypatch.setattr("sys.stdout", None)
         output.standard_output()
+
+
+def test_one_domino_is_not_told_in_the_plural() -> None:
+    """The first line of a composition."""
+    assert call("solve", "--n", 1, "--prevalence", 1, 1).output.startswith("1 domino of 10 classes: ")

@@ -57,6 +57,16 @@ def protocol(folder: Path, **changes: Any) -> Protocol:
     return protocols.read_protocol(path)
 
 
+def test_the_protocol_that_the_documents_show_is_feasible_at_both_scales(tmp_path: Path) -> None:
+    """Every run of it has a dataset: the embedded digits are enough for its n."""
+    text = (ROOT / "docs" / "howto" / "reproduce.md").read_text(encoding="utf-8")
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+    for sweep in protocols.read_protocol(path).sweeps.values():
+        planned = plan.make_plan(sweep)
+        assert (len(planned.runs), len(planned.infeasible)) == (3, 0)
+
+
 def found(made: Protocol, ones: list[float], others: list[float], pictures: float = 0.0) -> pd.DataFrame:
     """Accuracy of the doubles of each run: `ones` where the top is always right, by seed, `others` where not; with its pictures' error."""
     rows = [

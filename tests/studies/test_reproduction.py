@@ -152,6 +152,21 @@ def test_headlines_say_what_is_wrong_with_a_table(made: Path, tmp_path: Path) ->
     assert "Error: headline numbers are of the kinds top, bottom, both and conflict; the curves are of BOTH" in done.stderr
 
 
+def test_onsets_before_the_first_measured_step_are_told(made: Path, tmp_path: Path) -> None:
+    """The number is the first measured step, as before, and a note says that the onset lies there or before, and in how many runs."""
+    curves = tables.read_table(made / "kept" / "curves.parquet")
+    late = sorted({*curves["step"]})[-4]
+    curves[(curves["step"] == 0) | (curves["step"] >= late)].to_csv(tmp_path / "late.csv", index=False)
+    done = call("headlines", tmp_path / "late.csv", "--classes", 10, "--out", tmp_path / "out.csv")
+    assert done.exit_code == 0, done.output
+    for side in ("top", "bottom"):
+        said = f"Note: onset of the {side} lies at or before the first measured step ({late}) in 9 of 9 runs: measure earlier"
+        assert said in done.stderr
+    found = headline_numbers.read_headlines(tmp_path / "out.csv")
+    assert found.loc[found["quantity"] == "onset top", "estimate"].tolist() == pytest.approx([late] * 3)
+    assert "at or before" not in call("headlines", made / "kept", "--out", tmp_path / "out.csv").stderr
+
+
 def test_packed_runs_are_kept_as_folders_are(made: Path, tmp_path: Path) -> None:
     """The same bytes, whether finished runs lie in folders or in shards."""
     shutil.copytree(made / "runs", tmp_path / "runs")
@@ -229,6 +244,31 @@ def test_other_numbers_differ_and_the_exit_code_says_so(made: Path, tmp_path: Pa
     assert "intervals of differences take old and new as independent" in done.stderr
     assert "3 differs" in done.stdout
     assert done.stdout.count("differs    prevalence_top") == 3
+
+
+def test_a_half_that_is_never_learned_has_no_onset_to_compare(tmp_path: Path) -> None:
+    """Not applicable where neither learned it, cannot tell where one did, each with its reason; no nan is printed, the cells are empty."""
+    file = write(tmp_path / "s.yaml", train__lr=[1e-9], train__probe=[200], seed=[0, 1])
+    for command in (("run", file, "--out", tmp_path / "runs"), ("keep", tmp_path / "runs", "--out", tmp_path / "kept")):
+        assert (done := call("sweep", *command)).exit_code == 0, done.output
+    options = ("--kept", tmp_path / "kept", "--out", tmp_path / "runs", "--device", "cpu")
+    done = call("reproduce", file, *options)
+    assert done.exit_code == 0, done.output
+    lines = [line for line in done.stdout.splitlines() if "onset" in line]
+    assert len(lines) == 2
+    assert all(line.startswith("not applicable") and line.endswith("never learned") for line in lines)
+    assert "2 not applicable" in done.stdout
+    numbers = headline_numbers.read_headlines(tmp_path / "kept" / "headlines.csv")
+    numbers.loc[numbers["quantity"] == "onset top", ["estimate", "low", "high"]] = 10, 9, 11
+    numbers.to_csv(tmp_path / "kept" / "headlines.csv", index=False)
+    (tmp_path / "kept" / "curves.parquet").unlink()
+    other = call("reproduce", file, *options, "--all")
+    (line,) = [line for line in other.stdout.splitlines() if "onset top" in line]
+    assert line.startswith("cannot tell")
+    assert line.endswith("learned in the old runs alone")
+    assert "nan" not in done.output + other.output
+    table = pd.read_csv(tmp_path / "runs" / "agreement.csv").set_index("quantity")
+    assert table.loc["onset bottom", ["old", "new", "difference"]].isna().all()
 
 
 def test_what_cannot_be_reproduced_is_refused(made: Path, tmp_path: Path) -> None:

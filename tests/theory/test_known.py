@@ -85,3 +85,11 @@ def test_one_seed_has_one_window() -> None:
     part = window(lost, "late")
     assert np.isfinite(part.folds).all()
     assert part.folds.sum(axis=1) == pytest.approx(np.ones(3))
+
+
+def test_a_window_of_one_step_is_told_in_the_singular() -> None:
+    """A reason speaks of the only step of a window as one."""
+    steps = np.array([0.0, 1, 10, 100, 1000])
+    reasons = [part[1] for part in known_windows(measured(np.array([[50.0, 50.0]]), steps), 10, 0.05) if isinstance(part, tuple)]
+    assert any("at one step, and there is only one" in reason or "at no step, and there is only one" in reason for reason in reasons)
+    assert not any("of the 1 there" in reason for reason in reasons)

@@ -11,6 +11,7 @@ from simulated_truths import Truth, curves, simulated
 
 from dominoes.errors import CurvesError
 from dominoes.tables import mended, read_unchecked
+from dominoes.theory.comparison import compare_groups
 from dominoes.theory.run_arrays import arrays, log_time_weights
 
 
@@ -166,7 +167,7 @@ def test_reasons_are_given_where_there_is_nothing_in_common(tables: tuple[pd.Dat
     data = arrays(tables[0])
     measured = data.common([("accuracy", "both")])
     assert not isinstance(measured, str)
-    assert data.by_class([("accuracy", "both")], measured) == "the table of classes is missing"
+    assert data.by_class([("accuracy", "both")], measured) == "there are no rows by class of these runs"
     few = arrays(tables[0][tables[0]["step"] < 2])
     assert "fewer than three steps after 0" in str(few.common([("accuracy", "both")]))
     assert arrays(tables[0].assign(accuracy=np.nan)).common([("accuracy", "both")]) == "no step has all of accuracy of both"
@@ -178,7 +179,7 @@ def test_other_kinds_other_runs_and_other_labels_are_named(tables: tuple[pd.Data
     assert any("rows of kind left are not used" in note for note in arrays(odd, tables[1]).notes)
     elsewhere = arrays(tables[0], tables[1].assign(run="elsewhere"))
     assert elsewhere.class_cube is None
-    assert any("the table of classes has no rows of these runs" in note for note in elsewhere.notes)
+    assert any("the table of classes has no rows that are known to be of these runs" in note for note in elsewhere.notes)
     with pytest.raises(CurvesError, match="the number of classes is 1; expected a whole number from 2"):
         arrays(tables[0], classes_count=1)
 
@@ -205,3 +206,45 @@ def test_seeds_with_names_are_numbered(tables: tuple[pd.DataFrame, pd.DataFrame]
     found, notes = mended(tables[0].assign(seed="s" + tables[0]["seed"].astype(str)))
     assert list(found["seed"].unique()) == [0, 1, 2]
     assert notes == ("curves: column seed holds names: they are numbered in order of appearance",)
+
+
+def test_a_table_by_class_is_matched_by_seed_where_a_table_names_no_runs(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """The same values by class as with run ids, whichever of the two tables has seeds alone."""
+    told = arrays(*tables).class_cube
+    assert told is not None
+    seeds = tables[0].drop_duplicates("run").set_index("run")["seed"]
+    seeded = tables[1].assign(seed=tables[1]["run"].map(seeds))
+    for curves_table in (tables[0], tables[0].drop(columns="run")):
+        for by_class in (seeded, seeded.drop(columns="run")):
+            data = arrays(curves_table, by_class)
+            assert data.class_cube is not None
+            np.testing.assert_array_equal(data.class_cube["loss"], told["loss"])
+
+
+def test_the_labels_of_a_table_that_cannot_be_matched_tell_the_number_of_classes() -> None:
+    """K is that of the labels, not 10, and one note says that nothing is judged per class; a K that is asked for stays."""
+    curves_table, by_class = curves(Truth(K=2, n=100, points=20), 3)
+    for table in (curves_table.drop(columns="run"), curves_table.assign(run="other " + curves_table["run"])):
+        data = arrays(table, by_class)
+        assert (data.classes_count, data.class_cube) == (2, None)
+        assert sum("no rows that are known to be of these runs" in note and "2 classes are taken" in note for note in data.notes) == 1
+        assert not any("is not known" in note for note in data.notes)
+        assert arrays(table, by_class, classes_count=3).classes_count == 3
+    twice = by_class.assign(seed=0)
+    assert arrays(curves_table.drop(columns="run"), twice).class_cube is None
+
+
+def test_a_table_by_class_names_its_runs_or_its_seeds(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Without both columns there is one sentence, no traceback."""
+    with pytest.raises(CurvesError, match="classes: the columns run, seed are missing, nothing can be compared without"):
+        mended(tables[1].drop(columns="run"), form="classes")
+
+
+def test_groups_without_run_ids_have_the_classes_of_the_table_but_not_each_others_rows() -> None:
+    """Two groups share their seeds, so that a seed alone does not say whose a row by class is: K is told, nothing is judged per class."""
+    curves_table, by_class = curves(Truth(K=2, n=100, points=20), 3)
+    twice = pd.concat([curves_table.assign(lr=lr) for lr in (0.1, 0.2)]).drop(columns="run")
+    seeded = by_class.assign(seed=by_class["run"].str.removeprefix("run").astype(int))
+    for table in (by_class, seeded, seeded.drop(columns="run")):
+        notes = compare_groups(twice, table, questions=("empties",)).notes
+        assert sum("2 classes are taken" in note for note in notes) == 2

@@ -276,16 +276,16 @@ def test_runs_are_paired_by_seed_or_by_rank(table: pd.DataFrame) -> None:
     thin = table[~((table["prevalence_top"] == 0.2) & (table["prevalence_bottom"] == 0.2) & (table["seed"] > 0))]
     found = arranged(thin)
     assert (found.n_seeds, len(found.values["prevalence_top"])) == (3, 8)
-    assert any("1 points left out: they have at most half of the seeds" in note for note in found.notes)
+    assert any("1 point left out: it has at most half of the seeds" in note for note in found.notes)
     copy = table[table["run"] == "run0-0"].assign(run="copy")
-    assert any("1 runs left out: they have the seed of another run" in note for note in arranged(pd.concat([table, copy])).notes)
+    assert any("1 run left out: it has the seed of another run" in note for note in arranged(pd.concat([table, copy])).notes)
     other = table.assign(seed=table["seed"] + 10 * (table["prevalence_top"] == 0.2))
     found = arranged(other[~((other["prevalence_bottom"] == 0.2) & (other["seed"] == 2))])
     assert found.n_seeds == 2
     assert any("put together by rank into 2 replicates" in note for note in found.notes)
     assert any("every point needs as many as the one with fewest" in note for note in found.notes)
     empty = table.assign(prevalence_top=table["prevalence_top"].where(table["run"] != "run0-0"))
-    assert any("1 runs left out: a swept column is empty" in note for note in arranged(empty).notes)
+    assert any("1 run left out: a swept column is empty" in note for note in arranged(empty).notes)
 
 
 def test_runs_are_told_apart_by_their_point(table: pd.DataFrame) -> None:
@@ -301,7 +301,7 @@ def test_missing_values_and_short_curves_are_noted(table: pd.DataFrame) -> None:
     assert found.time == "step"
     assert any("step 0 (before training) is missing" in note for note in found.notes)
     short = table[~((table["run"] == "run0-0") & (table["kind"] == "top") & (table["step"] > 2))]
-    assert any("1 runs have no usable curve: 4 steps after 0" in note for note in arranged(short).notes)
+    assert any("1 run has no usable curve: 4 steps after 0" in note for note in arranged(short).notes)
     derived = table.assign(both=table["prevalence_top"] * table["prevalence_bottom"])
     assert arranged(derived).fields == ("prevalence_top", "prevalence_bottom")
     classes = pd.DataFrame({"label": np.arange(5)})

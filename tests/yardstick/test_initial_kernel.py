@@ -22,6 +22,19 @@ def test_the_kernel_of_a_linear_network_is_the_inner_product_of_pictures() -> No
     np.testing.assert_allclose(initial_kernel.kernel(network, pictures, 0), flat @ flat.T + 1, rtol=1e-4, atol=1e-2)
 
 
+def test_a_network_that_changes_its_pictures_is_asked_about_the_same_ones_in_each_direction() -> None:
+    """The pictures stay, and the kernel is that of the doubled pictures, as closed form."""
+
+    class Doubling(nn.Sequential):
+        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+            return super().forward(pictures.mul_(2))
+
+    pictures = torch.randn(6, 3, 64, 32, generator=torch.Generator().manual_seed(0))
+    network = Doubling(nn.Flatten(), nn.Linear(3 * 64 * 32, 10))
+    flat = 2 * pictures.flatten(1).double().numpy()
+    np.testing.assert_allclose(initial_kernel.kernel(network, pictures, 0), flat @ flat.T + 1, rtol=1e-4, atol=1e-2)
+
+
 def test_the_learned_share_is_that_of_gradient_descent() -> None:
     """Rates and weights give, at every time, the share of held-out labels that small steps of gradient descent on a linear model reach."""
     rng = np.random.default_rng(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ def fit_table(
     *,
     families: Sequence[str] = SHAPES,
     metrics: Sequence[str] = METRICS,
-    chance: float | None = 0.1,
+    chance: float | Mapping[str, float] | None = 0.1,
     name: str = "the table",
 ) -> pd.DataFrame:
     """Fit every (run, split, kind, metric) of a table of learning curves with every family.
@@ -40,7 +40,7 @@ def fit_table(
         curves: long form (see `tables.CURVES`); further columns that are constant within each run, the swept parameters, are carried over.
         families: of SHAPES, or names of the registry.
         metrics: of METRICS. Accuracies are fitted by binomial deviance with the table's n, losses by least squares.
-        chance: 1/K (see `fit_curve`).
+        chance: 1/K (see `fit_curve`), or that of every run, by its id.
         name: of the table, in errors.
 
     Returns the columns FITS, then the swept ones; one row a curve and family, in the order of the runs in the table. NaN where nothing
@@ -54,26 +54,32 @@ def fit_table(
         unknown = [one for one in given if one not in known and not (name == "family" and is_brought_family(one))]
         if unknown:
             raise FitError(f"{name} is {unknown[0]!r}, expected one of {', '.join(known)}")
-    if chance is not None and not 0 < chance < 1:
-        raise FitError(f"chance is {chance}, expected a share between 0 and 1, or None to fit the level before learning")
+    runs = [str(run) for run in table["run"].unique()]
+    of_run = dict(chance) if isinstance(chance, Mapping) else dict.fromkeys(runs, chance)
+    if unknown := [run for run in runs if run not in of_run]:
+        raise FitError(f"chance has no value for run {unknown[0]}; expected one for every run, or a number")
+    for each in of_run.values():
+        if each is not None and not 0 < each < 1:
+            raise FitError(f"chance is {each}, expected a share between 0 and 1, or None to fit the level before learning")
     further = [column for column in table.columns if column not in tables.CURVES]
     varying = tables.of_rows(table, further)
     swept = [column for column in further if column not in varying]
     values = {name: table[name].to_numpy(float) for name in ("step", "n", *metrics)}
     places = list(table.groupby(["run", "split", "kind"], sort=False, observed=True).indices.values())
-    # Curves of one grid are fitted side by side: the same numbers, many times faster.
-    alike: dict[bytes, list[int]] = {}
+    # Curves of one grid and one chance are fitted side by side: the same numbers, many times faster.
+    alike: dict[tuple[bytes, float | None], list[int]] = {}
+    chances = [of_run[str(table["run"].iat[rows[0]])] for rows in places]
     for number, rows in enumerate(places):
-        alike.setdefault(values["step"][rows].tobytes(), []).append(number)
+        alike.setdefault((values["step"][rows].tobytes(), chances[number]), []).append(number)
     shape = (len(places), len(metrics), len(families))
     columns: dict[str, npt.NDArray[Any]] = {name: np.empty(shape, dtype=_TYPES.get(name, float)) for name in FITS[4:]}
-    for numbers in alike.values():
+    for (_, level), numbers in alike.items():
         for start in range(0, len(numbers), AT_ONCE):
             some = numbers[start : start + AT_ONCE]
             rows = np.stack([places[number] for number in some])
             for m, metric in enumerate(metrics):
                 rising = metric == "accuracy"
-                floor = chance if chance is None or rising else -math.log(chance)
+                floor = level if level is None or rising else -math.log(level)
                 steps, examples = values["step"][rows[0]], values["n"][rows] if rising else None
                 batch = CurveArrays(steps, values[metric][rows], examples, floor, rising)
                 risen = has_risen(batch)

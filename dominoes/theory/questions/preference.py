@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dominoes.arrays import FloatArray
+from dominoes.errors import counted
 from dominoes.theory import verdicts
 from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS, Interval, number
 from dominoes.theory.known import Known, known_windows
@@ -38,7 +39,8 @@ def preference(measured: Slice, shares: Mapping[str, Sequence[FloatArray]], cont
     least = options.margins.together
     used = (joint > least) & (measured.weights > 0)
     if used.sum() < 2:
-        reason = f"λ is looked at where both patterns fire with probability over {least:g}, and that is at {used.sum()} steps; 2 needed"
+        steps = counted(int(used.sum()), "step")
+        reason = f"λ is looked at where both patterns fire with probability over {least:g}, and that is at {steps}; 2 needed"
         return options.unanswered("preference", reason, measured.n_seeds)
     weights = np.where(used, measured.weights, 0.0) / measured.weights[used].sum()
     alone = (1 - p) * (1 - q) / K + p * (1 - q)
