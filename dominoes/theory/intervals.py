@@ -67,7 +67,6 @@ class Interval:
             abs(bound - end) <= _CLOSE * (margin or abs(end) or self.high - self.low) for bound in (self.low, self.high) for end in ends
         )
 
-
     def of_counts(self) -> Interval:
         """The same, of what is larger as more pictures count: its variance grows in proportion, so that the end away from 0 is moved out to
         where the estimate lies as many standard errors away by the variance that would be there (a score interval; Wilson 1927, J. Am.
