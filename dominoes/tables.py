@@ -358,10 +358,10 @@ def _rows(chosen: pd.Series) -> str:
 
 
 def _made_by(command: str, path: Path, columns: Sequence[str], **options: Any) -> pd.DataFrame:
-    """A table that a command makes: a CSV file with these columns and a row. Raises CurvesError."""
+    """A table that a command makes, CSV (or Parquet by its suffix) with these columns and a row. Raises CurvesError."""
     expected = f"expected a table made by 'dominoes {command}', {','.join(columns)}"
     try:
-        table: pd.DataFrame = pd.read_csv(path, **options)
+        table: pd.DataFrame = pd.read_parquet(path) if Path(path).suffix == ".parquet" else pd.read_csv(path, **options)
     except (OSError, ValueError) as error:
         raise CurvesError(f"{path} cannot be read as a table ({brief(error)}); {expected}") from error
     missing = [column for column in columns if column not in table.columns]
@@ -371,7 +371,7 @@ def _made_by(command: str, path: Path, columns: Sequence[str], **options: Any) -
 
 
 def read_simplicity(path: Path) -> pd.DataFrame:
-    """Read and check simplicity.csv. Raises CurvesError."""
+    """Read and check simplicity.csv, or the same as Parquet. Raises CurvesError."""
     empty = {"low": "", "high": "", "labels": ""}
     table = _made_by("simplicity", path, SIMPLICITY, dtype=dict.fromkeys(_SIMPLICITY_TEXT, str), keep_default_na=False, na_values=empty)
     numbers = pd.to_numeric(table["estimate"], errors="coerce")

@@ -33,7 +33,7 @@ from dominoes.spec import SIDES, DominoSpec, TrainSpec, parse
 @options.device("cpu")
 @options.data
 @options.download
-@options.out("Table to write (.csv).", table=True)
+@options.out("Table to write (.csv or .parquet).", table=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 def simplicity(
     source: str | None,

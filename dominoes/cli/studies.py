@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=2),
     help="K; an onset is counted from chance, 1/K.  [default: that of the runs, or the labels of classes.csv beside CURVES; else 10]",
 )
-@options.out("Table of numbers to write (.csv).", table=True)
+@options.out("Table of numbers to write (.csv or .parquet).", table=True)
 @options.left_out
 def headlines(curves: Path, comparison: Path | None, by: tuple[str, ...], classes: int | None, out: Path, partial: bool) -> None:
     """The numbers that a study is known by, from CURVES: a table of curves, a folder that holds one, or a folder of runs.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 )
 @click.option("--until", default=400.0, show_default=True, help="Last time.")
 @click.option("--points", default=401, show_default=True, type=click.IntRange(min=2), help="Points in time, evenly spaced from 0.")
-@options.out("CSV file to write.", table=True)
+@options.out("Table to write (.csv or .parquet).", table=True)
 @click.option("--plot", type=options.PATH, help="Figure of the curves to write (.png, .svg, .pdf).")
 def toy(preset: str, settings: tuple[str, ...], until: float, points: int, out: Path, plot: Path | None) -> None:
     """Curves of the pattern-learning model (Davies, Langosco and Krueger 2023) from its parameters."""
@@ -70,7 +70,7 @@ def _setting(text: str) -> tuple[str, float | str]:
     type=click.IntRange(min=2),
     help="K; chance is 1/K, and ln K for the loss.  [default: the labels of the runs' classes.csv, or of the one beside CURVES; else 10]",
 )
-@options.out("Table of fits to write (.csv).", table=True)
+@options.out("Table of fits to write (.csv or .parquet).", table=True)
 @options.left_out
 @click.option("--json", "as_json", is_flag=True, help="Print the fits as JSON.")
 def fit(
@@ -132,7 +132,7 @@ def fit(
     "--rule", "rules", multiple=True, metavar="NAME", help="Set this rule against the built-in ones too: module:attr; repeatable."
 )
 @click.option("--question", "questions", multiple=True, metavar="NAME", help="Ask this too: module:attr; repeatable.")
-@options.out("Table of verdicts to write (.csv).", table=True)
+@options.out("Table of verdicts to write (.csv or .parquet).", table=True)
 @options.left_out
 @click.option("--all", "everything", is_flag=True, help="Print every verdict, not only the five headlines.")
 @click.option("--json", "as_json", is_flag=True, help="Print the headlines and verdicts as JSON.")

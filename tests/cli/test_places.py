@@ -159,6 +159,20 @@ def test_a_column_of_texts_and_numbers_is_written_as_texts(tmp_path: Path) -> No
     assert found["b"].tolist() == [1, 2, 3]
 
 
+def test_a_yardstick_in_parquet_is_read_back(tmp_path: Path) -> None:
+    """As the table that it was written from, empty cells too, and `compare` takes it."""
+    study = RESULTS / "simplicity-small"
+    table = tables.read_simplicity(study / "simplicity.csv")
+    output.write_output(tmp_path / "s.parquet", table)
+    assert tables.as_csv(tables.read_simplicity(tmp_path / "s.parquet")) == tables.as_csv(table)
+    found = []
+    for path in (study / "simplicity.csv", tmp_path / "s.parquet"):
+        result = call("compare", study / "curves.csv", "--sweep", "--simplicity", path, "--out", "-")
+        assert result.exit_code == 0, result.output
+        found.append(result.stdout)
+    assert found[0] == found[1]
+
+
 def test_headlines_read_a_comparison_in_parquet(tmp_path: Path) -> None:
     """The numbers are those of the same comparison as CSV."""
     study = RESULTS / "prevalence-small"
