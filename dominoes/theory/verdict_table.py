@@ -29,6 +29,8 @@ def read_comparison(path: Path, *, needed: Sequence[str] = COMPARISON) -> pd.Dat
     Columns that are not `needed` may be missing.
     """
     expected = f"expected a table made by 'dominoes compare', {','.join(needed)}"
+    if not path.is_file():
+        raise CurvesError(f"{path} is {'no file' if path.exists() else 'not there'}; {expected}")
     try:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=dict.fromkeys(("run", *_TEXT), str))
     except (OSError, ValueError) as error:
