@@ -121,6 +121,17 @@ def refuse_no_folder(path: Path) -> None:
         raise OutputError(f"{blocking} is {_kind(blocking)}, a folder was expected; pass another --out")
 
 
+def refuse_unwritable(path: Path) -> None:
+    """Raises OutputError where no file can be written at `path`; nothing is made there."""
+    path = _target(Path(path))
+    refuse_no_folder(path.parent)
+    try:
+        with tempfile.TemporaryFile(dir=next(part for part in path.absolute().parents if part.exists())):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
 # A process's open files, to which /dev/stdout and its like are links.
 _OPEN_FILE = re.compile(r"/proc/[^/]+(/task/[^/]+)?/fd/")
 

@@ -211,7 +211,9 @@ def fit(curves: CurvesLike | Sequence[CurvesLike], **options: Any) -> pd.DataFra
     `chance` is 1/K with each run's own classes, in runs, folders and kept studies, of other tables 0.1 where it is not given.
     """
     joined, _, counts = _joined(curves)
-    chance = {str(run): 1 / counts.get(str(run), 10) for run in set(joined.get("run", ()))}
+    chance: float | dict[str, float] = 0.1
+    if "run" in joined.columns:
+        chance = {str(run): 1 / counts.get(str(run), 10) for run in joined["run"].unique()}
     return fits.fit_table(joined, **({"chance": chance} | options))
 
 

@@ -35,6 +35,7 @@ _KEYS = {
 }
 #: By form of table, its columns in order.
 COLUMNS = {"curves": CURVES, "classes": CLASSES, "joint": JOINT, "measures": MEASURES}
+_OF = {"curves": "learning curves", "classes": "curves by class", "joint": "crossed answers", "measures": "further measures"}
 _TEXT = ("run", "split", "kind", "probe", "answer", "measure")
 _WHOLE = ("seed", "step", "samples", "label", "n", "top_alone", "bottom_alone")
 _KINDS = {form: {name: str if name in _TEXT else int if name in _WHOLE else float for name in columns} for form, columns in COLUMNS.items()}
@@ -256,7 +257,7 @@ def read_unchecked(path: Path, *, form: str = "curves") -> pd.DataFrame:
     path = Path(path)
     expected = f"expected the columns {','.join(COLUMNS[form])}"
     if not path.is_file():
-        raise CurvesError(f"{path} is {'no file' if path.exists() else 'not there'}; expected a table of learning curves (.csv, .parquet)")
+        raise CurvesError(f"{path} is {'no file' if path.exists() else 'not there'}; expected a table of {_OF[form]} (.csv, .parquet)")
     try:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else _parsed(path, form)
         table = folded.unfold(table) if folded.is_folded(table) else table
@@ -268,7 +269,7 @@ def read_unchecked(path: Path, *, form: str = "curves") -> pd.DataFrame:
         has = f"has {other} between its columns, not commas" if other else f"has the columns {brief(', '.join(map(str, table.columns)))}"
         raise CurvesError(f"{path} {has}; {expected}")
     if not len(table):
-        raise CurvesError(f"{path} has a header and no rows; expected some of learning curves")
+        raise CurvesError(f"{path} has a header and no rows; expected some of {_OF[form]}")
     return table
 
 
@@ -358,10 +359,10 @@ def _rows(chosen: pd.Series) -> str:
 
 
 def _made_by(command: str, path: Path, columns: Sequence[str], **options: Any) -> pd.DataFrame:
-    """A table that a command makes: a CSV file with these columns and a row. Raises CurvesError."""
+    """A table that a command makes, CSV (or Parquet by its suffix) with these columns and a row. Raises CurvesError."""
     expected = f"expected a table made by 'dominoes {command}', {','.join(columns)}"
     try:
-        table: pd.DataFrame = pd.read_csv(path, **options)
+        table: pd.DataFrame = pd.read_parquet(path) if Path(path).suffix == ".parquet" else pd.read_csv(path, **options)
     except (OSError, ValueError) as error:
         raise CurvesError(f"{path} cannot be read as a table ({brief(error)}); {expected}") from error
     missing = [column for column in columns if column not in table.columns]
@@ -371,7 +372,7 @@ def _made_by(command: str, path: Path, columns: Sequence[str], **options: Any) -
 
 
 def read_simplicity(path: Path) -> pd.DataFrame:
-    """Read and check simplicity.csv. Raises CurvesError."""
+    """Read and check simplicity.csv, or the same as Parquet. Raises CurvesError."""
     empty = {"low": "", "high": "", "labels": ""}
     table = _made_by("simplicity", path, SIMPLICITY, dtype=dict.fromkeys(_SIMPLICITY_TEXT, str), keep_default_na=False, na_values=empty)
     numbers = pd.to_numeric(table["estimate"], errors="coerce")

@@ -70,15 +70,27 @@ def _say_memory() -> NoReturn:
     sys.exit(2)
 
 
+# Frames of compiled code name the source that it was built from, wherever that was.
+_COMPILED = (".pyx", ".pxd", ".pxi")
+
+
+def _file_of(frame: FrameType) -> str:
+    """Where the code of a frame lies: of compiled code its module."""
+    module = sys.modules.get(frame.f_globals.get("__name__", "")) if frame.f_code.co_filename.endswith(_COMPILED) else None
+    return getattr(module, "__file__", None) or frame.f_code.co_filename
+
+
 def _say_outside(error: BaseException) -> None:
     """End with one sentence where code that is neither this package's nor a library's has failed, or has ended the program."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith((*_LIBRARIES, "<"))]
-    if not frames:
+    walked = traceback.walk_tb(error.__traceback__)
+    outside = [(frame, line) for frame, line in walked if not _file_of(frame).startswith((*_LIBRARIES, "<"))]
+    if not outside:
         return
     what = (
         f"ends the program ({type(error).__name__})" if isinstance(error, SystemExit) else f"fails ({type(error).__name__}: {brief(error)})"
     )
-    where = f"{frames[-1].filename}, line {frames[-1].lineno}, in {frames[-1].name}"
+    frame, line = outside[-1]
+    where = f"{frame.f_code.co_filename}, line {line}, in {frame.f_code.co_name}"
     click.echo(f"Error: code from outside this package {what}: {where}; put it right, or leave it out", err=True)
     sys.exit(2)
 

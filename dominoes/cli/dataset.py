@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dominoes.cli import options
+from dominoes.cli import options, output
 from dominoes.errors import SpecError, counted
 from dominoes.mappings import read_mapping
 from dominoes.spec import SIDES
@@ -33,6 +33,7 @@ def solve(spec: Path | None, data: Path | None, stock: Path | None, as_json: boo
     from dominoes.data import sources
     from dominoes.solver import solution
 
+    output.check_places({"--sankey": sankey}, (spec, stock))
     request = options.spec(spec, given, trust=trust)
     found = solution.solve(request, _read_stock(stock) if stock else sources.stock(request, data=data))
     if sankey is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dominoes.cli import options
+from dominoes.cli import options, output
 from dominoes.errors import LeaderboardError, counted
 
 if TYPE_CHECKING:
@@ -37,6 +37,13 @@ def leaderboard() -> None:
     """
 
 
+def _files_of_edition(name: str | None) -> list[Path]:
+    """What is read of an edition, where it is a folder."""
+    from dominoes.leaderboard import edition
+
+    return [Path(name) / file for file in (edition.CURVES, edition.RUNS, edition.MANIFEST)] if name else []
+
+
 @leaderboard.command()
 @click.option(
     "--theory", "names", multiple=True, metavar="NAME|module:attr", help="Only this theory; repeatable.  [default: all that are built in]"
@@ -56,6 +63,7 @@ def run(
     from dominoes.leaderboard import board, collecting
     from dominoes.leaderboard.theories import catalogue
 
+    output.check_places({"--out": out, "--forecasts": forecasts}, _files_of_edition(name))
     theories = [catalogue.find_theory(each) for each in dict.fromkeys(names or catalogue.THEORIES)]
     edition = collecting.find_edition(name)
     with tqdm(total=len(theories) + 1, unit="theory", disable=None, file=sys.stderr) as bar:
@@ -87,6 +95,7 @@ def show(path: Path, plot: Path | None, curves: Path | None, forecasts: Path | N
     """Print a board as a table, and draw it."""
     from dominoes.leaderboard import board, collecting
 
+    output.check_places({"--plot": plot}, (path, forecasts))
     table = board.read_board(path)
     if (curves is None) != (forecasts is None):
         raise LeaderboardError("--curves draws what --forecasts holds; pass both, or neither")
@@ -186,6 +195,8 @@ def score(entries: tuple[Path, ...], name: str | None, seed: int, out: Path, as_
     """Score frozen ENTRIES by the forecasts in them; their code is not run."""
     from dominoes.leaderboard import board, collecting, entry
 
+    frozen = [each / file for each in entries for file in (entry.RECORD, entry.TABLE)]
+    output.check_places({"--out": out}, (*frozen, *_files_of_edition(name)))
     found = entry.score(_entries(entries), collecting.find_edition(name), seed=seed)
     board.write_board(found.table, out)
     click.echo(board.as_json(found.table) if as_json else board.shown(found.table))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dominoes.cli import options
+from dominoes.cli import options, output
 from dominoes.errors import OutputError, SpecError
 
 
@@ -105,6 +105,7 @@ def llc(
         raise OutputError(f"--out {out} has another suffix; expected the name of a table to write, ending in .csv")
     if out is not None and out.is_dir():
         raise OutputError(f"--out {out} is a folder; expected the name of a table to write (.csv)")
+    output.check_places({"--out": out}, (folder,))
     if engine != "ray" and address:
         raise SpecError("--address belongs to ray; add --engine ray, or leave it out")
     batched = device_of(device).type == "cuda"

@@ -48,6 +48,7 @@ def report(
         raise OutputError("there is nothing to write; pass --out PAGE.html, or --figures DIR, or both")
     if out is not None:
         page.known_suffix(out)
+    output.check_places({"--out": out}, (*(each for path in paths for each in _files_of(path)), board, forecasts))
     scores = boards.find_board(paths, board=board, forecasts=forecasts, edition=edition)
     found = results.gather(paths)
     found = completion.complete(found) if fit else found
@@ -59,6 +60,13 @@ def report(
         written = page.write_stills(parts, folder, form)
         click.echo(f"{folder}: {len(written)} files")
     output.incomplete(output.damaged(found.damaged), accepted=partial)
+
+
+def _files_of(path: Path) -> list[Path]:
+    """What a page is made of: results, and the tables in them or beside them."""
+    names = ("curves.csv", "curves.parquet", "classes.csv", "runs.csv", "fits.csv", "comparison.csv", "simplicity.csv", "llc.csv")
+    folder = path if path.is_dir() else path.parent
+    return [path, *(folder / name for name in (*names, "board.csv", "forecasts.parquet"))]
 
 
 def _size(path: Path) -> str:
@@ -98,6 +106,7 @@ def plot(results: Path, name: str | None, width: str | None, style: str | None, 
 
     stills.known_format(out)
     styles.known_width(width)
+    output.check_places({"--out": out}, _files_of(results))
     draw = with_these(stills.draw_chart, width=width, style=style or "")
     found = gather([results])
     if name is None:

@@ -33,7 +33,7 @@ from dominoes.spec import SIDES, DominoSpec, TrainSpec, parse
 @options.device("cpu")
 @options.data
 @options.download
-@options.out("Table to write (.csv).", table=True)
+@options.out("Table to write (.csv or .parquet).", table=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 def simplicity(
     source: str | None,
@@ -59,13 +59,13 @@ def simplicity(
     from tqdm import tqdm
 
     from dominoes.runs.engines import local
-    from dominoes.tables import as_csv
     from dominoes.yardstick import measurement as yardstick
 
     if (source is None) == (sweep_file is None) or (sweep_file is not None and (transforms or side)):
         raise SpecError("expected --source SPEC (with --transform and --side), or --sweep-file FILE alone; pass one of them")
     if out.is_dir():
         raise OutputError(f"--out {out} is a folder; expected the name of a table to write (.csv)")
+    output.check_places({"--out": out}, (sweep_file, Path(str(source).partition("#")[0])))
     chosen = options.given_fields(given, "train_")
     if sweep_file is not None:
         from dominoes.runs.sweep_file import read_sweep_file
@@ -88,5 +88,5 @@ def simplicity(
             bar.update(done - bar.n)
 
         table = yardstick.measure(settings, options.seeds(seeds), workers=workers or local.workers_here(device), level=level, progress=step)
-    output.write_output(out, as_csv(table))
+    output.write_output(out, table)
     output.say(out, table.to_json(orient="records", indent=1) if as_json else "\n".join([*yardstick.sentences(table), str(out)]))

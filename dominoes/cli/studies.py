@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=2),
     help="K; an onset is counted from chance, 1/K.  [default: that of the runs, or the labels of classes.csv beside CURVES; else 10]",
 )
-@options.out("Table of numbers to write (.csv).", table=True)
+@options.out("Table of numbers to write (.csv or .parquet).", table=True)
 @options.left_out
 def headlines(curves: Path, comparison: Path | None, by: tuple[str, ...], classes: int | None, out: Path, partial: bool) -> None:
     """The numbers that a study is known by, from CURVES: a table of curves, a folder that holds one, or a folder of runs.
@@ -39,32 +39,35 @@ def headlines(curves: Path, comparison: Path | None, by: tuple[str, ...], classe
     how much higher late accuracy is on training dominoes, onsets; means with 95 % intervals over seeds. Where deals, seeds and probes are
     crossed, their variance components; contrasts that contrasts.yaml beside CURVES states. Then what the comparison estimated.
     """
-    import pandas as pd
-
     from dominoes import tables
     from dominoes.studies import contrasts, headline_numbers
+    from dominoes.theory.verdict_table import read_comparison
 
     folder = curves if curves.is_dir() else curves.parent
     if curves.is_dir():
         curves = next((curves / name for name in ("curves.csv", "curves.parquet") if (curves / name).is_file()), curves)
     near = folder / "comparison.csv"
     path = comparison or (near if near.is_file() else None)
-    judged = None if path is None else pd.read_csv(path)
+    forms = ("curves",) if classes or curves.is_dir() else ("curves", "classes")
+    output.check_places({"--out": out}, (*theory.files_of(curves, forms), path, folder / contrasts.CONTRASTS_FILE))
+    judged = None if path is None else read_comparison(path)
     damaged: dict[str, str] = {}
-    read = theory.read_results(curves, damaged, ("curves",) if classes or curves.is_dir() else ("curves", "classes"))
+    read = theory.read_results(curves, damaged, forms)
     table, notes = tables.mended(read.curves)
     known = classes or read.count_of_classes() or read.classes_of
     for note in (
         notes if known else (*notes, "the number of classes is not known (no table of classes): 10 was taken; --classes says another")
     ):
         click.echo(f"Note: {note}", err=True)
+    if judged is not None and not len(headline_numbers.of_comparison(judged)):
+        click.echo(f"Note: {path} has no estimate across points, so none is taken: 'dominoes compare --sweep' makes such a table", err=True)
     asked = contrasts.read_contrasts(folder)
     found = headline_numbers.headlines(
         table, judged, contrasts=asked, classes=read.classes_by_run(table["run"].unique(), classes), by=by or None
     )
     for note in found.attrs[headline_numbers.NOTES]:
         click.echo(f"Note: {note}", err=True)
-    output.write_output(out, tables.as_csv(found))
+    output.write_output(out, found)
     counts = ", ".join(f"{count} of {part}" for part, count in found["part"].value_counts(sort=False).items())
     output.say(out, f"{out}: {len(found)} numbers ({counts})")
     output.incomplete(output.damaged(damaged), accepted=partial)
@@ -144,7 +147,6 @@ def reproduce(
     a stated margin, differs where it lies outside, else one cannot tell. Exit code 1 if a number of a study differs.
     """
     from dominoes.studies import agreement, protocols, reproduction, scaling, shipped
-    from dominoes.tables import as_csv
     from dominoes.theory.intervals import NOT_APPLICABLE
 
     if name == "list":
@@ -174,8 +176,8 @@ def reproduce(
             started=shown.start,
             progress=shown.step,
         )
-    output.write_output(where / reproduction.AGREEMENT, as_csv(found.table))
-    output.write_output(where / reproduction.HEADLINES, as_csv(found.headlines))
+    output.write_output(where / reproduction.AGREEMENT, found.table)
+    output.write_output(where / reproduction.HEADLINES, found.headlines)
     for note in found.notes:
         click.echo(f"Note: {note}", err=True)
     if as_json:
@@ -199,7 +201,6 @@ def _published(name: str, out: Path, scale: str, folder: Path | None, as_json: b
 
     from dominoes.runs.engines.protocol import WorkerSetting
     from dominoes.studies import protocols, published, write_up
-    from dominoes.tables import as_csv
     from dominoes.theory.intervals import number
 
     if scale not in ("small", "1"):
@@ -210,8 +211,8 @@ def _published(name: str, out: Path, scale: str, folder: Path | None, as_json: b
         table, found = published.reproduce_protocol(
             name, out, scale=which, setting=WorkerSetting(out, **setting), started=shown.start, progress=shown.step, **runs
         )
-    output.write_output(out / "published.csv", as_csv(table))
-    output.write_output(out / "values.csv", as_csv(found))
+    output.write_output(out / "published.csv", table)
+    output.write_output(out / "values.csv", found)
     if folder is not None:
         click.echo(str(write_up.keep_protocol(name, which, out, folder)), err=True)
     if as_json:

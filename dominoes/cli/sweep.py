@@ -321,6 +321,7 @@ def export(folder: Path, out: Path, classes: bool, joint: bool, measures: bool, 
     """Write the finished runs of results FOLDER as one table, with what was swept as further columns."""
     from dominoes.runs import collected, plan
 
+    output.check_places({"--out": out}, (folder,))
     if output.is_stream(out):
         if classes or joint or measures:
             raise OutputError("standard output takes one table; leave out the --with- options, or pass --out FILE")

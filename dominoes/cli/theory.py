@@ -25,21 +25,25 @@ if TYPE_CHECKING:
 )
 @click.option("--until", default=400.0, show_default=True, help="Last time.")
 @click.option("--points", default=401, show_default=True, type=click.IntRange(min=2), help="Points in time, evenly spaced from 0.")
-@options.out("CSV file to write.", table=True)
+@options.out("Table to write (.csv or .parquet).", table=True)
 @click.option("--plot", type=options.PATH, help="Figure of the curves to write (.png, .svg, .pdf).")
 def toy(preset: str, settings: tuple[str, ...], until: float, points: int, out: Path, plot: Path | None) -> None:
     """Curves of the pattern-learning model (Davies, Langosco and Krueger 2023) from its parameters."""
     import numpy as np
     import pandas as pd
 
-    from dominoes.tables import as_csv
     from dominoes.theory import pattern_model
 
+    output.check_places({"--out": out, "--plot": plot})
     model = pattern_model.change(pattern_model.preset(preset), dict(_setting(text) for text in settings))
     if not (np.isfinite(until) and until > 0):
         raise FitError(f"--until {until}: expected a time above 0")
     columns = pattern_model.model_table(model, np.linspace(0, until, points))
-    output.write_output(out, as_csv(pd.DataFrame(columns)))
+    if plot is not None:
+        from dominoes.reporting import stills
+
+        stills.draw_toy(columns, plot)
+    output.write_output(out, pd.DataFrame(columns))
     test, t = columns["test_accuracy"], columns["t"]
     peak = int(test.argmax())
     dip = peak + int(test[peak:].argmin())
@@ -47,9 +51,6 @@ def toy(preset: str, settings: tuple[str, ...], until: float, points: int, out: 
     falls = f", then lowest {test[dip]:.3f} at t = {t[dip]:g}" if dip > peak else ""
     output.say(out, f"{out}: test accuracy {half}, highest {test[peak]:.3f} at t = {t[peak]:g}{falls}, at the end {test[-1]:.3f}")
     if plot is not None:
-        from dominoes.reporting import stills
-
-        stills.draw_toy(columns, plot)
         output.say(out, str(plot))
 
 
@@ -69,23 +70,27 @@ def _setting(text: str) -> tuple[str, float | str]:
     type=click.IntRange(min=2),
     help="K; chance is 1/K, and ln K for the loss.  [default: the labels of the runs' classes.csv, or of the one beside CURVES; else 10]",
 )
-@options.out("Table of fits to write (.csv).", table=True)
+@options.out("Table of fits to write (.csv or .parquet).", table=True)
 @options.left_out
 @click.option("--json", "as_json", is_flag=True, help="Print the fits as JSON.")
 def fit(
     curves: Path, families: tuple[str, ...], metrics: tuple[str, ...], classes: int | None, out: Path, partial: bool, as_json: bool
 ) -> None:
     """Fit every learning curve of CURVES (a table, or a folder of runs) with every family, one row each."""
-    from dominoes.tables import as_csv
     from dominoes.theory.fits import curve
     from dominoes.theory.fits.table import fit_table
 
     damaged: dict[str, str] = {}
-    read = read_results(curves, damaged, ("curves",) if classes or curves.is_dir() else ("curves", "classes"))
-    table, counts = read.curves, read.classes_by_run(set(read.curves.get("run", ())), classes)
-    chance = {run: 1 / count for run, count in counts.items()}
+    forms = ("curves",) if classes or curves.is_dir() else ("curves", "classes")
+    output.check_places({"--out": out}, files_of(curves, forms))
+    read = read_results(curves, damaged, forms)
+    table, named = read.curves, "run" in read.curves.columns
+    counts = read.classes_by_run(table["run"].unique() if named else [""], classes)
+    chance = {run: 1 / count for run, count in counts.items()} if named else 1 / counts[""]
     found = fit_table(table, families=families or curve.SHAPES, metrics=metrics or curve.METRICS, chance=chance, name=str(curves))
-    output.write_output(out, as_csv(found))
+    output.write_output(out, found)
+    for told in found.attrs["notes"]:
+        click.echo(f"Note: {told}", err=True)
     if as_json:
         output.say(out, found.to_json(orient="records", indent=1))
         output.incomplete(output.damaged(damaged), accepted=partial)
@@ -130,7 +135,7 @@ def fit(
     "--rule", "rules", multiple=True, metavar="NAME", help="Set this rule against the built-in ones too: module:attr; repeatable."
 )
 @click.option("--question", "questions", multiple=True, metavar="NAME", help="Ask this too: module:attr; repeatable.")
-@options.out("Table of verdicts to write (.csv).", table=True)
+@options.out("Table of verdicts to write (.csv or .parquet).", table=True)
 @options.left_out
 @click.option("--all", "everything", is_flag=True, help="Print every verdict, not only the five headlines.")
 @click.option("--json", "as_json", is_flag=True, help="Print the headlines and verdicts as JSON.")
@@ -163,18 +168,19 @@ def compare(
     margin of agreement, outside it, or reaches across), or not applicable.
     """
     from dominoes import tables
-    from dominoes.tables import as_csv
     from dominoes.theory.comparison import QUESTIONS, compare_groups
     from dominoes.theory.sweep_comparison import compare_sweep, of_points
     from dominoes.theory.verdicts import join_comparisons
 
     damaged: dict[str, str] = {}
     forms = ("curves", *(() if by_class else ("classes",)), *(() if crossed else ("joint",)))
+    near = _yardsticks_near(curves, yardsticks) if sweep else ()
+    output.check_places({"--out": out, "--plot": plot}, (*files_of(curves, forms), by_class, crossed, *near))
     read = read_results(curves, damaged, forms)
-    table, classes = read.curves, tables.read_unchecked(by_class) if by_class else read.by_class
+    table, classes = read.curves, tables.read_unchecked(by_class, form="classes") if by_class else read.by_class
     # A table of classes has them as its labels.
     count = classes_count or (read.classes if classes is None else None)
-    measured = _yardsticks(curves, yardsticks) if sweep else None
+    measured = _yardsticks(near)
     if sweep and (rules or questions):
         raise CurvesError("--rule and --question are of the comparison of each group; leave out --sweep")
     if sweep and plot is not None and measured is None:
@@ -190,10 +196,6 @@ def compare(
         found = compare_groups(table, classes, joint=joint, by=by or None, classes_count=count, level=level, questions=asked, rules=rules)
     if plot is not None and measured is None and found.bands["group"].nunique() > 1:
         raise CurvesError("--plot draws one group of runs, these are several; pass the curves of one spec")
-    output.write_output(out, as_csv(found.table))
-    rest = [f"{'verdicts':<15}{found.counted()} ({out}; all lines: --all)", *found.noted()]
-    lines = found.lines() if everything else [*found.headlines(), *rest]
-    output.say(out, json.dumps(found.as_json(), indent=1) if as_json else "\n".join(lines))
     if plot is not None and measured is not None:
         from dominoes.reporting import stills
         from dominoes.reporting.charts import learning
@@ -207,18 +209,25 @@ def compare(
         from dominoes.theory.verdicts import Margins
 
         stills.draw_bands(found.bands, Margins().ratio, plot)
+    output.write_output(out, found.table)
+    rest = [f"{'verdicts':<15}{found.counted()} ({out}; all lines: --all)", *found.noted()]
+    lines = found.lines() if everything else [*found.headlines(), *rest]
+    output.say(out, json.dumps(found.as_json(), indent=1) if as_json else "\n".join(lines))
     output.incomplete(output.damaged(damaged), accepted=partial)
 
 
-def _yardsticks(curves: Path, given: tuple[Path, ...]) -> pd.DataFrame | None:
-    """Measurements of simplicity: those given, else those that lie with the curves."""
+def _yardsticks_near(curves: Path, given: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Tables of simplicity: those given, else the one that lies with the curves."""
+    near = curves / "simplicity.csv" if curves.is_dir() else curves.with_name("simplicity.csv")
+    return given or ((near,) if near.is_file() else ())
+
+
+def _yardsticks(paths: tuple[Path, ...]) -> pd.DataFrame | None:
+    """Measurements of simplicity, of several tables as one."""
     import pandas as pd
 
     from dominoes.tables import LLC, read_llc, read_simplicity
     from dominoes.theory.questions.simplicity import of_coefficients
-
-    near = curves / "simplicity.csv" if curves.is_dir() else curves.with_name("simplicity.csv")
-    paths = given or ((near,) if near.is_file() else ())
 
     def is_llc(path: Path) -> bool:
         try:
@@ -278,6 +287,11 @@ class ResultTables:
         return {run: own.get(run, rest) for run in map(str, runs)}
 
 
+def files_of(path: Path, forms: tuple[str, ...]) -> list[Path]:
+    """What `read_results` reads: a folder, or a table and those beside it."""
+    return [path, *(path.with_name(f"{form}.csv") for form in forms if form != "curves" and not path.is_dir())]
+
+
 def read_results(path: Path, damaged: dict[str, str], forms: tuple[str, ...] = ("curves", "classes", "joint")) -> ResultTables:
     """Tables as they are: joined runs of a folder, or a table that may have faults, which the comparison names, with those beside it.
 
@@ -294,7 +308,7 @@ def read_results(path: Path, damaged: dict[str, str], forms: tuple[str, ...] = (
         _note_plan(path, {*found.table("curves")["run"].unique()}, damaged)
         return ResultTables(found.table("curves"), found.tables.get("classes"), found.tables.get("joint"), found.classes, found.classes_of)
     beside, joint = path.with_name("classes.csv"), path.with_name("joint.csv")
-    by_class = tables.read_unchecked(beside) if beside.is_file() and "classes" in forms else None
+    by_class = tables.read_unchecked(beside, form="classes") if beside.is_file() and "classes" in forms else None
     crossed = tables.read_table(joint, form="joint") if joint.is_file() and "joint" in forms else None
     curves = tables.read_unchecked(path)
     return ResultTables(curves, by_class, crossed, curves.attrs.get(CLASSES_COUNT))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from dominoes.runs import parameters, plan, run_folders, state
 from dominoes.runs.packed import mirror
 from dominoes.runs.state import RUNS
 from dominoes.spec import DominoSpec
+from dominoes.theory.verdict_table import read_comparison
 
 FITS, COMPARISON, SIMPLICITY, LLC = "fits.csv", "comparison.csv", "simplicity.csv", "llc.csv"
 # Groups whose curves a page draws and keeps, each at most once: more cannot be told apart, and would not fit in a mail.
@@ -190,7 +191,7 @@ def gather(paths: Sequence[Path]) -> Results:
         runs |= {run.id: run for run in _of_table(found, table.with_name("runs.csv"))}
         beside = table.with_name("classes.csv")
         if beside.is_file():
-            by_class.append(tables.mended(tables.read_unchecked(beside), form="classes")[0])
+            by_class.append(tables.mended(tables.read_unchecked(beside, form="classes"), form="classes")[0])
     curves, made, fields, groups = _grouped(parts, runs, notes)
     kept = {run.id: run.folder for run in runs.values() if state.CONFUSION in run.environment.get("files", {}) and run.folder is not None}
     notes += _missing(runs, curves, kept)
@@ -204,7 +205,8 @@ def gather(paths: Sequence[Path]) -> Results:
         notes.append("the number of classes is not known (no table of classes): 10 was taken")
     if len(counts) > 1:
         notes.append(f"the runs have different numbers of classes ({', '.join(map(str, sorted(counts)))}): no theory is compared")
-    fits, comparison = (_beside(paths, name, notes) for name in (FITS, COMPARISON))
+    fits = _measured(paths, FITS, _read_fits, notes)
+    comparison = _measured(paths, COMPARISON, partial(read_comparison, needed=("question", "verdict", "sentence")), notes)
     if fits is not None:
         fits = fits[fits["run"].isin(curves["run"].unique())]
     return Results(
@@ -364,37 +366,29 @@ def _missing(runs: Mapping[str, ReportedRun], curves: pd.DataFrame, confusion: M
     return notes
 
 
-def _beside(paths: Sequence[Path], name: str, notes: list[str]) -> pd.DataFrame | None:
-    """A table that the theory's commands left among the results."""
+def _read_fits(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype={"run": str, "group": str})
+    except (ValueError, OSError) as error:
+        raise CurvesError(f"{path} cannot be read as a table ({brief(error)})") from error
+    if missing := sorted({"run", "kind", "metric", "family", "onset"} - set(table.columns)):
+        raise CurvesError(f"{path} lacks the columns {', '.join(missing)}")
+    return table
+
+
+def _measured(paths: Sequence[Path], name: str, read: Callable[[Path], pd.DataFrame], notes: list[str]) -> pd.DataFrame | None:
+    """What the theory's commands or a yardstick left, from tables of this name that lie among the results."""
     found = []
     for path in paths:
         file = path / name if path.is_dir() else path.with_name(name)
         if not file.is_file():
             continue
         try:
-            table = pd.read_csv(file, dtype={"run": str, "group": str})
-        except (ValueError, OSError) as error:
-            notes.append(f"{file} cannot be read as a table ({brief(error)}); it is left out")
-            continue
-        wanted = {"run", "kind", "metric", "family", "onset"} if name == FITS else {"question", "verdict", "sentence"}
-        if not wanted <= set(table.columns):
-            notes.append(f"{file} lacks the columns {', '.join(sorted(wanted - set(table.columns)))}; it is left out")
+            found.append(read(file))
+        except CurvesError as error:
+            notes.append(f"{error}; it is left out")
             continue
         newest = max((mark.stat().st_mtime for mark in (path / RUNS).glob(f"*/{state.DONE}")), default=0.0)
-        if newest > file.stat().st_mtime:
+        if name in (FITS, COMPARISON) and newest > file.stat().st_mtime:
             notes.append(f"{file} is older than the newest run, so it does not cover all of them; make it anew, or pass --fit")
-        found.append(table)
-    return pd.concat(found, ignore_index=True) if found else None
-
-
-def _measured(paths: Sequence[Path], name: str, read: Callable[[Path], pd.DataFrame], notes: list[str]) -> pd.DataFrame | None:
-    """What a yardstick measured, from tables of this name that lie among the results."""
-    found = []
-    for path in paths:
-        file = path / name if path.is_dir() else path.with_name(name)
-        if file.is_file():
-            try:
-                found.append(read(file))
-            except CurvesError as error:
-                notes.append(f"{error}; it is left out")
     return pd.concat(found, ignore_index=True) if found else None

@@ -375,7 +375,9 @@ def _plain_axis(axis: Axes, label: str) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def known_format(path: Path) -> None:
-    """Refuse a still with another suffix than STILL_FORMATS. Raises OutputError."""
+def known_format(path: Path, option: str = "--out") -> None:
+    """Refuse a still with another suffix than STILL_FORMATS; `option` names it. Raises OutputError."""
     if path.suffix.lower() not in STILL_FORMATS:
-        raise OutputError(f"{path}: a figure is written as {', '.join(STILL_FORMATS)}, got '{path.suffix}'; pass --out with one of these")
+        raise OutputError(
+            f"{path}: a figure is written as {', '.join(STILL_FORMATS)}, got '{path.suffix}'; pass {option} with one of these"
+        )

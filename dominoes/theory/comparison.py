@@ -74,6 +74,7 @@ def compare(
 
     Raises CurvesError: nothing to compare at all, an option out of range, or runs that differ by more than the seed.
     """
+    verdicts.refuse_text(questions=questions, rules=rules)
     further = [name for name in questions if name not in QUESTIONS and brought.is_brought_question(name)]
     unknown = [question for question in questions if question not in (*QUESTIONS, *further)]
     if unknown:
@@ -113,6 +114,8 @@ def compare_groups(
     A group is named by its values, `prevalence_top=0.2 lr=0.01`; one group alone has no name. A group that cannot be compared at all is
     a note. Other arguments and errors as in `compare`.
     """
+    verdicts.refuse_text(by=by, questions=questions, rules=rules)
+    options: dict[str, Any] = {"level": Options(level=level).level, "margins": margins, "questions": questions, "rules": rules}
     fields = swept(curves) if by is None else list(by)
     missing = [name for name in fields if name not in curves.columns]
     if missing:
@@ -128,7 +131,6 @@ def compare_groups(
     for name, rows in groups:
         own, crossed = of_classes(rows), of_joint(rows)
         try:
-            options: dict[str, Any] = {"level": level, "margins": margins, "questions": questions, "rules": rules}
             part = compare(rows, own, joint=crossed, classes_count=classes_count, group=name, **options)
         except CurvesError as error:
             # What a user brings is at fault in all groups, and takes none from the built-in rules.

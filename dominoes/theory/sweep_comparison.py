@@ -57,6 +57,7 @@ def compare_sweep(
     Raises CurvesError: nothing is swept, a column of `by` is missing, there are no one-sided test curves, a setting of the sweep is not in
     `simplicity`, or an option is out of range.
     """
+    verdicts.refuse_text(by=by, questions=questions)
     unknown = [question for question in questions if question not in SWEEP_QUESTIONS]
     if unknown:
         raise CurvesError(f"question {', '.join(unknown)} is not known; expected some of {', '.join(SWEEP_QUESTIONS)}")

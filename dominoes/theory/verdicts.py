@@ -13,10 +13,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
+import numpy as np
 import pandas as pd
 
 from dominoes.arrays import FloatArray
-from dominoes.errors import CurvesError
+from dominoes.errors import CurvesError, brief
 from dominoes.theory.headlines import headline_sentences
 from dominoes.theory.intervals import CANNOT_TELL, FAILS, HOLDS, NOT_APPLICABLE, VERDICTS, BoolArray, Interval, SeedSpread, number
 from dominoes.theory.rules import RULES, Rule
@@ -130,8 +131,10 @@ class Options:
     rules: Mapping[str, Rule] = field(default_factory=lambda: RULES)
 
     def __post_init__(self) -> None:
-        if not 0 < self.level < 1:
-            raise CurvesError(f"level is {self.level:g}; expected a number between 0 and 1, such as 0.95")
+        known = isinstance(self.level, int | float | np.number)
+        if not known or not 0 < self.level < 1:
+            given = f"{self.level:g}" if known else brief(repr(self.level), 40)
+            raise CurvesError(f"level is {given}; expected a number between 0 and 1, such as 0.95")
 
     def spread(self, n_seeds: int) -> SeedSpread:
         """Intervals over `n_seeds` seeds at this level."""
@@ -204,6 +207,13 @@ class Options:
         sentence = f"{question}{f' of the {side}' if side else ''}{f', {window}' if window else ''}: {reason}"
         row = Verdict(question, "none", nothing, math.nan, math.nan, self.level, n_seeds, sentence, verdict, side, model, window=window)
         return Answer((row,))
+
+
+def refuse_text(**lists: object) -> None:
+    """Raises CurvesError where a list of names is one text, whose letters would be taken for names."""
+    for name, value in lists.items():
+        if isinstance(value, str):
+            raise CurvesError(f"{name} is the text '{brief(value, 40)}'; expected a list of names, such as ['{brief(value, 40)}']")
 
 
 def gathered(answers: Iterable[Answer]) -> Answer:

@@ -12,6 +12,7 @@ import synthetic_runs
 from dominoes import tables
 from dominoes.errors import CurvesError, RunError
 from dominoes.reporting import reading, results, sections
+from dominoes.reporting.html import page
 from dominoes.reporting.reading import CODED
 from dominoes.runs import parameters, plan, run_folders, state, sweep_file
 from dominoes.spec import RunSpec
@@ -149,7 +150,7 @@ def test_fits_and_verdicts_lie_beside_the_runs(swept: Path, tmp_path: Path) -> N
     assert found.fits is not None
     assert list(found.fits["run"]) == [folders[0].name]
     assert found.comparison is None
-    assert any("comparison.csv lacks the columns question, sentence, verdict" in note for note in found.notes)
+    assert any("comparison.csv: the columns question, verdict, sentence are missing" in note for note in found.notes)
     (folders[1] / "DONE").touch()
     assert any("fits.csv is older than the newest run" in note for note in results.gather([tmp_path]).notes)
     (tmp_path / "fits.csv").write_text("", encoding="utf-8")
@@ -237,3 +238,22 @@ def test_tables_grow_where_they_lie() -> None:
     got = columns.table()
     assert all(isinstance(got[name].dtype, pd.CategoricalDtype) for name in CODED)
     pd.testing.assert_frame_equal(got.astype(dict.fromkeys(CODED, str)), expected, check_dtype=False)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [("estimate", "much", "'much', expected a number"), ("verdict", "maybe", "'maybe', expected one of holds")],
+)
+def test_verdicts_that_were_changed_by_hand_are_left_out(column: str, value: str, said: str, tmp_path: Path) -> None:
+    """The page is made without them, and a note names file, column and row."""
+    study = Path(__file__).parents[2] / "results" / "mnist-over-cifar"
+    (tmp_path / "curves.csv").write_bytes((study / "curves.csv").read_bytes())
+    table = pd.read_csv(study / "comparison.csv").astype(object)
+    table.loc[4, column] = value
+    table.to_csv(tmp_path / "comparison.csv", index=False)
+    found = results.gather([tmp_path / "curves.csv"])
+    assert found.comparison is None
+    assert f"{tmp_path / 'comparison.csv'}: column {column}, row 5: {said}" in "\n".join(found.notes)
+    assert all(note.endswith("; it is left out") for note in found.notes if "comparison.csv" in note)
+    page.write_page(found, tmp_path / "p.html")
+    assert f"column {column}, row 5" in (tmp_path / "p.html").read_text(encoding="utf-8")

@@ -213,14 +213,19 @@ def test_two_classes_have_no_third_answer() -> None:
     ("change", "message"),
     [
         ({"level": 1.0}, "level is 1; expected a number between 0 and 1"),
+        ({"level": "a"}, "level is 'a'; expected a number between 0 and 1"),
+        ({"level": None}, "level is None; expected a number between 0 and 1"),
+        ({"questions": "doubles"}, r"questions is the text 'doubles'; expected a list of names, such as \['doubles'\]"),
+        ({"rules": "x"}, r"rules is the text 'x'; expected a list of names, such as \['x'\]"),
         ({"questions": ["halves"]}, "question halves is not known; expected some of learned first, doubles"),
         ({"classes_count": 7}, "classes_count is 7, but the table of classes has 10 labels"),
     ],
 )
 def test_options_out_of_range_are_refused(tables: tuple[pd.DataFrame, pd.DataFrame], change: dict[str, object], message: str) -> None:
     """Each option is refused with what was given and what was expected."""
-    with pytest.raises(CurvesError, match=message):
-        compare(*tables, **change)
+    for judge in (compare, compare_groups):
+        with pytest.raises(CurvesError, match=f"^{message}"):
+            judge(*tables, **change)
 
 
 def test_margins_out_of_range_are_refused() -> None:
@@ -268,6 +273,8 @@ def test_groups_that_cannot_be_made_are_refused(tables: tuple[pd.DataFrame, pd.D
     """A column that is not there, and no group that can be compared."""
     with pytest.raises(CurvesError, match="the column lr is not in the curves; expected columns that set the groups apart"):
         compare_groups(tables[0], by=["lr"])
+    with pytest.raises(CurvesError, match=r"by is the text 'lr'; expected a list of names, such as \['lr'\]"):
+        compare_groups(tables[0], by="lr")
     with pytest.raises(CurvesError, match=r"no group of runs can be compared; \[lr=a\] not compared: "):
         compare_groups(tables[0].assign(lr="a", split="train"), by=["lr"])
     with pytest.raises(CurvesError, match="there are no rows of split test"):

@@ -250,6 +250,9 @@ def test_text_fields_are_held_fixed(table: pd.DataFrame) -> None:
     ("change", "options", "message"),
     [
         (lambda t: t, {"questions": ["loss"]}, "question loss is not known; expected some of laws"),
+        (lambda t: t, {"questions": "laws"}, "questions is the text 'laws'; expected a list of names"),
+        (lambda t: t, {"by": "lr"}, "by is the text 'lr'; expected a list of names"),
+        (lambda t: t, {"level": "high"}, "level is 'high'; expected a number between 0 and 1"),
         (lambda t: t, {"by": ["lr"]}, "the column lr is not in the curves; expected swept columns among run,"),
         (lambda t: t.assign(prevalence_top=1.0, prevalence_bottom=1.0), {}, "the runs differ in nothing but the seed"),
         (lambda t: t.assign(kind="both"), {}, "there are no one-sided test curves"),

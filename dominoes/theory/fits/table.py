@@ -38,6 +38,7 @@ def fit_table(
 
     Args:
         curves: long form (see `tables.CURVES`); further columns that are constant within each run, the swept parameters, are carried over.
+            One of `run` and `seed` may be missing.
         families: of SHAPES, or names of the registry.
         metrics: of METRICS. Accuracies are fitted by binomial deviance with the table's n, losses by least squares.
         chance: 1/K (see `fit_curve`), or that of every run, by its id.
@@ -45,11 +46,12 @@ def fit_table(
 
     Returns the columns FITS, then the swept ones; one row a curve and family, in the order of the runs in the table. NaN where nothing
     could be estimated; `status` says why. The names of further columns that vary within a run, and so belong to no fit, are in
-    `.attrs["left_out"]`.
+    `.attrs["left_out"]`, sentences about what was done without are in `.attrs["notes"]`.
 
     Raises CurvesError on a table that breaks its contract, FitError on an unknown family or metric.
     """
-    table = tables.bounded(tables.check_table(curves, name=name), name=name)
+    whole, notes = _with_runs(curves)
+    table = tables.bounded(tables.check_table(whole, name=name), name=name)
     for name, given, known in (("family", families, SHAPES), ("metric", metrics, METRICS)):
         unknown = [one for one in given if one not in known and not (name == "family" and is_brought_family(one))]
         if unknown:
@@ -91,5 +93,20 @@ def fit_table(
     result = first.iloc[np.repeat(np.arange(len(places)), shape[1] * shape[2])].reset_index(drop=True)
     for place, (name, column) in enumerate(columns.items()):
         result.insert(4 + place, name, column.ravel())
-    result.attrs["left_out"] = varying
+    result.attrs |= {"left_out": varying, "notes": notes}
     return result
+
+
+def _with_runs(curves: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Curves with `run` and `seed`, and a note where one of these was missing: it is made of the other, as a comparison does."""
+    if "run" not in curves.columns and "seed" in curves.columns:
+        names = "seed " + curves["seed"].astype(str)
+        keys = [name for name in ("seed", "split", "kind", "step") if name in curves.columns]
+        if curves.duplicated(keys).any():
+            # A seed for each of several points.
+            for field in tables.swept(curves):
+                names = names + f", {field} " + curves[field].astype(str)
+        return curves.assign(run=names), ["the column run is missing: runs are called by their seeds"]
+    if "seed" not in curves.columns and "run" in curves.columns:
+        return curves.assign(seed=pd.factorize(curves["run"])[0]), ["the column seed is missing: every run is taken as one seed"]
+    return curves, []
