@@ -180,10 +180,8 @@ def bounded(table: pd.DataFrame, *, name: str = "the table") -> pd.DataFrame:
     beyond = np.flatnonzero(pd.to_numeric(table["loss"], errors="coerce") > _HIGHEST_LOSS)
     if len(beyond):
         row = int(beyond[0])
-        raise CurvesError(
-            f"{name}: column loss, row {row + 1}: {float(table['loss'].iloc[row]):g}, expected at most {_HIGHEST_LOSS:g} nats; "
-            "the run broke off, leave it out"
-        )
+        value = f"{float(table['loss'].iloc[row]):g}, expected at most {_HIGHEST_LOSS:g} nats"
+        raise CurvesError(f"{name}: column loss, row {row + 1}: {value}; the run broke off, leave it out")
     return table
 
 
