@@ -270,7 +270,7 @@ def fresh(
     for report in tqdm(ready.launch(engine), total=len(ready.missing), unit="run", disable=None, file=sys.stderr):
         failed += report.state == "failed"
     if failed:
-        click.echo(f"{failed} runs failed; the reasons are in {out}/runs/ID/FAILED, the same command runs them again", err=True)
+        click.echo(f"{counted(failed, 'run')} failed; the reasons are in {out}/runs/ID/FAILED, the same command runs them again", err=True)
         sys.exit(1)
     with contextlib.redirect_stdout(sys.stderr):
         found = fresh_specs.score(read, known, out, drawn.name)

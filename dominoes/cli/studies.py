@@ -10,7 +10,7 @@ import click
 
 from dominoes.cli import options, output, theory
 from dominoes.cli.heartbeat import heartbeat
-from dominoes.errors import SpecError
+from dominoes.errors import SpecError, counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +69,7 @@ def headlines(curves: Path, comparison: Path | None, by: tuple[str, ...], classe
         click.echo(f"Note: {note}", err=True)
     output.write_output(out, found)
     counts = ", ".join(f"{count} of {part}" for part, count in found["part"].value_counts(sort=False).items())
-    output.say(out, f"{out}: {len(found)} numbers ({counts})")
+    output.say(out, f"{out}: {counted(len(found), 'number')} ({counts})")
     output.incomplete(output.damaged(damaged), accepted=partial)
 
 
@@ -89,7 +89,7 @@ def keep(folder: Path, out: Path, partial: bool) -> None:
     for note in found.notes:
         click.echo(f"Note: {note}", err=True)
     size = sum(path.stat().st_size for path in found.files)
-    click.echo(f"{out}: {found.exported.runs} runs, {', '.join(path.name for path in found.files)} ({size / 1e3:.0f} kB)")
+    click.echo(f"{out}: {counted(found.exported.runs, 'run')}, {', '.join(path.name for path in found.files)} ({size / 1e3:.0f} kB)")
     missing = found.exported.missing - len(found.exported.damaged)
     left = [f"left out: {missing} runs of the sweep are not finished; 'dominoes sweep status {folder}' tells of them"] if missing else []
     output.incomplete(output.damaged(found.exported.damaged) + left, accepted=partial)
@@ -285,7 +285,7 @@ class _Progress:
         self._name, self._total = planned.name, missing
         self._bar.reset(total=missing)
         if not self._quiet:
-            click.echo(f"{planned.name}: {len(planned.runs)} runs, {len(planned.runs) - missing} done before")
+            click.echo(f"{planned.name}: {counted(len(planned.runs), 'run')}, {len(planned.runs) - missing} done before")
 
     def step(self, report: RunReport) -> None:
         self._ended += 1

@@ -12,7 +12,7 @@ import click
 from dominoes.cli import options, output
 from dominoes.cli.heartbeat import heartbeat
 from dominoes.cli.train import diverged_runs
-from dominoes.errors import OutputError, SpecError
+from dominoes.errors import OutputError, SpecError, counted
 
 if TYPE_CHECKING:
     from dominoes.runs.engines.protocol import RunReport
@@ -70,7 +70,9 @@ def plan_(
         rows.append((run.spec.id, *values, run.n, *(run.kinds[kind] for kind in KINDS)))
     head = ("run", *map(_short, names), "dominoes", *KINDS)
     click.echo(tabulate(rows, head, disable_numparse=True))
-    click.echo(f"\n{planned.name}: {len(planned.runs)} runs, {len({run.spec.dataset for run in planned.runs})} datasets")
+    click.echo(
+        f"\n{planned.name}: {counted(len(planned.runs), 'run')}, {counted(len({run.spec.dataset for run in planned.runs}), 'dataset')}"
+    )
     if planned.infeasible:
         click.echo(f"infeasible: {len(planned.infeasible)} runs\n  {plan.refusal(planned)}")
     if timed:
@@ -200,7 +202,7 @@ def run(
         click.echo(f"Note: {note}", err=True)
     planned, missing = ready.plan, ready.missing[:limit]
     skipped = f", {len(planned.infeasible)} infeasible" if planned.infeasible else ""
-    click.echo(f"{planned.name}: {len(planned.runs)} runs, {len(planned.runs) - len(ready.missing)} done before{skipped}")
+    click.echo(f"{planned.name}: {counted(len(planned.runs), 'run')}, {len(planned.runs) - len(ready.missing)} done before{skipped}")
     log = _logs(loggers, out, planned)
     if not missing:
         return
@@ -223,7 +225,9 @@ def run(
                     each(specs[report.run])
     if failed:
         rest = "" if keep_going else "; no further run was started (--keep-going starts them)"
-        click.echo(f"{failed} runs failed{rest}; the reasons are in {out}/runs/ID/FAILED, the same command runs them again", err=True)
+        click.echo(
+            f"{counted(failed, 'run')} failed{rest}; the reasons are in {out}/runs/ID/FAILED, the same command runs them again", err=True
+        )
         sys.exit(1)
     output.incomplete(diverged_runs(diverged, len(missing)), accepted=partial)
 
@@ -299,7 +303,7 @@ def status(folder: Path, as_json: bool, deep: bool) -> None:
     counts = [f"{found.done} done{diverged}", f"{found.running} running", f"{found.failed} failed", f"{found.left} left"]
     counts += [f"{found.infeasible} infeasible"] * bool(found.infeasible)
     counts += [f"{found.others} finished ones of another sweep file"] * bool(found.others)
-    click.echo(f"{planned.name}: {found.runs} runs: {', '.join(counts)}")
+    click.echo(f"{planned.name}: {counted(found.runs, 'run')}: {', '.join(counts)}")
     if found.per_hour is not None and found.seconds_left is not None:
         click.echo(f"{found.per_hour:.3g} runs an hour, {_time(found.seconds_left)} to go")
     for name, reason in found.reasons.items():
@@ -331,7 +335,7 @@ def export(folder: Path, out: Path, classes: bool, joint: bool, measures: bool, 
         found = collected.export_table(plan.load_plan(folder), folder, out, classes=classes, joint=joint, measures=measures)
     for form, count in found.without.items():
         click.echo(f"{count} of {found.runs} runs have no {form}.csv: made by an earlier version, their rows are not in it", err=True)
-    output.say(out, f"{', '.join(map(str, found.files)) or 'standard output'}: {found.runs} runs")
+    output.say(out, f"{', '.join(map(str, found.files)) or 'standard output'}: {counted(found.runs, 'run')}")
     missing = found.missing - len(found.damaged)
     left = [f"left out: {missing} runs of the sweep are not finished; 'dominoes sweep status {folder}' tells of them"] if missing else []
     output.incomplete(output.damaged(found.damaged) + left, accepted=partial)
@@ -361,9 +365,7 @@ def pack(folder: Path) -> None:
     from dominoes.runs.packed import mirror
 
     merged = f"; {found.merged} small shards put into larger ones" if found.merged else ""
-    click.echo(
-        f"{mirror.known_as(folder)}: {found.runs} runs packed into {found.shards} shard{'s' * (found.shards != 1)}{merged}{networks}"
-    )
+    click.echo(f"{mirror.known_as(folder)}: {counted(found.runs, 'run')} packed into {counted(found.shards, 'shard')}{merged}{networks}")
     output.incomplete(output.damaged(found.damaged), accepted=False)
 
 

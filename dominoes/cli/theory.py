@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dominoes.cli import options, output
-from dominoes.errors import CurvesError, FitError, RunError
+from dominoes.errors import CurvesError, FitError, RunError, counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,7 +99,9 @@ def fit(
     several = sorted({*counts.values()})
     note = f"; chance is that of each run's classes ({', '.join(map(str, several))})" if len(several) > 1 else ""
     note += f"; columns that vary within a run are left out: {', '.join(left)}" if left else ""
-    output.say(out, f"{out}: {len(found)} fits, {int((found['status'] == 'not learned').sum())} of curves that are not learned{note}")
+    output.say(
+        out, f"{out}: {counted(len(found), 'fit')}, {int((found['status'] == 'not learned').sum())} of curves that are not learned{note}"
+    )
     output.incomplete(output.damaged(damaged), accepted=partial)
 
 

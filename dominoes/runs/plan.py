@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from dominoes import files
 from dominoes.data import instances, sources
-from dominoes.errors import RunError, SpecError
+from dominoes.errors import RunError, SpecError, counted
 from dominoes.runs import plan_table
 from dominoes.runs.plan_table import PlanRow
 from dominoes.runs.sweep_file import Sweep, run_ids
@@ -243,4 +243,5 @@ def plan_difference(old: Plan | Outline, new: Plan) -> str | None:
     before, after = set(known.runs.to_pylist()), {run.id for run in new.runs}
     if before == after:
         return None
-    return f"the sweep file has changed: {len(after - before)} runs are new, {len(before - after)} are no longer in it (kept, not exported)"
+    added, gone = counted(len(after - before), "run is", "runs are"), counted(len(before - after), "is", "are")
+    return f"the sweep file has changed: {added} new, {gone} no longer in it (kept, not exported)"

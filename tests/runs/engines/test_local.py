@@ -95,7 +95,7 @@ def test_an_edited_sweep_file_runs_the_new_points_only(swept: tuple[Path, Path],
     out = Path(shutil.copytree(finished, tmp_path / "out"))
     file = write(tmp_path / "sweep.yaml", dataset__prevalence__bottom=0.5, dataset__prevalence__top=[0.6], seed=[0, 1, 2])
     printed = run(file, out, "--workers", 1)
-    assert "the sweep file has changed: 1 runs are new, 2 are no longer in it (kept, not exported)" in printed
+    assert "the sweep file has changed: 1 run is new, 2 are no longer in it (kept, not exported)" in printed
     assert "tiny: 3 runs, 2 done before" in printed
     assert (printed.count("\ndone "), len(names(out))) == (1, 5)
     assert "3 done, 0 running, 0 failed, 0 left, 2 finished ones of another sweep file" in call("status", out)

@@ -59,7 +59,7 @@ def test_a_full_disk_fails_one_run_and_resume_repairs(tmp_path: Path) -> None:
     limited = ["bash", "-c", 'ulimit -f 24; exec "$@"', "sweep", *command("run", file, "--out", out, "--device", "cpu", "--workers", 1)]
     stopped = subprocess.run([*limited, "--limit", "2"], capture_output=True, text=True, check=False)
     assert stopped.returncode == 1
-    assert "1 runs failed; no further run was started (--keep-going starts them)" in stopped.stderr
+    assert "1 run failed; no further run was started (--keep-going starts them)" in stopped.stderr
     done = subprocess.run([*limited, "--keep-going"], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert (done.stdout.count("\ndone "), done.stdout.count("\nfailed ")) == (1, 1)
