@@ -4,7 +4,7 @@ deviances, on conflicts that of the RMSE of both classes' shares."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,7 +14,7 @@ from dominoes.arrays import FloatArray
 from dominoes.theory.cells import luck_by_cell, luck_of_halves, slopes_of
 from dominoes.theory.known import Known
 from dominoes.theory.luck import Contest, Pairing
-from dominoes.theory.rules import AnswerShares, Rule, deviance
+from dominoes.theory.rules import Rule, deviance
 
 # Standard errors by which a rule is off before its RMSE moves with its luck in one direction.
 _SURELY_OFF = 2.0
@@ -98,12 +98,12 @@ class ConflictForm:
     """A rule's prediction of the shares of conflicts that were measured.
 
     Attributes:
-        predict: (error on the top alone, on the bottom alone, K) -> shares of the top's class, of the bottom's, of neither.
-        apart: (S, T) each, measured − predicted share of the top's class, and of the bottom's. part: the window.
+        apart: (S, T) each, measured − predicted share of the top's class, and of the bottom's.
+        slopes: (2, T) each, derivatives of these two predictions by the error of the top, and of the bottom. part: the window.
     """
 
-    predict: Callable[[FloatArray, FloatArray, int], AnswerShares]
     apart: tuple[FloatArray, FloatArray]
+    slopes: tuple[FloatArray, FloatArray]
     part: Known
 
     @cached_property
@@ -123,11 +123,11 @@ class ConflictForm:
         """(T,) what the RMSE, on average over seeds, gains by the weight of each step in the window."""
         return np.asarray(np.mean([each**2 / (2 * self._off) for each in self.apart], axis=(0, 1)))
 
-    def by_error(self, alone: Sequence[FloatArray], K: int) -> tuple[FloatArray, FloatArray]:
-        """(T,), (T,): what it loses by the error of the top, and of the bottom, through what is predicted from them. alone: (T,) each."""
-        each = [slopes_of(lambda top, bottom, side=side: self.predict(top, bottom, K)[side], *alone) for side in (0, 1)]  # type: ignore[misc]
-        by_top, by_bottom = (sum(by * slope for by, slope in zip(self.by_share, slopes, strict=True)) for slopes in zip(*each, strict=True))
-        return np.asarray(by_top), np.asarray(by_bottom)
+    @property
+    def by_error(self) -> tuple[FloatArray, FloatArray]:
+        """(T,), (T,): what it loses by the error of the top, and of the bottom, through what is predicted from them."""
+        top, bottom = ((np.stack(self.by_share) * slopes).sum(axis=0) for slopes in self.slopes)
+        return top, bottom
 
     @property
     def _off(self) -> FloatArray:
@@ -159,8 +159,7 @@ def _luck_of_rmse(of: Sequence[tuple[ConflictForm, float]], contest: Contest, cr
     found = contest.error(by_share[0] - by_share[1])
     if crossed is None:
         return found
-    errors = [(each.by_error((pairing.top, pairing.bottom), pairing.K), factor) for each, factor in of]
-    by_top, by_bottom = (sum((factor * each[side] for each, factor in errors), np.zeros(len(pairing.top))) for side in (0, 1))
+    by_top, by_bottom = (sum((factor * each.by_error[side] for each, factor in of), np.zeros(len(pairing.top))) for side in (0, 1))
     by_weight = sum((factor * each.by_weight for each, factor in of), np.zeros(len(pairing.top)))
     by_ends = tuple(-(by @ by_weight) * (pairing.K - 1) / pairing.K for by in part.by)
     events = [(crossed[..., side], by_share[side]) for side in (0, 1)]

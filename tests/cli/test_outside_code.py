@@ -21,6 +21,14 @@ def compared(tmp_path: Path, *options: str, curves: Path = CURVES) -> Result:
     return CliRunner().invoke(main, ["compare", str(curves), *options, "--out", str(tmp_path / "c.csv")])
 
 
+def refused(name: str, said: str, tmp_path: Path) -> None:
+    """Asserts that a rule ends the command in a sentence of its own, and nothing is written."""
+    done = compared(tmp_path, "--rule", f"brought_rules:{name}")
+    assert done.exit_code == 2
+    assert f"Error: rule brought_rules:{name}{said}" in done.stderr
+    assert not (tmp_path / "c.csv").exists()
+
+
 def learned(tmp_path: Path) -> Path:
     """Runs of one spec with tables by class, five seeds."""
     place = tmp_path / "learned"
@@ -51,10 +59,7 @@ def test_a_rule_is_named_in_the_headlines(tmp_path: Path) -> None:
 )
 def test_a_rule_that_predicts_no_shares_is_refused(name: str, said: str, tmp_path: Path) -> None:
     """Before anything is judged; nothing is written."""
-    done = compared(tmp_path, "--rule", f"brought_rules:{name}")
-    assert done.exit_code == 2
-    assert f"Error: rule brought_rules:{name}: {said}" in done.stderr
-    assert not (tmp_path / "c.csv").exists()
+    refused(name, f": {said}", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -97,10 +102,7 @@ def test_a_rule_that_is_no_share_at_measured_errors_is_refused(name: str, said: 
 )
 def test_a_rule_that_cannot_be_named_or_repeated_is_refused(name: str, said: str, tmp_path: Path) -> None:
     """A name and a label stand in tables and sentences, and two runs of one comparison give one table."""
-    done = compared(tmp_path, "--rule", f"brought_rules:{name}")
-    assert done.exit_code == 2
-    assert f"Error: rule brought_rules:{name}{said}" in done.stderr
-    assert not (tmp_path / "c.csv").exists()
+    refused(name, said, tmp_path)
 
 
 def test_two_rules_of_one_name_are_refused(tmp_path: Path) -> None:

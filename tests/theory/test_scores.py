@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from simulated_truths import Truth, simulated
 
-from dominoes.theory.cells import Chance
+from dominoes.theory.cells import Chance, slopes_of
 from dominoes.theory.intervals import SeedSpread
 from dominoes.theory.known import Known, known_windows
 from dominoes.theory.luck import Contest, Pairing
@@ -103,7 +103,8 @@ def test_the_luck_of_a_score_on_conflicts_is_its_spread_over_probes(truth: Truth
             predict = partial(product_conflicts, preference=1.0) if name.startswith("product, ") else RULES[name].conflicts
             assert predict is not None
             shares = predict(1 - top, 1 - bottom, 10)
-            forms.append(ConflictForm(predict, (answers[0] - shares[0], answers[1] - shares[1]), part))
+            slopes = slopes_of(lambda a, b, of=predict: np.stack(of(a, b, 10)[:2]), contest.pairing.top, contest.pairing.bottom)  # type: ignore[misc]
+            forms.append(ConflictForm((answers[0] - shares[0], answers[1] - shares[1]), slopes, part))
         scores.append(SeedSpread(3, 0.95).means(forms[1].off - forms[0].off))
         told.append(luck_of_shares(forms[0], forms[1], contest, data.crossed("conflict", measured)))
     folds = np.array(scores)

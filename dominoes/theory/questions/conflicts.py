@@ -40,6 +40,13 @@ def conflicts(data: RunArrays, options: Options) -> Answer:
     shares = {name: each(1 - top, 1 - bottom, K) for name, each in predict.items()}
     rows: list[Verdict] = []
     contest = Contest.of(data, measured, options.level)
+    forms = {
+        name: (
+            (for_top - shares[name][0], for_bottom - shares[name][1]),
+            slopes_of(lambda top, bottom, of=each: np.stack(of(top, bottom, K)[:2]), contest.pairing.top, contest.pairing.bottom),  # type: ignore[misc]
+        )
+        for name, each in predict.items()
+    }
     crossed = data.crossed("conflict", measured)
     chance, said = Chance.of(data, measured, "conflict")
     notes = (*notes, *said)
@@ -52,6 +59,7 @@ def conflicts(data: RunArrays, options: Options) -> Answer:
         else:
             predicted = {name: each[2] for name, each in shares.items() if name in options.rules}
             rows += [_neither(options, measured, name, each, part, contest.pairing, crossed, chance) for name, each in predicted.items()]
+        of_window = {name: ConflictForm(*form, part) for name, form in forms.items()}
         for name in shares:
             if name == "product":
                 continue
@@ -64,7 +72,7 @@ def conflicts(data: RunArrays, options: Options) -> Answer:
                     window=part.window,
                 ).verdicts
             else:
-                rows.append(_closer(options, measured, predict, name, part, contest, crossed))
+                rows.append(_closer(options, measured, of_window["product"], of_window[name], name, contest, crossed))
     return gathered([Answer(tuple(rows), (), notes), preference(measured, shares, contest, options)])
 
 
@@ -109,16 +117,9 @@ def _answer_neither(rule: Rule, top: FloatArray, bottom: FloatArray, K: int) -> 
 
 
 def _closer(
-    options: Options, measured: Slice, predict: Mapping[str, Predict], rival: str, part: Known, contest: Contest, crossed: FloatArray | None
+    options: Options, measured: Slice, model: ConflictForm, other: ConflictForm, rival: str, contest: Contest, crossed: FloatArray | None
 ) -> Verdict:
     """Is the product rule with equal preference closer to the shares of both classes than a rival?"""
-    top, bottom, *answers = measured.values
-
-    def of(name: str) -> ConflictForm:
-        predicted = predict[name](1 - top, 1 - bottom, contest.pairing.K)
-        return ConflictForm(predict[name], (answers[0] - predicted[0], answers[1] - predicted[1]), part)
-
-    model, other = of("product"), of(rival)
     spread = options.spread(measured.n_seeds)
     interval = spread.jackknife(spread.means(other.off - model.off), luck_of_shares(model, other, contest, crossed))
     alone, beside = (float(each.off[:, 0].mean()) for each in (model, other))
@@ -127,7 +128,7 @@ def _closer(
         "conflicts score", f"the product rule with equal preference predicts conflicts better than {name}",
         "RMSE of the shares of both classes, rival − model", interval, (0.0, math.inf), measured.n_seeds,
         also=f"RMSE {alone:.3f}, rival {beside:.3f}",
-        model="product", rival=rival, window=part.window, n=measured.n, rmse=alone,
+        model="product", rival=rival, window=model.part.window, n=measured.n, rmse=alone,
     )  # fmt: skip
 
 
